@@ -1,0 +1,21 @@
+"""Errors and warnings of stackkit."""
+
+
+class LearnerFailedError(ValueError):
+    """A base learner could not be fitted on a fold, or predicted something unusable."""
+
+
+class LearnerDroppedWarning(UserWarning):
+    """A base learner failed and left the stack, because ``on_error="drop"``."""
+
+
+class MissingClassWarning(UserWarning):
+    """A fold's training part lacked a class: its probability there is 0."""
+
+
+class IgnoredWeightsWarning(UserWarning):
+    """An estimator takes no ``sample_weight``: it was fitted without."""
+
+
+class NotProbabilitiesWarning(UserWarning):
+    """A meta-learner that blends class probabilities was given something else."""
