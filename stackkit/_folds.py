@@ -1,0 +1,95 @@
+"""Folds: index pairs, made once and shared by all learners."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.model_selection import check_cv
+
+
+@dataclass(frozen=True)
+class Folds:
+    """Pairs of (training rows, test rows) over ``n_rows`` rows.
+
+    A row may be tested in several folds (repeats), or in none (the first rows of a time series).
+    """
+
+    pairs: tuple[tuple[np.ndarray, np.ndarray], ...]
+    n_rows: int
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    @property
+    def n_tested(self) -> np.ndarray:
+        """How many folds test each row, shape (n_rows,)."""
+        tests = np.concatenate([test for _, test in self.pairs])
+        return np.bincount(tests, minlength=self.n_rows)
+
+    @property
+    def covered(self) -> np.ndarray:
+        """Which rows have an out-of-fold prediction, shape (n_rows,)."""
+        return self.n_tested > 0
+
+
+def splitter_of(cv: Any, y: Any, *, classifier: bool) -> Any:
+    """The splitter that ``cv`` stands for: stratified K-fold for classes, as in scikit-learn."""
+    if isinstance(cv, str):
+        raise ValueError(  # noqa: TRY004 - what check_cv raises for any other cv that it cannot use
+            f"The 'cv' parameter must be a number of folds, a splitter or an iterable of index pairs; got {cv!r}. "
+            "For learners that are fitted already, wrap each in sklearn.frozen.FrozenEstimator."
+        )
+    return check_cv(cv, y, classifier=classifier)
+
+
+def make_folds(splitter: Any, X: Any, y: Any, *, seed: int, **split_params: Any) -> Folds:
+    """Split once. The user's splitter is not touched: a copy is seeded, where it has no seed."""
+    splitter = deepcopy(splitter)
+    if getattr(splitter, "random_state", seed) is None:
+        splitter.random_state = seed
+    n_rows = X.shape[0]
+    pairs = tuple(
+        (_as_rows(train, n_rows, k), _as_rows(test, n_rows, k))
+        for k, (train, test) in enumerate(splitter.split(X, y, **split_params))
+    )
+    _check_pairs(pairs)
+    return Folds(pairs, n_rows)
+
+
+def _as_rows(rows: Any, n_rows: int, fold: int) -> np.ndarray:
+    """Row numbers from indices or from a boolean mask."""
+    rows = np.asarray(rows)
+    if rows.dtype == bool:
+        rows = np.flatnonzero(rows)
+    rows = rows.astype(np.intp, casting="unsafe") if rows.size == 0 else rows
+    if rows.dtype.kind not in "iu" or (rows.size and (rows.min() < 0 or rows.max() >= n_rows)):
+        raise ValueError(
+            f"The 'cv' parameter must give row numbers from 0 to {n_rows - 1}; got others in fold {fold}. "
+            "Make the splits from this X."
+        )
+    return rows.astype(np.intp, copy=False)
+
+
+def _check_pairs(pairs: tuple[tuple[np.ndarray, np.ndarray], ...]) -> None:
+    if not any(len(test) for _, test in pairs):
+        raise ValueError(
+            f"The 'cv' parameter must test at least one row; got {len(pairs)} fold(s) without a test row. "
+            "Use a splitter such as KFold(5)."
+        )
+    for k, (train, test) in enumerate(pairs):
+        if not len(train) or not len(test):
+            side = "training" if not len(train) else "test"
+            raise ValueError(
+                f"The 'cv' parameter must give training and test rows in each fold; fold {k} has no {side} row. "
+                "Use fewer folds or leave that one out."
+            )
+        shared = np.intersect1d(train, test).size
+        if shared or np.unique(test).size != test.size:
+            what = f"trains on {shared} of the rows that it tests" if shared else "tests a row twice"
+            raise ValueError(
+                f"The 'cv' parameter must keep training and test rows apart; fold {k} {what}, which leaks the "
+                "target. Make each pair disjoint."
+            )
