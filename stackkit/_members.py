@@ -1,0 +1,264 @@
+"""One fitted estimator: fit it on given rows, turn its predictions into checked columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from inspect import Parameter, signature
+from typing import Any, Literal
+
+import numpy as np
+from sklearn.base import is_regressor
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+
+from stackkit._checks import Target, is_polars, take_rows
+
+Kind = Literal["probability", "score", "label", "indicator", "value"]
+
+# float32 probabilities of a softmax over many classes sum to one only to about 1e-6; a learner
+# that is off by more than this gives something else than probabilities.
+SUM_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Block:
+    """A learner's columns in the out-of-fold table.
+
+    Attributes
+    ----------
+    columns : slice
+        Where they stand.
+    labels : tuple
+        What each column is about: class labels, numbers of outputs, or one None for a single column.
+    method : str
+        The learner's method that fills them.
+    kind : {"probability", "score", "label", "indicator", "value"}
+        What they hold.
+    n_classes : int
+        Classes of the target; 0 where it has none.
+    """
+
+    columns: slice
+    labels: tuple[Any, ...]
+    method: str
+    kind: Kind
+    n_classes: int
+
+    @property
+    def width(self) -> int:
+        return len(self.labels)
+
+    def names(self, learner: str) -> list[str]:
+        return [learner if label is None else f"{learner}_{label}" for label in self.labels]
+
+
+def make_blocks(learners: Sequence[tuple[str, Any]], methods: Sequence[str], target: Target) -> dict[str, Block]:
+    blocks, start = {}, 0
+    for (name, learner), method in zip(learners, methods, strict=True):
+        kind = _kind_of(learner, method, target)
+        labels = _labels_of(kind, target)
+        blocks[name] = Block(slice(start, start + len(labels)), labels, method, kind, target.n_classes)
+        start += len(labels)
+    return blocks
+
+
+def _kind_of(learner: Any, method: str, target: Target) -> Kind:
+    if target.multilabel:
+        return "indicator"
+    if target.n_classes == 0 or is_regressor(learner):
+        return "value"
+    kinds: dict[str, Kind] = {
+        "predict_proba": "probability",
+        "decision_function": "score",
+        "predict": "label",
+    }
+    return kinds[method]
+
+
+def _labels_of(kind: Kind, target: Target) -> tuple[Any, ...]:
+    """One column for two classes (the other's probability adds nothing), one a class for more."""
+    if kind in ("probability", "score") and target.n_classes > 2:
+        return tuple(target.classes)
+    if kind in ("indicator", "value") and target.n_outputs > 1:
+        return tuple(range(target.n_outputs))
+    return (None,)
+
+
+# --- fitting ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Member:
+    """A fitted estimator; ``labels`` are its names for the classes whose codes are ``codes``."""
+
+    estimator: Any
+    labels: np.ndarray
+    codes: np.ndarray
+
+
+def fit_member(learner: Any, X: Any, target: Target, rows: np.ndarray, params: dict[str, Any]) -> Member:
+    """Fit in place on some rows, with the classes found there coded 0..k-1, as XGBoost demands."""
+    y, codes = target.values[rows], np.arange(0)
+    if target.n_classes:
+        codes, y = np.unique(y, return_inverse=True)
+    learner.fit(take_rows(X, rows), y, **rows_of_params(params, rows, X.shape[0]))
+    if is_prefit(learner) and target.n_classes and not is_regressor(learner):
+        return _prefit_member(learner, target)
+    return Member(learner, np.arange(len(codes)), codes)
+
+
+def fit_members_at_once(
+    learner: Any, X: Any, target: Target, folds: Sequence[np.ndarray], params: dict[str, Any]
+) -> list[Member]:
+    """Let the learner train all folds together, by its own ``fit_folds``."""
+    fitted = learner.fit_folds(X, target.values, folds, **params)
+    if len(fitted) != len(folds):
+        raise ValueError(f"fit_folds must return one estimator a fold; got {len(fitted)} for {len(folds)} folds.")
+    codes = [np.unique(target.values[rows]) if target.n_classes else np.arange(0) for rows in folds]
+    return [Member(estimator, seen, seen) for estimator, seen in zip(fitted, codes, strict=True)]
+
+
+def is_prefit(learner: Any) -> bool:
+    """Whether fitting it does nothing, so that all its fold models are one and the same."""
+    while isinstance(learner, Pipeline):
+        learner = learner.steps[-1][1]
+    return isinstance(learner, FrozenEstimator)
+
+
+def _prefit_member(learner: Any, target: Target) -> Member:
+    """A prefit classifier speaks the user's labels, not codes."""
+    labels = np.asarray(learner.classes_)
+    unknown = np.setdiff1d(labels, target.classes)
+    if unknown.size:
+        raise ValueError(f"it was fitted on the classes {labels.tolist()}, but y has {list(target.classes)}.")
+    return Member(learner, labels, np.searchsorted(target.classes, labels))
+
+
+def rows_of_params(params: dict[str, Any], rows: np.ndarray, n_rows: int) -> dict[str, Any]:
+    """Cut what has one value a row; leave the rest."""
+    cut = {}
+    for name, value in params.items():
+        per_row = hasattr(value, "__len__") and not isinstance(value, str | dict) and len(value) == n_rows
+        sliceable = value if hasattr(value, "shape") else np.asarray(value)
+        cut[name] = take_rows(sliceable, rows) if per_row else value
+    return cut
+
+
+def weight_params(estimator: Any, weights: np.ndarray | None) -> dict[str, Any] | None:
+    """The fit keyword that carries the weights; None where the estimator takes no weights."""
+    if weights is None:
+        return {}
+    prefix = ""
+    while isinstance(estimator, Pipeline):
+        prefix += f"{estimator.steps[-1][0]}__"
+        estimator = estimator.steps[-1][1]
+    parameters = signature(estimator.fit).parameters.values() if hasattr(estimator, "fit") else ()
+    # Meta-estimators such as GridSearchCV take it among **params and hand it on.
+    if any(p.name == "sample_weight" or p.kind is Parameter.VAR_KEYWORD for p in parameters):
+        return {f"{prefix}sample_weight": weights}
+    return None
+
+
+# --- predicting -------------------------------------------------------------------------------------
+
+
+def predict_block(member: Member, X: Any, block: Block) -> np.ndarray:
+    """A member's predictions, checked, float64, in columns that may be averaged over members.
+
+    Shape (n_rows, block.width); for labels (n_rows, n_classes), one vote a row.
+    """
+    raw = getattr(member.estimator, block.method)(X)
+    n_rows = X.shape[0]
+    if block.kind == "indicator":
+        return _indicator(member, raw, block, n_rows)
+    if block.kind == "label":
+        return _votes(member, raw, block, n_rows)
+    if block.kind == "value":
+        return _shaped(raw, block, n_rows, block.width)
+    if block.kind == "score" and len(member.codes) <= 2:
+        return _binary_score(member, raw, block, n_rows)
+    values = _shaped(raw, block, n_rows, len(member.codes))
+    if block.kind == "probability":
+        _check_probabilities(values, block)
+        values = _aligned(values, member, block, 0.0)
+        return values[:, 1:] if block.n_classes == 2 else values
+    return _aligned(values, member, block, values.min(axis=1, keepdims=True))
+
+
+def settle(values: np.ndarray, block: Block) -> np.ndarray:
+    """Averaged predictions as the table holds them: votes become the code of the most voted class."""
+    if block.kind != "label":
+        return values
+    winner = values.argmax(axis=1).astype(np.float64)
+    return np.where(np.isnan(values[:, 0]), np.nan, winner)[:, np.newaxis]
+
+
+def own_copy(X: Any) -> Any:
+    """A learner that works in place must not spoil the rows for the next one, nor the user's data."""
+    return X if is_polars(X) else X.copy()
+
+
+def _shaped(raw: Any, block: Block, n_rows: int, width: int) -> np.ndarray:
+    values = np.asarray(raw, dtype=np.float64)
+    if values.ndim == 1 and width == 1:
+        values = values[:, np.newaxis]
+    if values.shape != (n_rows, width):
+        raise ValueError(f"{block.method} must give an array of shape {(n_rows, width)}; got the shape {values.shape}.")
+    _check_finite(values, block)
+    return values
+
+
+def _check_finite(values: np.ndarray, block: Block) -> None:
+    bad = ~np.isfinite(values).all(axis=1)
+    if bad.any():
+        raise ValueError(f"{block.method} gave NaN or infinity in {bad.sum()} of {len(bad)} rows.")
+
+
+def _check_probabilities(values: np.ndarray, block: Block) -> None:
+    if (values < 0).any() or (values > 1 + SUM_TOLERANCE).any():
+        raise ValueError(f"{block.method} gave values outside [0, 1]: {values.min():.4g} to {values.max():.4g}.")
+    off = np.abs(values.sum(axis=1) - 1)
+    if (off > SUM_TOLERANCE).any():
+        raise ValueError(f"{block.method} gave rows that do not sum to 1: off by up to {off.max():.4g}.")
+
+
+def _aligned(values: np.ndarray, member: Member, block: Block, fill: Any) -> np.ndarray:
+    """Columns in the order of all classes; a class that the member never saw gets ``fill``."""
+    if len(member.codes) == block.n_classes:
+        return values
+    full = np.empty((len(values), block.n_classes))
+    full[:] = fill
+    full[:, member.codes] = values
+    return full
+
+
+def _binary_score(member: Member, raw: Any, block: Block, n_rows: int) -> np.ndarray:
+    """Two classes have one score; where the stack knows more classes, it speaks for one of the two."""
+    score = _shaped(raw, block, n_rows, 1)
+    if block.n_classes == 2:
+        return score
+    return _aligned(np.hstack([-score, score]), member, block, -np.abs(score))
+
+
+def _votes(member: Member, raw: Any, block: Block, n_rows: int) -> np.ndarray:
+    raw = np.asarray(raw)
+    if raw.shape != (n_rows,):
+        raise ValueError(f"{block.method} must give one class a row, shape {(n_rows,)}; got the shape {raw.shape}.")
+    found = np.searchsorted(member.labels, raw).clip(max=len(member.labels) - 1)
+    if (member.labels[found] != raw).any():
+        raise ValueError(f"{block.method} gave classes that it was not trained on.")
+    return np.eye(block.n_classes)[member.codes[found]]
+
+
+def _indicator(member: Member, raw: Any, block: Block, n_rows: int) -> np.ndarray:
+    """One column a label. Forests and k-NN give a list of (n_rows, 2) probabilities instead."""
+    if isinstance(raw, list):
+        classes = member.estimator.classes_
+        raw = np.column_stack(
+            [
+                np.asarray(label)[:, list(seen).index(1)] if 1 in seen else np.zeros(n_rows)
+                for label, seen in zip(raw, classes, strict=True)
+            ]
+        )
+    return _shaped(raw, block, n_rows, block.width)
