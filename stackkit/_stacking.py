@@ -1,0 +1,644 @@
+"""StackingModel: base learners, their out-of-fold table, and the final estimator on top."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn import get_config
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, TransformerMixin, is_classifier, is_regressor
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.utils import Bunch, ClassifierTags, RegressorTags, get_tags, metadata_routing
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from stackkit._checks import (
+    TASKS,
+    Target,
+    TaskName,
+    check_learners,
+    check_methods,
+    check_rows,
+    check_target,
+    check_weights,
+    choice,
+    is_pandas,
+    is_polars,
+    task_of_target,
+    with_names,
+)
+from stackkit._final import BLENDS, check_final, default_blend, default_final
+from stackkit._folds import make_folds, splitter_of
+from stackkit._learners import default_learners
+from stackkit._members import Member, fit_member, settle
+from stackkit._oof import entropy_of, learner_weights, refit_members, run_cross_fit, split_seed
+from stackkit._passthrough import beside, check_names_differ, picked_columns
+from stackkit._scores import METRICS
+from stackkit._tasks import predict_table, seeded, single_threaded_blas
+
+Learners = Sequence[tuple[str, Any]]
+
+
+def _final_has(method: str) -> Callable[[Any], bool]:
+    """The model has a method when its final estimator has it."""
+
+    def check(model: StackingModel) -> bool:
+        getattr(model._final_prototype(), method)  # noqa: SLF001 - the model asks itself
+        return True
+
+    return check
+
+
+class StackingModel(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
+    """Stacked generalisation: out-of-fold predictions of base learners train a final estimator.
+
+    K folds, K fits a learner: each training row is predicted by models that did not see it (the
+    table P, which trains the final estimator), and new rows by the mean over each learner's fold
+    models (p). With ``refit=True`` each learner is fitted once more, on all rows, and that fit
+    alone predicts new rows, as in scikit-learn's stackers: K + 1 fits.
+
+    One class for classification and regression: which of the two follows from ``final_estimator``,
+    else from ``estimators``, else from ``task``, else from the type of y at ``fit``.
+
+    Parameters
+    ----------
+    estimators : list of (str, estimator), list of estimators, or None
+        The base learners; they are cloned. "drop" leaves one out. None means
+        :func:`~stackkit.default_learners`, which take raw data frames with text and missing values.
+        Classes are coded 0, 1, ... before a learner sees them, as in scikit-learn's stackers.
+    final_estimator : estimator or None
+        The meta-learner. None means :class:`~stackkit.LogPoolClassifier` or
+        :class:`~stackkit.ConvexRegressor`; where a learner gives no probabilities, for several
+        target columns, and with ``passthrough``, it means scikit-learn's own choice, logistic
+        regression or ridge.
+    task : {"classification", "regression"} or None
+        Says what neither estimator tells.
+    cv : int, splitter, iterable of index pairs, or None
+        The folds, made once for all learners. None means five; numbers mean (stratified) K-fold
+        without shuffling, as in scikit-learn: shuffle where the rows are sorted. Repeated, grouped
+        and time series splitters work; rows that no fold tests do not train the final estimator.
+    stack_method : {"auto", "predict_proba", "decision_function", "predict"} or dict by learner
+        Which method fills the columns. "auto" takes the first of the three that a learner has.
+    passthrough : bool or list of columns
+        Whether the final estimator also sees X: all of it, or the named (or numbered) columns.
+    refit : bool
+        False: new rows are predicted by the mean over the K fold models. True: by one more fit on
+        all rows, left out for learners whose weight in a blending final estimator is zero.
+    n_jobs : int or None
+        Workers for the flat list of learner x fold tasks, and threads for predictions. The result
+        does not depend on it.
+    on_error : {"raise", "drop"}
+        What a learner's failure does: end ``fit``, or drop that learner with a warning and a row in
+        ``failures_``.
+    random_state : int, RandomState or None
+        Seeds every ``random_state`` left None in the learners, the splitter and the final estimator.
+    verbose : bool
+        Show progress on stderr.
+
+    Attributes
+    ----------
+    oof_ : OutOfFold
+        P, its columns and blocks, the folds, and each learner's scores on each fold.
+    members_ : dict of str to list of estimators
+        What predicts new rows for each learner: its K fold models, or the one refitted.
+    final_estimator_ : estimator
+        Fitted on P. It sees classes coded 0, 1, ...
+    classes_ : ndarray of shape (n_classes,), or a list of them for a multilabel target
+        Only for classification.
+    n_features_in_ : int
+        Columns of X.
+    feature_names_in_ : ndarray of str
+        Names of X's columns; only where it has them.
+    failures_ : DataFrame
+        Learners that failed and were dropped: learner, fold, stage, error, traceback.
+
+    Notes
+    -----
+    ``fit_transform(X, y)`` returns P, out-of-fold; ``fit(X, y).transform(X)`` returns p, from models
+    that saw most of these rows. So the model can stand inside a Pipeline without leaking;
+    scikit-learn's TargetEncoder does the same.
+
+    References
+    ----------
+    Wolpert (1992), Stacked generalization. Neural Networks 5(2), 241-259.
+    Breiman (1996), Stacked regressions. Machine Learning 24, 49-64.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> from sklearn.neighbors import KNeighborsClassifier
+    >>> from stackkit import StackingModel
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = StackingModel([("knn", KNeighborsClassifier()), ("bayes", GaussianNB())])
+    >>> model.fit(X, y).predict_proba(X).shape
+    (150, 3)
+    """
+
+    # The model itself uses neither: both go where the routing sends them.
+    __metadata_request__fit = {"groups": metadata_routing.UNUSED, "sample_weight": metadata_routing.UNUSED}  # noqa: RUF012
+
+    def __init__(
+        self,
+        estimators: Any = None,
+        final_estimator: Any = None,
+        *,
+        task: Any = None,
+        cv: Any = None,
+        stack_method: Any = "auto",
+        passthrough: Any = False,
+        refit: bool = False,
+        n_jobs: Any = None,
+        on_error: Any = "raise",
+        random_state: Any = None,
+        verbose: bool = False,
+    ) -> None:
+        self.estimators = estimators
+        self.final_estimator = final_estimator
+        self.task = task
+        self.cv = cv
+        self.stack_method = stack_method
+        self.passthrough = passthrough
+        self.refit = refit
+        self.n_jobs = n_jobs
+        self.on_error = on_error
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # --- fitting ------------------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any, *, groups: Any = None, sample_weight: Any = None, **params: Any) -> StackingModel:
+        """Fit the learners on each fold, then the final estimator on their out-of-fold table.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or DataFrame of shape (n_rows, n_features) or (n_rows, ...)
+            Training rows. Missing values are passed on to the learners.
+        y : array-like of shape (n_rows,) or (n_rows, n_outputs)
+            Classes of any type, a multilabel indicator, or numbers.
+        groups : array-like of shape (n_rows,), optional
+            Passed to the splitter.
+        sample_weight : array-like of shape (n_rows,), optional
+            Without metadata routing: passed to each learner and the final estimator whose ``fit``
+            takes it; a warning names the others. With routing: passed to whoever requests it.
+        **params : dict
+            Other metadata, with metadata routing enabled.
+
+        Returns
+        -------
+        StackingModel
+            The fitted model.
+
+        Raises
+        ------
+        LearnerFailedError
+            A learner raised, or gave unusable predictions (``on_error="raise"``).
+        ValueError
+            A parameter or the data cannot be used; the message says which and why.
+        """
+        rows = check_rows(X, training=True)
+        validate_data(self, X=rows, skip_check_array=True)
+        target = check_target(y, self._known_task() or task_of_target(y), rows.shape[0])
+        learners = self._learners(target.task, rows)
+        methods = check_methods(learners, self.stack_method, target.task)
+        final = self._final(learners, methods, target, rows)
+        weights = check_weights(sample_weight, rows.shape[0])
+        entropy = entropy_of(self.random_state)
+        splitter = splitter_of(self.cv, y, classifier=target.task == "classification")
+        routed = self._route(learners, final, {"groups": groups, "sample_weight": weights} | params)
+        blends = isinstance(final, BLENDS)
+        fitted = run_cross_fit(
+            learners,
+            rows,
+            target,
+            folds=make_folds(splitter, rows, y, seed=split_seed(entropy), **routed.splitter),
+            methods=methods,
+            fit_params=routed.learners,
+            weights=weights,
+            # What a blend gives no weight is not refitted: its fold models then fill its columns.
+            keep_members=not self.refit or blends,
+            refit=self.refit and not blends,
+            entropy=entropy,
+            n_jobs=self.n_jobs,
+            on_error=self.on_error,
+            verbose=self.verbose,
+        )
+        self.oof_, self.failures_ = fitted.oof, fitted.oof.failures
+        self._describe_target(target)
+        self._fit_final(seeded(final, entropy, "final_estimator", 0), rows, target, routed.final_estimator)
+        self._members = fitted.fold_members | fitted.refitted
+        if self.refit and blends:
+            self._members |= refit_members(
+                [(name, learner) for name, learner in learners if name in self._useful()],
+                rows,
+                target,
+                like=fitted.oof,
+                fit_params=routed.learners,
+                entropy=entropy,
+                n_jobs=self.n_jobs,
+                verbose=self.verbose,
+            )
+        return self
+
+    def fit_transform(self, X: Any, y: Any = None, **params: Any) -> Any:
+        """Fit, and return P: the out-of-fold predictions of the training rows.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or DataFrame of shape (n_rows, n_features)
+            Training rows.
+        y : array-like of shape (n_rows,) or (n_rows, n_outputs)
+            Target.
+        **params : dict
+            As in ``fit``.
+
+        Returns
+        -------
+        ndarray, sparse matrix or DataFrame of shape (n_rows, n_columns)
+            P, then the columns of X that ``passthrough`` names. NaN where no fold tests the row.
+        """
+        self.fit(X, y, **params)
+        return self._as_features(self.oof_.train, check_rows(X, training=False))
+
+    def _learners(self, task: TaskName, X: Any) -> Learners:
+        if self.estimators is None:
+            return default_learners(task, X)
+        # The routing calls the splitter by that name.
+        return check_learners(self.estimators, reserved=(*super().get_params(deep=False), "splitter"))
+
+    def _final(self, learners: Learners, methods: Sequence[str], target: Target, X: Any) -> Any:
+        if self.final_estimator is not None:
+            return check_final(self.final_estimator, learners, methods, target, self.passthrough)
+        frame = is_pandas(X) or is_polars(X)
+        return default_final(target, methods, passthrough=self.passthrough is not False, mixed_columns=frame)
+
+    def _describe_target(self, target: Target) -> None:
+        self._task, self._multilabel, self._n_classes = target.task, target.multilabel, target.n_classes
+        self.__dict__.pop("classes_", None)  # of an earlier fit
+        if target.task == "classification":
+            self.classes_ = target.classes
+
+    def _fit_final(self, final: Any, X: Any, target: Target, params: dict[str, Any]) -> None:
+        picked = picked_columns(self.passthrough, X)
+        check_names_differ(self.oof_.columns, X, picked)
+        table = beside(self.oof_.train, self.oof_.columns, X, picked)
+        with single_threaded_blas:
+            self._final_member: Member = fit_member(final, table, target, np.flatnonzero(self.oof_.covered), params)
+        self.final_estimator_ = final
+
+    def _useful(self) -> list[str]:
+        """The learners that the final estimator looks at."""
+        names = list(self.oof_.blocks)
+        if not isinstance(self.final_estimator_, BLENDS):
+            return names
+        weighty = [name for name, weight in zip(names, self.final_estimator_.weights_, strict=True) if weight != 0]
+        # A pool that trusts nobody predicts the class frequencies; new rows must be checked all the same.
+        return weighty or names
+
+    def _route(self, learners: Learners, final: Any, given: dict[str, Any]) -> Bunch:
+        """What goes to each learner's fit, to the final estimator's, and to the splitter."""
+        given = {name: value for name, value in given.items() if value is not None}
+        if get_config()["enable_metadata_routing"]:
+            routed = process_routing(_Routes(self._router(learners, final)), "fit", **given)
+            return Bunch(
+                learners={name: routed[name]["fit"] for name, _ in learners},
+                final_estimator=routed["final_estimator"]["fit"],
+                splitter=routed["splitter"]["split"],
+            )
+        unknown = sorted(set(given) - {"groups", "sample_weight"})
+        if unknown:
+            raise TypeError(
+                f"StackingModel.fit takes groups and sample_weight; got {unknown} besides. Other metadata need "
+                "sklearn.set_config(enable_metadata_routing=True) and set_fit_request on whoever takes them."
+            )
+        takers = [*learners, ("final_estimator", final)]
+        weights = learner_weights(takers, given.get("sample_weight"))
+        return Bunch(
+            learners={name: weights[name] for name, _ in learners},
+            final_estimator=weights["final_estimator"],
+            splitter={name: given[name] for name in given if name == "groups"},
+        )
+
+    # --- predicting ---------------------------------------------------------------------------------
+
+    def transform(self, X: Any) -> Any:
+        """Return p: each learner's columns for new rows, the mean over its members.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or DataFrame of shape (n_rows, n_features)
+            New rows.
+
+        Returns
+        -------
+        ndarray, sparse matrix or DataFrame of shape (n_rows, n_columns)
+            p, then the columns of X that ``passthrough`` names.
+        """
+        rows = self._new_rows(X)
+        return self._as_features(self._table(rows, list(self.oof_.blocks)), rows)
+
+    @available_if(_final_has("predict"))
+    def predict(self, X: Any, **params: Any) -> Any:
+        """Predict classes or numbers.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or DataFrame of shape (n_rows, n_features)
+            New rows.
+        **params : dict
+            Passed to the final estimator's ``predict``, such as ``return_std=True``.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,) or (n_rows, n_outputs)
+            Predictions.
+        """
+        table = self._final_input(X)
+        if params and get_config()["enable_metadata_routing"]:
+            params = process_routing(self, "predict", **params)["final_estimator"]["predict"]
+        raw = self.final_estimator_.predict(table, **params)
+        if not self._n_classes:
+            return raw
+        member = self._final_member
+        return self.classes_[member.codes[np.searchsorted(member.labels, raw)]]
+
+    @available_if(_final_has("predict_proba"))
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Predict class probabilities.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or DataFrame of shape (n_rows, n_features)
+            New rows.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_classes)
+            In the order of ``classes_``; for a multilabel target of shape (n_rows, n_labels), the
+            probability of each label.
+        """
+        table = self._final_input(X)
+        raw = self.final_estimator_.predict_proba(table)
+        if self._multilabel:
+            return np.column_stack([label[:, 1] for label in raw]) if isinstance(raw, list) else raw
+        if len(self._final_member.codes) == self._n_classes:
+            return raw
+        full = np.zeros((len(raw), self._n_classes))
+        full[:, self._final_member.codes] = raw
+        return full
+
+    @available_if(_final_has("decision_function"))
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return the final estimator's decision values.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or DataFrame of shape (n_rows, n_features)
+            New rows.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,), (n_rows, n_classes) or (n_rows, n_labels)
+            Decision values.
+        """
+        table = self._final_input(X)
+        return self.final_estimator_.decision_function(table)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Accuracy of the classes, or R^2 of the numbers, predicted for new rows.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or DataFrame of shape (n_rows, n_features)
+            New rows.
+        y : array-like of shape (n_rows,) or (n_rows, n_outputs)
+            Their true targets.
+        sample_weight : array-like of shape (n_rows,), optional
+            Weights.
+
+        Returns
+        -------
+        float
+            Higher is better; at most 1.
+        """
+        predicted = self.predict(X)
+        metric = accuracy_score if self._task == "classification" else r2_score
+        return float(metric(y, predicted, sample_weight=sample_weight))
+
+    def _new_rows(self, X: Any) -> Any:
+        check_is_fitted(self)
+        rows = check_rows(X, training=False)
+        validate_data(self, X=rows, reset=False, skip_check_array=True)
+        return rows
+
+    def _table(self, X: Any, names: list[str]) -> np.ndarray:
+        """Columns of all learners; those not named are not computed, for nobody looks at them."""
+        blocks = self.oof_.blocks
+        means = predict_table({name: self._members[name] for name in names}, blocks, X, n_jobs=self.n_jobs)
+        unseen = 1 / self._n_classes if self._n_classes else 0.0
+        table = np.full((X.shape[0], len(self.oof_.columns)), unseen)
+        for name, values in means.items():
+            table[:, blocks[name].columns] = settle(values, blocks[name])
+        return table
+
+    def _final_input(self, X: Any) -> Any:
+        rows = self._new_rows(X)
+        table = self._table(rows, self._useful())
+        return beside(table, self.oof_.columns, rows, picked_columns(self.passthrough, rows))
+
+    def _as_features(self, table: np.ndarray, X: Any) -> Any:
+        """An array unless raw columns come along; then whatever X is."""
+        picked = picked_columns(self.passthrough, X)
+        return beside(table, self.oof_.columns, X, picked) if picked else table
+
+    # --- describing ---------------------------------------------------------------------------------
+
+    @property
+    def members_(self) -> dict[str, list[Any]]:
+        """What predicts new rows for each learner."""
+        check_is_fitted(self)
+        return {name: [member.estimator for member in members] for name, members in self._members.items()}
+
+    def leaderboard(self) -> pd.DataFrame:
+        """Each learner's out-of-fold scores, cost and weight, the best first.
+
+        The stack itself has no row: its score on the table that it was trained on is no estimate.
+
+        Returns
+        -------
+        DataFrame
+            Index: learner. Columns: mean and standard deviation over folds of log_loss and accuracy
+            (classification) or rmse and r2 (regression); fit_seconds and predict_seconds, summed over
+            folds; weight, where the final estimator gives one a learner.
+        """
+        check_is_fitted(self)
+        by_learner = self.oof_.scores.groupby(level="learner", sort=False)
+        metrics = METRICS[self._task]
+        columns = {}
+        for metric in metrics:
+            columns[metric] = by_learner[metric].mean()
+            columns[f"{metric}_std"] = by_learner[metric].std()
+        board = pd.DataFrame(columns | {key: by_learner[key].sum() for key in ("fit_seconds", "predict_seconds")})
+        if isinstance(self.final_estimator_, BLENDS):
+            board["weight"] = self.final_estimator_.weights_
+        # Log-loss and rmse: lower is better. Learners without probabilities come last.
+        return board.sort_values(metrics[0], na_position="last", kind="stable")
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Names of the columns that ``transform`` returns.
+
+        Parameters
+        ----------
+        input_features : array-like of str, optional
+            Names of X's columns, where it has none itself.
+
+        Returns
+        -------
+        ndarray of str
+            The learners' columns, then those passed through.
+        """
+        check_is_fitted(self, "n_features_in_")
+        known = getattr(self, "feature_names_in_", None)
+        names = known if input_features is None else np.asarray(input_features, dtype=object)
+        if names is None:
+            names = np.array([f"x{i}" for i in range(self.n_features_in_)], dtype=object)
+        if len(names) != self.n_features_in_:
+            raise ValueError(
+                f"input_features should have length equal to the number of features, {self.n_features_in_}; got "
+                f"{len(names)}."
+            )
+        if known is not None and not np.array_equal(known, names):
+            raise ValueError("input_features is not equal to feature_names_in_. Leave it out.")
+        placeholder = pd.DataFrame(columns=names)
+        picked = picked_columns(self.passthrough, placeholder)
+        return np.asarray([*self.oof_.columns, *names[picked]], dtype=object)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters, with those of the learners and the final estimator as name__parameter.
+
+        Parameters
+        ----------
+        deep : bool
+            Whether to include them.
+
+        Returns
+        -------
+        dict
+            Name to value.
+        """
+        params = super().get_params(deep=deep)
+        for name, learner in self._named() if deep else ():
+            params[name] = learner
+            if hasattr(learner, "get_params") and not isinstance(learner, type):
+                params |= {f"{name}__{key}": value for key, value in learner.get_params(deep=True).items()}
+        return params
+
+    def set_params(self, **params: Any) -> StackingModel:
+        """Set parameters; a learner's name replaces it, "drop" leaves it out.
+
+        Parameters
+        ----------
+        **params : dict
+            Such as ``final_estimator__C=10``, ``forest="drop"``, ``forest__max_depth=3``.
+
+        Returns
+        -------
+        StackingModel
+            The model.
+        """
+        if "estimators" in params:
+            self.estimators = params.pop("estimators")
+        swaps = {name: params.pop(name) for name, _ in self._named() if name in params}
+        if swaps:
+            self.estimators = [(name, swaps.get(name, learner)) for name, learner in self._named()]
+        super().set_params(**params)
+        return self
+
+    def _named(self) -> list[tuple[str, Any]]:
+        """The learners as given; nothing where they cannot be named, which ``fit`` will say."""
+        try:
+            return with_names(self.estimators or [])
+        except (TypeError, ValueError):
+            return []
+
+    def _known_task(self) -> TaskName | None:
+        """The task, as far as the parameters tell."""
+        if self.task is not None and self.task not in TASKS:
+            raise choice("task", "StackingModel", (*TASKS, None), self.task)
+        learners = [learner for _, learner in self._named() if hasattr(learner, "fit")]
+        for estimators in ([self.final_estimator], learners):
+            if any(is_classifier(estimator) for estimator in estimators if hasattr(estimator, "fit")):
+                return "classification"
+            if any(is_regressor(estimator) for estimator in estimators if hasattr(estimator, "fit")):
+                return "regression"
+        return self.task
+
+    def _final_prototype(self) -> Any:
+        """The final estimator as far as it is known: fitted, given, or the default."""
+        if hasattr(self, "final_estimator_"):
+            return self.final_estimator_
+        if self.final_estimator is not None:
+            return self.final_estimator
+        return default_blend(self._known_task())
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Who gets which metadata: the learners' and the final estimator's fit, and the splitter.
+
+        Returns
+        -------
+        MetadataRouter
+            The routing.
+        """
+        learners = [(name, learner) for name, learner in self._named() if hasattr(learner, "fit")]
+        return self._router(learners, self._final_prototype())
+
+    def _router(self, learners: Learners, final: Any) -> MetadataRouter:
+        router = MetadataRouter(owner=self)
+        for name, learner in learners:
+            router.add(**{name: learner}, method_mapping=MethodMapping().add(caller="fit", callee="fit"))
+        to_final = MethodMapping().add(caller="fit", callee="fit").add(caller="predict", callee="predict")
+        router.add(final_estimator=final, method_mapping=to_final)
+        splitter = splitter_of(self.cv, None, classifier=False)
+        return router.add(splitter=splitter, method_mapping=MethodMapping().add(caller="fit", callee="split"))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        task = getattr(self, "_task", None) or self._known_task()
+        if task == "classification":
+            tags.estimator_type, tags.classifier_tags = "classifier", ClassifierTags()
+        elif task == "regression":
+            tags.estimator_type, tags.regressor_tags = "regressor", RegressorTags()
+        tags.target_tags.required = True
+        takers = [learner for _, learner in self._named() if hasattr(learner, "fit")]
+        takers += [self._final_prototype()] if self.passthrough is not False else []
+        inputs = [get_tags(taker).input_tags for taker in takers]
+        tags.input_tags.allow_nan = all(taker.allow_nan for taker in inputs)
+        tags.input_tags.sparse = all(taker.sparse for taker in inputs)
+        return tags
+
+    def _sk_visual_block_(self) -> Any:
+        from sklearn.utils._repr_html.estimator import _VisualBlock  # noqa: PLC0415 - no public name
+
+        named = self._named() or [("default_learners", "default_learners")]
+        final = self._final_prototype()
+        parallel = _VisualBlock(
+            "parallel",
+            [learner for _, learner in named],
+            names=[name for name, _ in named],
+            dash_wrapped=False,
+        )
+        serial = _VisualBlock("parallel", [final], names=["final_estimator"], dash_wrapped=False)
+        return _VisualBlock("serial", (parallel, serial), dash_wrapped=False)
+
+
+class _Routes:
+    """What ``process_routing`` asks for: an object that has a routing."""
+
+    def __init__(self, router: MetadataRouter) -> None:
+        self._router = router
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        return self._router
