@@ -271,9 +271,12 @@ def _floats(column: Any) -> np.ndarray | None:
 
 def _missing_in_frame(X: Any) -> Iterator[tuple[Any, np.ndarray]]:
     for name in X.columns:
-        column = X[name].to_pandas() if is_polars(X) else X[name]
-        if pd.isna(column.iloc[0]):
-            yield name, column.isna().to_numpy()
+        column = X[name]
+        if is_pandas(X):
+            missing = column.isna()
+        else:
+            missing = column.is_null() | column.is_nan() if column.dtype.is_float() else column.is_null()
+        yield name, missing.to_numpy()
 
 
 def _missing_in_array(X: Any) -> Iterator[tuple[Any, np.ndarray]]:
