@@ -66,3 +66,14 @@ def beside(table: np.ndarray, names: list[str], X: Any, picked: list[int]) -> An
     if sparse.issparse(X):
         return sparse.hstack([table, X[:, picked]]).tocsr()
     return np.hstack([table, X[:, picked]])
+
+
+def as_features(table: np.ndarray, names: list[str], X: Any, picked: list[int]) -> Any:
+    """An array, as scikit-learn's transformers give; a frame where raw columns are not all numbers."""
+    if not picked:
+        return table
+    if is_pandas(X) and all(pd.api.types.is_numeric_dtype(X.dtypes.iloc[column]) for column in picked):
+        return np.hstack([table, X.iloc[:, picked].to_numpy(dtype=np.float64, na_value=np.nan)])
+    if is_polars(X) and all(X.dtypes[column].is_numeric() for column in picked):
+        return np.hstack([table, X[:, picked].to_numpy()])
+    return beside(table, names, X, picked)

@@ -35,7 +35,7 @@ from stackkit._folds import make_folds, splitter_of
 from stackkit._learners import default_learners
 from stackkit._members import Member, fit_member, settle
 from stackkit._oof import entropy_of, learner_weights, refit_members, run_cross_fit, split_seed
-from stackkit._passthrough import beside, check_names_differ, picked_columns
+from stackkit._passthrough import as_features, beside, check_names_differ, picked_columns
 from stackkit._scores import METRICS
 from stackkit._tasks import predict_table, seeded, single_threaded_blas
 
@@ -450,9 +450,7 @@ class StackingModel(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
         return beside(table, self.oof_.columns, rows, picked_columns(self.passthrough, rows))
 
     def _as_features(self, table: np.ndarray, X: Any) -> Any:
-        """An array unless raw columns come along; then whatever X is."""
-        picked = picked_columns(self.passthrough, X)
-        return beside(table, self.oof_.columns, X, picked) if picked else table
+        return as_features(table, self.oof_.columns, X, picked_columns(self.passthrough, X))
 
     # --- describing ---------------------------------------------------------------------------------
 
@@ -607,10 +605,10 @@ class StackingModel(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         task = getattr(self, "_task", None) or self._known_task()
-        if task == "classification":
-            tags.estimator_type, tags.classifier_tags = "classifier", ClassifierTags()
-        elif task == "regression":
-            tags.estimator_type, tags.regressor_tags = "regressor", RegressorTags()
+        tags.estimator_type = {"classification": "classifier", "regression": "regressor", None: None}[task]
+        # While y has still to tell, it may become either.
+        tags.classifier_tags = None if task == "regression" else ClassifierTags()
+        tags.regressor_tags = None if task == "classification" else RegressorTags()
         tags.target_tags.required = True
         takers = [learner for _, learner in self._named() if hasattr(learner, "fit")]
         takers += [self._final_prototype()] if self.passthrough is not False else []
