@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +31,7 @@ from rich.progress import (
 )
 from sklearn.base import clone
 from sklearn.utils.parallel import Parallel, delayed
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from stackkit._checks import Target, take_rows
 from stackkit._folds import Folds
@@ -193,6 +194,16 @@ class _AtMost(ThreadingBackend):
         return min(super().effective_n_jobs(n_jobs), self.threads)
 
 
+@lru_cache(maxsize=1)
+def _native_libraries(n_modules: int) -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+def limit_threads(limit: int, user_api: str) -> Any:
+    """threadpoolctl's limit, without its search for libraries (3 ms) where no module came since."""
+    return _native_libraries(len(sys.modules)).limit(limits=limit, user_api=user_api)
+
+
 class _SingleThreadedBLAS:
     """Hold BLAS to one thread while anybody is inside: its limit belongs to the whole process.
 
@@ -208,7 +219,7 @@ class _SingleThreadedBLAS:
     def __enter__(self) -> None:
         with self._lock:
             if self._inside == 0:
-                self._limits = threadpool_limits(1, user_api="blas")
+                self._limits = limit_threads(1, "blas")
             self._inside += 1
 
     def __exit__(self, *exception: object) -> None:
@@ -229,7 +240,7 @@ def thread_limits(threads: int | None) -> Iterator[None]:
             yield
             return
         # OpenMP's limit belongs to the calling thread, so each task sets its own.
-        with joblib.parallel_config(backend=_AtMost(threads)), threadpool_limits(threads, user_api="openmp"):
+        with joblib.parallel_config(backend=_AtMost(threads)), limit_threads(threads, "openmp"):
             yield
 
 
