@@ -21,6 +21,9 @@ MOST_CLASSES = 20  # more different numbers than this are a quantity, where nobo
 STACK_METHODS = ("predict_proba", "decision_function", "predict")
 
 
+Learners = Sequence[tuple[str, Any]]
+
+
 @dataclass(frozen=True)
 class Target:
     """What is to be predicted: class codes, a label indicator, or numbers.
@@ -78,7 +81,7 @@ def with_names(estimators: Any) -> list[tuple[str, Any]]:
     return [(item[0], item[1]) for item in items]
 
 
-def check_learners(estimators: Any, *, reserved: Sequence[str] = ()) -> tuple[tuple[str, Any], ...]:
+def check_learners(estimators: Any, *, reserved: Sequence[str] = ()) -> Learners:
     """Named learners that can be fitted and can predict, without those that the user dropped."""
     if isinstance(estimators, str) or not isinstance(estimators, Sequence) or len(estimators) == 0:
         raise ValueError(
@@ -114,8 +117,8 @@ def _check_names(names: list[Any], reserved: Sequence[str]) -> None:
             )
         if name in reserved:
             raise ValueError(
-                f"The names in 'estimators' must differ from the parameters of StackingModel; got {name!r}. "
-                "Choose another name."
+                f"The names in 'estimators' must differ from {', '.join(reserved)}, which mean "
+                f"something else; got {name!r}. Choose another name."
             )
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
@@ -135,9 +138,14 @@ def _check_learner(name: str, learner: Any) -> None:
             f"The learner {name!r} must have a fit method and one of predict_proba, decision_function and "
             f"predict; got {learner!r}. Use an estimator, or leave it out with 'drop'."
         )
+    if not hasattr(learner, "__sklearn_tags__"):
+        raise TypeError(
+            f"The learner {name!r} must be a scikit-learn estimator; got {learner!r}. "
+            f"Derive {type(learner).__name__} from sklearn.base.BaseEstimator."
+        )
 
 
-def infer_task(learners: Sequence[tuple[str, Any]], y: Any) -> TaskName:
+def infer_task(learners: Learners, y: Any) -> TaskName:
     """Classification if any learner is a classifier; where no learner tells, the type of y."""
     if any(is_classifier(learner) for _, learner in learners):
         return "classification"
@@ -151,24 +159,27 @@ def task_of_target(y: Any) -> TaskName:
 
     Whole numbers stand for both; the bounds are those under which people name classes by numbers.
     """
-    kind = type_of_target(y, input_name="y")
+    values = _as_target(y)
+    kind = type_of_target(values, input_name="y")
     if kind.startswith("continuous"):
         return "regression"
-    values = np.asarray(y)
     if kind != "multiclass" or values.dtype.kind not in "iuf":
         return "classification"
     n_distinct = len(np.unique(values))
     return "regression" if n_distinct > max(MOST_CLASSES, 0.05 * len(values)) else "classification"
 
 
-def check_methods(learners: Sequence[tuple[str, Any]], stack_method: Any, task: TaskName) -> tuple[str, ...]:
-    """The method by which each learner fills its columns."""
+def check_methods(
+    learners: Learners, stack_method: Any, task: TaskName, *, also_known: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """The method by which each learner fills its columns; ``also_known`` are those that were dropped."""
     wanted = stack_method if isinstance(stack_method, dict) else {}
-    unknown = sorted(set(wanted) - {name for name, _ in learners})
+    known = list(dict.fromkeys([*(name for name, _ in learners), *also_known]))
+    unknown = [name for name in wanted if name not in known]
     if unknown:
         raise ValueError(
             f"The 'stack_method' parameter must map names of learners to methods; got {unknown[0]!r}, which is "
-            f"not one of {[name for name, _ in learners]}. Correct the name."
+            f"not one of {known}. Correct the name."
         )
     default = "auto" if isinstance(stack_method, dict) else stack_method
     return tuple(_method_of(name, learner, wanted.get(name, default), task) for name, learner in learners)
@@ -176,8 +187,8 @@ def check_methods(learners: Sequence[tuple[str, Any]], stack_method: Any, task: 
 
 def _method_of(name: str, learner: Any, wanted: Any, task: TaskName) -> str:
     if wanted not in ("auto", *STACK_METHODS):
-        raise choice("stack_method", "a stack", ("auto", *STACK_METHODS, "a dict of these by learner"), wanted)
-    if task == "regression":
+        raise choice("stack_method", "a stack (or each value of its dict)", ("auto", *STACK_METHODS), wanted)
+    if task == "regression" or is_regressor(learner):
         return "predict"
     if wanted == "auto":
         return next(method for method in STACK_METHODS if hasattr(learner, method))
@@ -236,12 +247,17 @@ def _check_array(X: Any, least: int) -> Any:
     try:
         return check_array(X, dtype=None if of_numbers else "numeric", **options)
     except ValueError as error:
-        if "could not convert" not in str(error):
+        if "could not convert" not in str(error) and "bytes/strings" not in str(error):
             raise
     return check_array(X, dtype=object, **(options | {"ensure_all_finite": False}))
 
 
 def _check_frame(X: Any, least: int) -> None:
+    if len(getattr(X, "shape", ())) != 2:
+        raise ValueError(
+            f"X must be a table of rows and columns; got a {type(X).__name__}. Pass a DataFrame, such as one made "
+            "with to_frame() or collect()."
+        )
     n_rows, n_columns = X.shape
     if n_rows < least or n_columns == 0:
         raise ValueError(
@@ -308,12 +324,22 @@ def check_length(name: str, values: Any, n_rows: int) -> None:
 
 
 def check_target(y: Any, task: TaskName, n_rows: int) -> Target:
+    y = _as_target(y)
+    check_length("y", y, n_rows)
+    return _check_numbers(y) if task == "regression" else _check_classes(y)
+
+
+def _as_target(y: Any) -> Any:
+    """Something with rows, none of them missing: what scikit-learn's checks of targets take for granted."""
     if y is None:
         raise ValueError("y must be given: a stack requires y to be passed, but the target y is None.")
     y = y.toarray() if sparse.issparse(y) else y
     y = y if hasattr(y, "shape") else np.asarray(y)
-    check_length("y", y, n_rows)
-    return _check_numbers(y) if task == "regression" else _check_classes(y)
+    if not y.shape:
+        raise ValueError(f"y must hold one target a row; got the single value {y.tolist()!r}. Pass a list or an array.")
+    if pd.isna(np.asarray(y)).any():
+        raise ValueError("Input y contains NaN. Drop the rows without a target.")
+    return y
 
 
 def _check_numbers(y: Any) -> Target:
@@ -335,11 +361,12 @@ def _check_classes(y: Any) -> Target:
             "Fit one stack a column."
         )
     labels = column_or_1d(y, warn=True)
-    if pd.isna(labels).any():
-        raise ValueError("Input y contains NaN. Drop the rows without a target.")
     classes, codes = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
-        raise ValueError(f"y must have at least two classes; got one class only, {classes[0]!r}.")
+        raise ValueError(
+            f"y must have at least two classes; got one class only, {classes.tolist()[0]!r}. Check how the rows were "
+            "chosen."
+        )
     return Target(codes.astype(np.int64), classes, "classification")
 
 

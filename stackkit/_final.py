@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sklearn.base import clone, is_classifier
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
@@ -47,17 +47,23 @@ def default_final(target: Target, methods: Sequence[str], *, passthrough: bool, 
 def check_final(
     final: Any, learners: Sequence[tuple[str, Any]], methods: Sequence[str], target: Target, passthrough: Any
 ) -> Any:
-    """A clone of the user's final estimator, or an error that says why it cannot do."""
-    if isinstance(final, type) or not hasattr(final, "fit") or not hasattr(final, "predict"):
-        raise TypeError(
-            "The 'final_estimator' parameter of StackingModel must be an estimator with fit and predict, or None; "
-            f"got {final!r}. Use such as LogisticRegression()."
-        )
+    """A clone of the user's final estimator, or an error that says why it does not suit the table."""
     if isinstance(final, BLENDS):
         _check_blend(final, target, passthrough)
     if isinstance(final, PROBABILITY_BLENDS):
         _check_probabilities(final, learners, methods)
     return clone(final)
+
+
+def check_usable(final: Any) -> None:
+    """Refuse what is no estimator, before anything is asked of it."""
+    if final is None:
+        return
+    if isinstance(final, type) or not hasattr(final, "fit") or not hasattr(final, "predict"):
+        raise TypeError(
+            "The 'final_estimator' parameter of StackingModel must be an estimator with fit and predict, or None; "
+            f"got {final!r}. Use such as LogisticRegression()."
+        )
 
 
 def _check_blend(final: Any, target: Target, passthrough: Any) -> None:
@@ -76,7 +82,7 @@ def _check_blend(final: Any, target: Target, passthrough: Any) -> None:
 
 def _check_probabilities(final: Any, learners: Sequence[tuple[str, Any]], methods: Sequence[str]) -> None:
     for (name, learner), method in zip(learners, methods, strict=True):
-        if method != "predict_proba" or not is_classifier(learner):
+        if method != "predict_proba":
             raise ValueError(
                 f"The final estimator {type(final).__name__} blends class probabilities, and the learner {name!r} "
                 f"({type(learner).__name__}) gives none: its method is {method!r}. Wrap it in "

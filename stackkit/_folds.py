@@ -42,7 +42,15 @@ def splitter_of(cv: Any, y: Any, *, classifier: bool) -> Any:
             f"The 'cv' parameter must be a number of folds, a splitter or an iterable of index pairs; got {cv!r}. "
             "For learners that are fitted already, wrap each in sklearn.frozen.FrozenEstimator."
         )
-    return check_cv(cv, y, classifier=classifier)
+    splitter = check_cv(cv, y, classifier=classifier)
+    pairs = getattr(splitter, "cv", ()) if not hasattr(cv, "split") else ()
+    for pair in pairs:
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise ValueError(
+                f"The 'cv' parameter must give pairs (training rows, test rows); got {pair!r} among them. For one fold "
+                "number a row, use sklearn.model_selection.PredefinedSplit."
+            )
+    return splitter
 
 
 def make_folds(splitter: Any, X: Any, y: Any, *, seed: int, **split_params: Any) -> Folds:
@@ -63,6 +71,11 @@ def _as_rows(rows: Any, n_rows: int, fold: int) -> np.ndarray:
     """Row numbers from indices or from a boolean mask."""
     rows = np.asarray(rows)
     if rows.dtype == bool:
+        if len(rows) != n_rows:
+            raise ValueError(
+                f"The 'cv' parameter must give masks of {n_rows} rows; got one of {len(rows)} in fold {fold}. "
+                "Make the splits from this X."
+            )
         rows = np.flatnonzero(rows)
     rows = rows.astype(np.intp, casting="unsafe") if rows.size == 0 else rows
     if rows.dtype.kind not in "iu" or (rows.size and (rows.min() < 0 or rows.max() >= n_rows)):

@@ -101,9 +101,11 @@ def fit_member(learner: Any, X: Any, target: Target, rows: np.ndarray, params: d
     """Fit in place on some rows, with the classes found there coded 0..k-1, as XGBoost demands."""
     y, codes = target.values[rows], np.arange(0)
     if target.n_classes:
-        codes, y = np.unique(y, return_inverse=True)
+        codes, local = np.unique(y, return_inverse=True)
+        # To a regressor a code is a number, which must mean the same in every fold.
+        y = y if is_regressor(learner) else local
     learner.fit(take_rows(X, rows), y, **rows_of_params(params, rows, X.shape[0]))
-    if is_prefit(learner) and target.n_classes and not is_regressor(learner):
+    if isinstance(last_step(learner), FrozenEstimator) and target.n_classes and not is_regressor(learner):
         return _prefit_member(learner, target)
     return Member(learner, np.arange(len(codes)), codes)
 
@@ -121,9 +123,15 @@ def fit_members_at_once(
 
 def is_prefit(learner: Any) -> bool:
     """Whether fitting it does nothing, so that all its fold models are one and the same."""
+    if isinstance(learner, Pipeline):
+        return all(step is None or step == "passthrough" or is_prefit(step) for _, step in learner.steps)
+    return isinstance(learner, FrozenEstimator)
+
+
+def last_step(learner: Any) -> Any:
     while isinstance(learner, Pipeline):
         learner = learner.steps[-1][1]
-    return isinstance(learner, FrozenEstimator)
+    return learner
 
 
 def _prefit_member(learner: Any, target: Target) -> Member:
@@ -131,7 +139,7 @@ def _prefit_member(learner: Any, target: Target) -> Member:
     labels = np.asarray(learner.classes_)
     unknown = np.setdiff1d(labels, target.classes)
     if unknown.size:
-        raise ValueError(f"it was fitted on the classes {labels.tolist()}, but y has {list(target.classes)}.")
+        raise ValueError(f"it was fitted on the classes {labels.tolist()}, but y has {target.classes.tolist()}.")
     return Member(learner, labels, np.searchsorted(target.classes, labels))
 
 
@@ -139,9 +147,10 @@ def rows_of_params(params: dict[str, Any], rows: np.ndarray, n_rows: int) -> dic
     """Cut what has one value a row; leave the rest."""
     cut = {}
     for name, value in params.items():
-        per_row = hasattr(value, "__len__") and not isinstance(value, str | dict) and len(value) == n_rows
-        sliceable = value if hasattr(value, "shape") else np.asarray(value)
-        cut[name] = take_rows(sliceable, rows) if per_row else value
+        shape = getattr(value, "shape", None)
+        length = len(value) if isinstance(value, list | tuple) else shape[0] if shape else None
+        table = np.asarray(value) if length == n_rows and shape is None else value
+        cut[name] = take_rows(table, rows) if length == n_rows else value
     return cut
 
 
@@ -180,7 +189,8 @@ def predict_block(member: Member, X: Any, block: Block) -> np.ndarray:
         return _binary_score(member, raw, block, n_rows)
     values = _shaped(raw, block, n_rows, len(member.codes))
     if block.kind == "probability":
-        _check_probabilities(values, block)
+        _check_range(values, block)
+        _check_sums(values, block)
         values = _aligned(values, member, block, 0.0)
         return values[:, 1:] if block.n_classes == 2 else values
     return _aligned(values, member, block, values.min(axis=1, keepdims=True))
@@ -196,7 +206,7 @@ def settle(values: np.ndarray, block: Block) -> np.ndarray:
 
 def own_copy(X: Any) -> Any:
     """A learner that works in place must not spoil the rows for the next one, nor the user's data."""
-    return X if is_polars(X) else X.copy()
+    return X.clone() if is_polars(X) else X.copy()
 
 
 def _shaped(raw: Any, block: Block, n_rows: int, width: int) -> np.ndarray:
@@ -215,9 +225,12 @@ def _check_finite(values: np.ndarray, block: Block) -> None:
         raise ValueError(f"{block.method} gave NaN or infinity in {bad.sum()} of {len(bad)} rows.")
 
 
-def _check_probabilities(values: np.ndarray, block: Block) -> None:
+def _check_range(values: np.ndarray, block: Block) -> None:
     if (values < 0).any() or (values > 1 + SUM_TOLERANCE).any():
         raise ValueError(f"{block.method} gave values outside [0, 1]: {values.min():.4g} to {values.max():.4g}.")
+
+
+def _check_sums(values: np.ndarray, block: Block) -> None:
     off = np.abs(values.sum(axis=1) - 1)
     if (off > SUM_TOLERANCE).any():
         raise ValueError(f"{block.method} gave rows that do not sum to 1: off by up to {off.max():.4g}.")
@@ -236,6 +249,10 @@ def _aligned(values: np.ndarray, member: Member, block: Block, fill: Any) -> np.
 def _binary_score(member: Member, raw: Any, block: Block, n_rows: int) -> np.ndarray:
     """Two classes have one score; where the stack knows more classes, it speaks for one of the two."""
     score = _shaped(raw, block, n_rows, 1)
+    if len(member.codes) == 1:  # whatever its sign, it can only speak for the class that it saw
+        size = np.abs(score)
+        full = _aligned(size, member, block, -size)
+        return full[:, 1:] if block.n_classes == 2 else full
     if block.n_classes == 2:
         return score
     return _aligned(np.hstack([-score, score]), member, block, -np.abs(score))
@@ -261,4 +278,7 @@ def _indicator(member: Member, raw: Any, block: Block, n_rows: int) -> np.ndarra
                 for label, seen in zip(raw, classes, strict=True)
             ]
         )
-    return _shaped(raw, block, n_rows, block.width)
+    values = _shaped(raw, block, n_rows, block.width)
+    if block.method == "predict_proba":
+        _check_range(values, block)
+    return values

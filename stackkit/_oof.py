@@ -22,6 +22,7 @@ from stackkit._checks import (
     choice,
     infer_task,
     is_pandas,
+    with_names,
 )
 from stackkit._folds import Folds, make_folds, splitter_of
 from stackkit._members import Block, Member, is_prefit, make_blocks, settle, weight_params
@@ -182,7 +183,7 @@ def cross_fit(
         X,
         target,
         folds=make_folds(splitter, X, y, seed=split_seed(entropy), **split_params),
-        methods=check_methods(learners, stack_method, task),
+        methods=check_methods(learners, stack_method, task, also_known=[name for name, _ in with_names(estimators)]),
         fit_params=learner_weights(learners, weights),
         weights=weights,
         X_test=None if X_test is None else check_rows(X_test, training=False),

@@ -28,13 +28,18 @@ def picked_columns(passthrough: Any, X: Any) -> list[int]:
             "The 'passthrough' parameter must be True, False or a list of columns; got "
             f"{passthrough!r}. For one column, pass [{passthrough!r}]."
         )
-    return [_position(column, names, X.shape[1]) for column in passthrough]
+    picked = [_position(column, names, X.shape[1]) for column in passthrough]
+    if len(set(picked)) < len(picked):
+        raise ValueError(
+            f"The 'passthrough' parameter must name each column once; got {passthrough!r}. Drop the repetition."
+        )
+    return picked
 
 
 def _position(column: Any, names: list[Any], n_columns: int) -> int:
-    if column in names:
+    if column in names and not isinstance(column, bool):
         return names.index(column)
-    if isinstance(column, int | np.integer) and 0 <= column < n_columns:
+    if isinstance(column, int | np.integer) and not isinstance(column, bool) and 0 <= column < n_columns:
         return int(column)
     allowed = names or f"0 to {n_columns - 1}"
     raise ValueError(f"The 'passthrough' parameter must name columns of X, {allowed}; got {column!r}. Correct it.")

@@ -63,7 +63,7 @@ def _multilabel(y: np.ndarray, values: Any, block: Block, weight: Any) -> dict[s
     loss = np.nan
     if block.method == "predict_proba":
         of_truth = np.where(y == 1, values, 1 - values)
-        loss = np.mean([_mean_loss(label, weight) for label in of_truth.T])
+        loss = float(np.mean([_mean_loss(label, weight) for label in of_truth.T]))
     right = ((values > middle) == y).all(axis=1)
     return {"log_loss": float(loss), "accuracy": float(np.average(right, weights=weight))}
 

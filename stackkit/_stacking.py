@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from stackkit._checks import (
     TASKS,
+    Learners,
     Target,
     TaskName,
     check_learners,
@@ -30,16 +31,14 @@ from stackkit._checks import (
     task_of_target,
     with_names,
 )
-from stackkit._final import BLENDS, check_final, default_blend, default_final
+from stackkit._final import BLENDS, check_final, check_usable, default_blend, default_final
 from stackkit._folds import make_folds, splitter_of
 from stackkit._learners import default_learners
-from stackkit._members import Member, fit_member, settle
+from stackkit._members import Block, Member, fit_member, make_blocks, settle
 from stackkit._oof import entropy_of, learner_weights, refit_members, run_cross_fit, split_seed
 from stackkit._passthrough import as_features, beside, check_names_differ, picked_columns
 from stackkit._scores import METRICS
 from stackkit._tasks import predict_table, seeded, single_threaded_blas
-
-Learners = Sequence[tuple[str, Any]]
 
 
 def _final_has(method: str) -> Callable[[Any], bool]:
@@ -199,12 +198,16 @@ class StackingModel(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
         ValueError
             A parameter or the data cannot be used; the message says which and why.
         """
+        self._check_estimators()
         rows = check_rows(X, training=True)
         validate_data(self, X=rows, skip_check_array=True)
         target = check_target(y, self._known_task() or task_of_target(y), rows.shape[0])
         learners = self._learners(target.task, rows)
-        methods = check_methods(learners, self.stack_method, target.task)
+        methods = check_methods(
+            learners, self.stack_method, target.task, also_known=[name for name, _ in self._named()]
+        )
         final = self._final(learners, methods, target, rows)
+        self._pick_columns(make_blocks(learners, methods, target), rows)
         weights = check_weights(sample_weight, rows.shape[0])
         entropy = entropy_of(self.random_state)
         splitter = splitter_of(self.cv, y, classifier=target.task == "classification")
@@ -263,11 +266,22 @@ class StackingModel(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
         self.fit(X, y, **params)
         return self._as_features(self.oof_.train, check_rows(X, training=False))
 
+    def _check_estimators(self) -> None:
+        """First of all: scikit-learn's own errors about them name neither learner nor parameter."""
+        if self.estimators is not None:
+            self._learners("classification", None)
+        check_usable(self.final_estimator)
+
     def _learners(self, task: TaskName, X: Any) -> Learners:
         if self.estimators is None:
             return default_learners(task, X)
         # The routing calls the splitter by that name.
         return check_learners(self.estimators, reserved=(*super().get_params(deep=False), "splitter"))
+
+    def _pick_columns(self, blocks: dict[str, Block], X: Any) -> None:
+        """Once, by position: new rows may come without names."""
+        self._picked = picked_columns(self.passthrough, X)
+        check_names_differ([column for name, block in blocks.items() for column in block.names(name)], X, self._picked)
 
     def _final(self, learners: Learners, methods: Sequence[str], target: Target, X: Any) -> Any:
         if self.final_estimator is not None:
@@ -282,9 +296,7 @@ class StackingModel(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
             self.classes_ = target.classes
 
     def _fit_final(self, final: Any, X: Any, target: Target, params: dict[str, Any]) -> None:
-        picked = picked_columns(self.passthrough, X)
-        check_names_differ(self.oof_.columns, X, picked)
-        table = beside(self.oof_.train, self.oof_.columns, X, picked)
+        table = beside(self.oof_.train, self.oof_.columns, X, self._picked)
         with single_threaded_blas:
             self._final_member: Member = fit_member(final, table, target, np.flatnonzero(self.oof_.covered), params)
         self.final_estimator_ = final
@@ -447,10 +459,10 @@ class StackingModel(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
     def _final_input(self, X: Any) -> Any:
         rows = self._new_rows(X)
         table = self._table(rows, self._useful())
-        return beside(table, self.oof_.columns, rows, picked_columns(self.passthrough, rows))
+        return beside(table, self.oof_.columns, rows, self._picked)
 
     def _as_features(self, table: np.ndarray, X: Any) -> Any:
-        return as_features(table, self.oof_.columns, X, picked_columns(self.passthrough, X))
+        return as_features(table, self.oof_.columns, X, self._picked)
 
     # --- describing ---------------------------------------------------------------------------------
 
@@ -510,9 +522,7 @@ class StackingModel(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
             )
         if known is not None and not np.array_equal(known, names):
             raise ValueError("input_features is not equal to feature_names_in_. Leave it out.")
-        placeholder = pd.DataFrame(columns=names)
-        picked = picked_columns(self.passthrough, placeholder)
-        return np.asarray([*self.oof_.columns, *names[picked]], dtype=object)
+        return np.asarray([*self.oof_.columns, *names[self._picked]], dtype=object)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters, with those of the learners and the final estimator as name__parameter.

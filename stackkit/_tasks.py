@@ -195,12 +195,12 @@ class _AtMost(ThreadingBackend):
 
 
 @lru_cache(maxsize=1)
-def _native_libraries(n_modules: int) -> ThreadpoolController:
+def _native_libraries(_n_modules: int) -> ThreadpoolController:
     return ThreadpoolController()
 
 
 def limit_threads(limit: int, user_api: str) -> Any:
-    """threadpoolctl's limit, without its search for libraries (3 ms) where no module came since."""
+    """Limit native threads, searching for their libraries (3 ms) only if modules were loaded since."""
     return _native_libraries(len(sys.modules)).limit(limits=limit, user_api=user_api)
 
 

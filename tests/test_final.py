@@ -1,0 +1,228 @@
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from sklearn.base import BaseEstimator
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, RidgeCV
+from sklearn.multioutput import MultiOutputClassifier
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import Pipeline
+from sklearn.svm import LinearSVC
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from sklearn.utils.validation import check_is_fitted
+
+from stackkit import (
+    ConvexClassifier,
+    ConvexRegressor,
+    EnsembleSelectionClassifier,
+    EnsembleSelectionRegressor,
+    LogPoolClassifier,
+    StackingModel,
+)
+from stackkit._final import BLENDS, PROBABILITY_BLENDS, default_blend
+
+N = 40
+X = np.random.default_rng(0).normal(size=(N, 3))
+TWO, THREE = (X[:, 0] > 0).astype(int), np.arange(N) % 3
+LABELS = np.column_stack([TWO, 1 - TWO])
+CLASSIFIERS = [("bayes", GaussianNB()), ("tree", DecisionTreeClassifier(max_depth=2))]
+REGRESSORS = [("line", LinearRegression()), ("tree", DecisionTreeRegressor(max_depth=2))]
+MANY = [("knn", KNeighborsClassifier()), ("tree", DecisionTreeClassifier(max_depth=2))]
+
+
+def pandas(X):
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    return frame.assign(text=["u", "v", None, "w"] * (len(X) // 4), b=frame["b"].where(frame["b"] < 1))
+
+
+def polars(X):
+    return pl.DataFrame({name: list(column) for name, column in pandas(X).items()}, strict=False)
+
+
+# ---------------------------------------------------------------- the default
+
+
+@pytest.mark.parametrize(
+    ("learners", "y", "options", "kind"),
+    [
+        (CLASSIFIERS, TWO, {}, LogPoolClassifier),
+        (CLASSIFIERS, THREE, {}, LogPoolClassifier),
+        (CLASSIFIERS, THREE, {"refit": True}, LogPoolClassifier),
+        (CLASSIFIERS, TWO, {"stack_method": "predict"}, LogisticRegression),
+        (CLASSIFIERS, TWO, {"stack_method": {"tree": "predict"}}, LogisticRegression),
+        ([*CLASSIFIERS, ("svc", LinearSVC())], THREE, {}, LogisticRegression),
+        ([*CLASSIFIERS, ("line", LinearRegression())], TWO, {}, LogisticRegression),
+        (CLASSIFIERS, TWO, {"passthrough": True}, LogisticRegression),
+        (CLASSIFIERS, THREE, {"passthrough": [1]}, LogisticRegression),
+        (MANY, LABELS, {}, MultiOutputClassifier),
+        (MANY, LABELS, {"passthrough": True}, MultiOutputClassifier),
+        (REGRESSORS, X[:, 0], {}, ConvexRegressor),
+        (REGRESSORS, X[:, 0], {"passthrough": True}, RidgeCV),
+        (REGRESSORS, X[:, :2], {}, RidgeCV),
+        (REGRESSORS, X[:, :2], {"passthrough": [0]}, RidgeCV),
+    ],
+)
+def test_the_default_in_each_situation(learners, y, options, kind):
+    model = StackingModel(learners, cv=2, **options).fit(X, y)
+    assert type(model.final_estimator_) is kind
+    assert model.predict(X).shape == y.shape
+
+
+@pytest.mark.parametrize("frame", [pandas, polars])
+@pytest.mark.parametrize(
+    ("y", "kind"),
+    [
+        (TWO, LogisticRegression),
+        (THREE, LogisticRegression),
+        (LABELS, MultiOutputClassifier),
+        (X[:, 0], RidgeCV),
+        (X[:, :2], RidgeCV),
+    ],
+    ids=["binary", "multi-class", "multilabel", "numbers", "outputs"],
+)
+@pytest.mark.parametrize("passthrough", [True, ["text", "b"]], ids=["all", "some"])
+def test_raw_columns_of_a_frame_are_prepared_for_the_linear_default(frame, y, kind, passthrough):
+    """Among them text and missing values."""
+    table = frame(X)
+    blind = DummyRegressor() if y.dtype == float else DummyClassifier()
+    model = StackingModel([("blind", blind)], passthrough=passthrough, cv=2).fit(table, y)
+    assert type(model.final_estimator_) is Pipeline
+    assert type(model.final_estimator_[-1]) is kind
+    assert model.predict(table).shape == y.shape
+
+
+@pytest.mark.parametrize("frame", [pandas, polars])
+def test_a_frame_that_is_not_passed_through_changes_nothing(frame):
+    table = frame(X)
+    for blind, y, kind in ((DummyClassifier(), TWO, LogPoolClassifier), (DummyRegressor(), X[:, 0], ConvexRegressor)):
+        assert type(StackingModel([("blind", blind)]).fit(table, y).final_estimator_) is kind
+
+
+@pytest.mark.parametrize(
+    ("task", "kind"),
+    [("classification", LogPoolClassifier), ("regression", ConvexRegressor), (None, ConvexRegressor)],
+)
+def test_the_default_blend(task, kind):
+    assert type(default_blend(task)) is kind
+
+
+# ---------------------------------------------------------------- the user's own
+
+
+def test_the_users_final_estimator_is_cloned():
+    mine = LogisticRegression(C=0.125)
+    fitted = StackingModel(CLASSIFIERS, mine).fit(X, TWO).final_estimator_
+    assert fitted is not mine
+    assert fitted.C == 0.125
+    check_is_fitted(fitted)
+    with pytest.raises(NotFittedError):
+        check_is_fitted(mine)
+
+
+@pytest.mark.parametrize("blend", BLENDS, ids=lambda blend: blend.__name__)
+def test_every_blend_serves_where_it_can(blend):
+    learners, y = (CLASSIFIERS, THREE) if blend in PROBABILITY_BLENDS else (REGRESSORS, X[:, 0])
+    model = StackingModel(learners, blend()).fit(X, y)
+    assert type(model.final_estimator_) is blend
+    assert model.predict(X).shape == y.shape
+
+
+class NoPredict(BaseEstimator):
+    def fit(self, X, y):
+        return self
+
+
+@pytest.mark.parametrize(
+    ("final", "got"),
+    [
+        ("logistic", "'logistic'"),
+        ("drop", "'drop'"),
+        (LogisticRegression, "<class .*LogisticRegression'>"),
+        (NoPredict(), r"NoPredict\(\)"),
+        (3, "3"),
+    ],
+)
+def test_what_cannot_be_a_final_estimator(final, got):
+    match = (
+        "'final_estimator' parameter of StackingModel must be an estimator with fit and predict, or None; "
+        rf"got {got}\. Use such as LogisticRegression\(\)"
+    )
+    with pytest.raises(TypeError, match=match):
+        StackingModel(CLASSIFIERS, final).fit(X, TWO)
+
+
+@pytest.mark.parametrize("passthrough", [True, [0], ["a"], []], ids=["True", "a number", "a name", "no column"])
+@pytest.mark.parametrize("blend", BLENDS, ids=lambda blend: blend.__name__)
+def test_a_blend_cannot_weigh_raw_columns(blend, passthrough):
+    match = (
+        f"'passthrough' parameter must be False where the final estimator weighs learners, as {blend.__name__} does; "
+        r"got (True|\[.*\])\. Use another final estimator"
+    )
+    learners, y = (CLASSIFIERS, TWO) if blend in PROBABILITY_BLENDS else (REGRESSORS, X[:, 0])
+    with pytest.raises(ValueError, match=match):
+        StackingModel(learners, blend(), passthrough=passthrough).fit(pd.DataFrame(X, columns=["a", "b", "c"]), y)
+
+
+@pytest.mark.parametrize("blend", BLENDS, ids=lambda blend: blend.__name__)
+def test_a_blend_takes_one_target(blend):
+    match = f"final estimator {blend.__name__} takes one target column; got 2. Leave final_estimator None, or"
+    learners, y = (MANY, LABELS) if blend in PROBABILITY_BLENDS else (REGRESSORS, X[:, :2])
+    with pytest.raises(ValueError, match=match):
+        StackingModel(learners, blend()).fit(X, y)
+
+
+@pytest.mark.parametrize("blend", PROBABILITY_BLENDS, ids=lambda blend: blend.__name__)
+@pytest.mark.parametrize(
+    ("learner", "options", "method"),
+    [
+        (LinearSVC(), {}, "decision_function"),
+        (Ridge(), {}, "predict"),
+        (GaussianNB(), {"stack_method": {"odd": "predict"}}, "predict"),
+    ],
+)
+def test_a_blend_of_probabilities_needs_them(blend, learner, options, method):
+    match = (
+        f"final estimator {blend.__name__} blends class probabilities, and the learner 'odd' "
+        rf"\({type(learner).__name__}\) gives none: its method is '{method}'\. Wrap it in CalibratedClassifierCV, "
+        "leave it out, or use another final estimator"
+    )
+    with pytest.raises(ValueError, match=match):
+        StackingModel([*CLASSIFIERS, ("odd", learner)], blend(), **options).fit(X, TWO)
+
+
+class Untagged(BaseEstimator):
+    """Gives probabilities without saying that it is a classifier."""
+
+    def fit(self, X, y):
+        return self
+
+    def predict_proba(self, X):
+        return np.tile([0.25, 0.75], (len(X), 1))
+
+
+def test_what_gives_probabilities_is_blended_whether_named_a_classifier_or_not():
+    learners = [*CLASSIFIERS, ("odd", Untagged())]
+    default = StackingModel(learners).fit(X, TWO)
+    assert type(default.final_estimator_) is LogPoolClassifier
+    given = StackingModel(learners, LogPoolClassifier()).fit(X, TWO)
+    np.testing.assert_array_equal(given.predict_proba(X), default.predict_proba(X))
+
+
+def test_the_advice_for_a_learner_without_probabilities_works():
+    learners = [*CLASSIFIERS, ("odd", CalibratedClassifierCV(LinearSVC(), cv=2))]
+    assert type(StackingModel(learners).fit(X, TWO).final_estimator_) is LogPoolClassifier
+    StackingModel([*CLASSIFIERS, ("odd", "drop")], ConvexClassifier()).fit(X, TWO)
+    StackingModel([*CLASSIFIERS, ("odd", LinearSVC())], LogisticRegression()).fit(X, TWO)
+
+
+def test_a_blend_of_numbers_is_no_blend_of_classes():
+    for final in (ConvexRegressor(), EnsembleSelectionRegressor()):
+        with pytest.raises(ValueError, match=r"numeric|could not convert"):
+            StackingModel(CLASSIFIERS, final).fit(X, np.array(["a", "b"])[TWO])
+    for final in (ConvexClassifier(), EnsembleSelectionClassifier()):
+        with pytest.raises(ValueError, match="Unknown label type: continuous"):
+            StackingModel(REGRESSORS, final).fit(X, X[:, 0])
