@@ -312,6 +312,23 @@ def _check_no_empty_column(columns: Iterator[tuple[Any, np.ndarray]], n_rows: in
         )
 
 
+def check_like(X: Any, X_test: Any) -> Any:
+    """New rows with the columns of the training rows, or an error that shows the difference."""
+    new = check_rows(X_test, training=False)
+    ours, theirs = (list(rows.columns) if hasattr(rows, "columns") else rows.shape[1:] for rows in (X, new))
+    if ours != theirs:
+        missing, added = (
+            ([name for name in ours if name not in theirs], [name for name in theirs if name not in ours])
+            if isinstance(ours, list) and isinstance(theirs, list)
+            else (ours, theirs)
+        )
+        raise ValueError(
+            "X_test must have the columns of X, in the same order and kind of container; got "
+            f"{added} where X has {missing}. Select them: X_test[X.columns]."
+        )
+    return new
+
+
 def check_length(name: str, values: Any, n_rows: int) -> None:
     length = values.shape[0] if hasattr(values, "shape") else len(values)
     if length != n_rows:

@@ -10,6 +10,7 @@ import pandas as pd
 from sklearn import get_config
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, TransformerMixin, is_classifier, is_regressor
 from sklearn.metrics import accuracy_score, r2_score
+from sklearn.model_selection import KFold
 from sklearn.utils import Bunch, ClassifierTags, RegressorTags, get_tags, metadata_routing
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.metaestimators import available_if
@@ -609,7 +610,8 @@ class StackingModel(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
             router.add(**{name: learner}, method_mapping=MethodMapping().add(caller="fit", callee="fit"))
         to_final = MethodMapping().add(caller="fit", callee="fit").add(caller="predict", callee="predict")
         router.add(final_estimator=final, method_mapping=to_final)
-        splitter = splitter_of(self.cv, None, classifier=False)
+        # Not splitter_of(self.cv): that would use up a generator of index pairs.
+        splitter = self.cv if hasattr(self.cv, "split") else KFold()
         return router.add(splitter=splitter, method_mapping=MethodMapping().add(caller="fit", callee="split"))
 
     def __sklearn_tags__(self) -> Any:

@@ -427,6 +427,17 @@ def test_learners_without_weights_are_named(binary):
         cross_fit([("knn", KNeighborsClassifier()), ("bayes", GaussianNB())], X, y, sample_weight=np.ones(120))
 
 
+def test_x_test_must_look_like_x(binary):
+    X, y = binary
+    frame = pd.DataFrame(X).rename(columns="f{}".format)
+    with pytest.raises(ValueError, match=r"X_test must have the columns of X.* got \['g'\] where X has \['f1'\]"):
+        cross_fit([GaussianNB()], frame, y, X_test=frame.rename(columns={"f1": "g"}))
+    with pytest.raises(ValueError, match=r"got \(5,\) where X has \(6,\)"):
+        cross_fit([GaussianNB()], X, y, X_test=X[:, :5])
+    with pytest.raises(ValueError, match="in the same order"):
+        cross_fit([GaussianNB()], frame, y, X_test=frame[frame.columns[::-1]])
+
+
 # --- what else is in the table ------------------------------------------------------------------------
 
 
