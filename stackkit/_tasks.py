@@ -129,7 +129,7 @@ def seeded(learner: Any, entropy: int, name: str, fold: int) -> Any:
 def run_task(shipment: Job | Path, task: Task, threads: int | None) -> list[Result]:
     """Fit and predict. Never raises: what goes wrong is a result too."""
     job = _open(str(shipment)) if isinstance(shipment, Path) else shipment
-    with thread_limits(threads):
+    with thread_limits(threads), own_threads_held(task.learner, threads):
         start = perf_counter()
         try:
             members = _fit(job, task)
@@ -242,6 +242,35 @@ def thread_limits(threads: int | None) -> Iterator[None]:
         # OpenMP's limit belongs to the calling thread, so each task sets its own.
         with joblib.parallel_config(backend=_AtMost(threads)), limit_threads(threads, "openmp"):
             yield
+
+
+@contextmanager
+def own_threads_held(learner: Any, threads: int | None) -> Iterator[None]:
+    """Hold learners that start threads by an ``n_jobs`` of their own, as XGBoost does.
+
+    It asks neither joblib nor OpenMP for a limit, and on more threads than cores it stands still.
+    scikit-learn's learners ask joblib; setting theirs too would bring deprecation warnings.
+    """
+    held = {} if threads is None else _own_n_jobs(learner, threads)
+    if held:
+        learner.set_params(**dict.fromkeys(held, threads))
+    try:
+        yield
+    finally:
+        if held:
+            learner.set_params(**held)
+
+
+def _own_n_jobs(learner: Any, threads: int) -> dict[str, Any]:
+    params = learner.get_params(deep=True)
+    found = {}
+    for key, value in params.items():
+        owner, _, name = key.rpartition("__")  # of a pipeline's "step__n_jobs"
+        if name == "n_jobs" and (value is None or value < 1 or value > threads):
+            home = type(params[owner] if owner else learner).__module__
+            if home.partition(".")[0] != "sklearn":
+                found[key] = value
+    return found
 
 
 def threads_per_task(workers: int) -> int | None:

@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.naive_bayes import GaussianNB
 
 
 def with_row_ids(X):
@@ -152,3 +153,15 @@ class Slow(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X):
         p = 1 / (1 + np.exp(X[:, 0] - self.mean_))
         return np.column_stack([p, 1 - p])
+
+
+class StartsThreads(GaussianNB):
+    """Remembers the ``n_jobs`` that it had in fit."""
+
+    def __init__(self, n_jobs=None):
+        super().__init__()
+        self.n_jobs = n_jobs
+
+    def fit(self, X, y):
+        self.fitted_with_ = self.n_jobs
+        return super().fit(X, y)

@@ -1,5 +1,6 @@
 """Tasks: seeds, threads, what crosses to workers, order of arrival, progress."""
 
+import json
 import pickle
 
 import joblib
@@ -12,8 +13,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from spies import Noisy, Slow, Together
+from spies import Noisy, Slow, StartsThreads, Together
 from threadpoolctl import threadpool_info
+from xgboost import XGBClassifier
 
 from stackkit import StackingModel, cross_fit
 from stackkit._tasks import (
@@ -88,6 +90,28 @@ def test_limits_are_lifted_afterwards_even_when_nested():
             assert _limits()["blas"] == 1
         assert _limits()["blas"] == 1
     assert _limits() == before
+
+
+@pytest.mark.parametrize("given", [None, -1, 1, 16])
+def test_learners_with_threads_of_their_own_are_held_too(given):
+    """XGBoost asks neither joblib nor OpenMP for a limit: only its own n_jobs holds it."""
+    learner = make_pipeline(StandardScaler(), StartsThreads(n_jobs=given))
+    oof = cross_fit([learner], *_noise(), cv=2, n_jobs=2)
+    for member in oof.members["pipeline"]:
+        assert 1 <= 2 * member[-1].fitted_with_ <= max(2, joblib.cpu_count())
+        assert member[-1].n_jobs == given
+
+
+@pytest.mark.parametrize("given", [None, -1, 3])
+def test_a_learner_alone_keeps_its_threads(given):
+    oof = cross_fit([StartsThreads(n_jobs=given)], *_noise(), cv=2, n_jobs=1)
+    assert oof.members["startsthreads"][0].fitted_with_ == given
+
+
+def test_xgboost_is_held():
+    oof = cross_fit([XGBClassifier(n_estimators=2)], *_noise(), cv=2, n_jobs=2)
+    config = json.loads(oof.members["xgbclassifier"][0].get_booster().save_config())
+    assert 2 * int(config["learner"]["generic_param"]["nthread"]) <= max(2, joblib.cpu_count())
 
 
 def test_joblib_inside_a_task_stays_within_its_share():
