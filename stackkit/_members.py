@@ -8,7 +8,7 @@ from inspect import Parameter, signature
 from typing import Any, Literal
 
 import numpy as np
-from sklearn.base import is_regressor
+from sklearn.base import clone, is_regressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
@@ -110,15 +110,43 @@ def fit_member(learner: Any, X: Any, target: Target, rows: np.ndarray, params: d
     return Member(learner, np.arange(len(codes)), codes)
 
 
+def trains_folds_together(learner: Any) -> bool:
+    """Whether it offers ``fit_folds``, itself or as the last step after some preprocessing."""
+    if isinstance(learner, Pipeline) and len(learner.steps) > 1:
+        learner = learner.steps[-1][1]
+    return hasattr(learner, "fit_folds")
+
+
 def fit_members_at_once(
     learner: Any, X: Any, target: Target, folds: Sequence[np.ndarray], params: dict[str, Any]
 ) -> list[Member]:
     """Let the learner train all folds together, by its own ``fit_folds``."""
-    fitted = learner.fit_folds(X, target.values, folds, **params)
+    if isinstance(learner, Pipeline):
+        fitted = _fit_pipelines_at_once(learner, X, target.values, folds, params)
+    else:
+        fitted = learner.fit_folds(X, target.values, folds, **params)
     if len(fitted) != len(folds):
         raise ValueError(f"fit_folds must return one estimator a fold; got {len(fitted)} for {len(folds)} folds.")
     codes = [np.unique(target.values[rows]) if target.n_classes else np.arange(0) for rows in folds]
     return [Member(estimator, seen, seen) for estimator, seen in zip(fitted, codes, strict=True)]
+
+
+def _fit_pipelines_at_once(
+    pipeline: Pipeline, X: Any, y: np.ndarray, folds: Sequence[np.ndarray], params: dict[str, Any]
+) -> list[Pipeline]:
+    """Fit the preprocessing on each fold's training part alone, then the last step on all these parts together.
+
+    They are laid one under the other, and the last step's folds are the places where they lie.
+    """
+    name, last = pipeline.steps[-1]
+    fronts = [clone(pipeline[:-1]) for _ in folds]
+    parts = [front.fit_transform(take_rows(X, rows), y[rows]) for front, rows in zip(fronts, folds, strict=True)]
+    all_rows = np.concatenate(folds)
+    ends = np.cumsum([len(rows) for rows in folds])
+    places = [np.arange(end - len(rows), end) for end, rows in zip(ends, folds, strict=True)]
+    of_last = {key.removeprefix(f"{name}__"): value for key, value in params.items()}
+    fitted = last.fit_folds(np.vstack(parts), y[all_rows], places, **rows_of_params(of_last, all_rows, X.shape[0]))
+    return [Pipeline([*front.steps, (name, model)]) for front, model in zip(fronts, fitted, strict=True)]
 
 
 def is_prefit(learner: Any) -> bool:

@@ -35,7 +35,15 @@ from threadpoolctl import ThreadpoolController
 
 from stackkit._checks import Target, take_rows
 from stackkit._folds import Folds
-from stackkit._members import Block, Member, fit_member, fit_members_at_once, own_copy, predict_block
+from stackkit._members import (
+    Block,
+    Member,
+    fit_member,
+    fit_members_at_once,
+    own_copy,
+    predict_block,
+    trains_folds_together,
+)
 
 ALL_ROWS = -1  # the fold number of a fit on all rows
 
@@ -91,7 +99,7 @@ class Job:
 
 def make_tasks(learners: Sequence[tuple[str, Any]], folds: Sequence[int], entropy: int) -> list[Task]:
     """All learners' first folds first, so that a learner that cannot work is found out early."""
-    together = {name for name, learner in learners if hasattr(learner, "fit_folds") and ALL_ROWS not in folds}
+    together = {name for name, learner in learners if trains_folds_together(learner) and ALL_ROWS not in folds}
     tasks = [
         Task(name, seeded(learner, entropy, name, folds[0]), tuple(folds))
         for name, learner in learners

@@ -115,16 +115,18 @@ class Together(ClassifierMixin, BaseEstimator):
     def __init__(self, random_state=None):
         self.random_state = random_state
 
-    def fit(self, X, y):
+    def fit(self, X, y, sample_weight=None):
+        self.weights_ = sample_weight
         self.classes_ = np.unique(y)
         self.means_ = np.stack([X[y == c].mean(axis=0) for c in self.classes_])
         self.together_ = False
         return self
 
-    def fit_folds(self, X, y, folds):
+    def fit_folds(self, X, y, folds, sample_weight=None):
         X, fitted = np.asarray(X), []
         for rows in folds:
-            model = Together(self.random_state).fit(X[rows], y[rows])
+            weights = None if sample_weight is None else sample_weight[rows]
+            model = Together(self.random_state).fit(X[rows], y[rows], weights)
             model.together_ = True
             fitted.append(model)
         return fitted

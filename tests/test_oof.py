@@ -37,6 +37,7 @@ from spies import Fails, Gives, Noisy, Scribbles, Together, UnpicklableError, We
 from xgboost import XGBClassifier
 
 from stackkit import cross_fit
+from stackkit._members import last_step
 from stackkit.exceptions import (
     IgnoredWeightsWarning,
     LearnerDroppedWarning,
@@ -473,6 +474,26 @@ def test_fit_folds_trains_all_folds_in_one_call_and_changes_nothing(binary):
     expected = np.mean([model.predict_proba(X[:10])[:, 1] for model in one_by_one], axis=0)
     np.testing.assert_allclose(oof.test[:, 0], expected)
     assert len(oof.scores) == 4
+
+
+def test_fit_folds_inside_a_pipeline_prepares_each_fold_by_itself(binary):
+    X, y = with_row_ids(binary[0]), binary[1]
+    pipeline = make_pipeline(StandardScaler(), Together())
+    oof = cross_fit([("together", pipeline)], X, y, cv=4)
+    for (train, test), member in zip(oof.folds.pairs, oof.members["together"], strict=True):
+        assert member[-1].together_
+        np.testing.assert_array_equal(member[0].mean_, StandardScaler().fit(X[train]).mean_)
+        by_hand = clone(pipeline).fit(X[train], y[train])
+        np.testing.assert_allclose(oof.train[test, 0], by_hand.predict_proba(X[test])[:, 1])
+
+
+@pytest.mark.parametrize("wrap", [lambda learner: learner, lambda learner: make_pipeline(StandardScaler(), learner)])
+def test_fit_folds_gets_the_weights_of_its_rows(binary, wrap):
+    X, y = binary
+    weights = np.random.default_rng(0).uniform(size=120)
+    oof = cross_fit([("together", wrap(Together()))], X, y, cv=4, sample_weight=weights)
+    for (train, _), member in zip(oof.folds.pairs, oof.members["together"], strict=True):
+        np.testing.assert_array_equal(last_step(member).weights_, weights[train])
 
 
 def test_a_prefit_learner_is_one_member_and_keeps_its_labels(binary):
