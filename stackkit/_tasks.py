@@ -48,7 +48,7 @@ from stackkit._members import (
 ALL_ROWS = -1  # the fold number of a fit on all rows
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Task:
     """Fit one learner on some folds: on one, or on all of them where it offers ``fit_folds``."""
 
@@ -299,20 +299,37 @@ def run_tasks(
     """
     workers = joblib.effective_n_jobs(n_jobs)
     failed: set[str] = set()
+    seconds: dict[str, float] = {}
     results: list[Result] = []
 
     def open_tasks(shipment: Job | Path) -> Iterator[Any]:
-        for task in tasks:
+        for task in _longest_first(tasks, seconds):
             if not (task.name in failed or (failed and stop_at_failure)):
                 yield delayed(run_task)(shipment, task, threads_per_task(workers))
 
     total = sum(len(task.folds) for task in tasks)
     with _shipped(job, workers) as shipment, _progress(total, verbose) as advance:
-        for batch in Parallel(n_jobs=n_jobs, return_as=_return_as())(open_tasks(shipment)):
+        for batch in Parallel(n_jobs=n_jobs, batch_size=1, return_as=_return_as())(open_tasks(shipment)):
             results += batch
             failed |= {result.name for result in batch if result.failure}
+            seconds |= {result.name: result.fit_seconds for result in batch}
             advance(batch[0].name, len(batch))
     return results
+
+
+def _longest_first(tasks: Sequence[Task], seconds: dict[str, float]) -> Iterator[Task]:
+    """Each learner's first task, then those of the slowest learners, so that no long one ends alone.
+
+    joblib asks for a task when a worker comes free; by then ``seconds`` has grown.
+    """
+    waiting = list(tasks)
+    started: set[str] = set()
+    while waiting:
+        fresh = (task for task in waiting if task.name not in started)
+        task = next(fresh, None) or max(waiting, key=lambda task: seconds.get(task.name, np.inf))
+        started.add(task.name)
+        waiting.remove(task)
+        yield task
 
 
 def _return_as() -> str:

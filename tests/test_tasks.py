@@ -20,6 +20,7 @@ from xgboost import XGBClassifier
 from stackkit import StackingModel, cross_fit
 from stackkit._tasks import (
     ALL_ROWS,
+    _longest_first,
     make_tasks,
     run_tasks,
     seeded,
@@ -46,6 +47,13 @@ def test_a_learner_with_fit_folds_is_one_task_but_is_refitted_alone():
     learners = [("together", Together()), ("bayes", GaussianNB())]
     assert [task.folds for task in make_tasks(learners, range(2), 0)] == [(0, 1), (0,), (1,)]
     assert [task.folds for task in make_tasks(learners, [ALL_ROWS], 0)] == [(ALL_ROWS,), (ALL_ROWS,)]
+
+
+def test_after_the_first_of_each_the_longest_come_first():
+    tasks = make_tasks([("quick", GaussianNB()), ("slow", GaussianNB()), ("unknown", GaussianNB())], range(3), 0)
+    order = [(task.name, task.folds[0]) for task in _longest_first(tasks, {"quick": 0.1, "slow": 5.0})]
+    assert order[:3] == [("quick", 0), ("slow", 0), ("unknown", 0)]
+    assert order[3:] == [(name, fold) for name in ("unknown", "slow", "quick") for fold in (1, 2)]
 
 
 # --- seeds --------------------------------------------------------------------------------------------
