@@ -298,7 +298,7 @@ class StackingModel(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
 
     def _fit_final(self, final: Any, X: Any, target: Target, params: dict[str, Any]) -> None:
         table = beside(self.oof_.train, self.oof_.columns, X, self._picked)
-        with single_threaded_blas:
+        with single_threaded_blas():
             self._final_member: Member = fit_member(final, table, target, np.flatnonzero(self.oof_.covered), params)
         self.final_estimator_ = final
 

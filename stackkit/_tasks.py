@@ -8,12 +8,11 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
-from threading import Lock
 from time import perf_counter
 from typing import Any
 
@@ -92,6 +91,7 @@ class Job:
     fit_params: dict[str, dict[str, Any]]
     X_test: Any = None
     keep_members: bool = True
+    home: int = field(default_factory=os.getpid)  # the process that runs the tasks, or has them run
 
     def training_rows(self, fold: int) -> np.ndarray:
         return np.arange(self.folds.n_rows) if fold == ALL_ROWS else self.folds.pairs[fold][0]
@@ -137,7 +137,9 @@ def seeded(learner: Any, entropy: int, name: str, fold: int) -> Any:
 def run_task(shipment: Job | Path, task: Task, threads: int | None) -> list[Result]:
     """Fit and predict. Never raises: what goes wrong is a result too."""
     job = _open(str(shipment)) if isinstance(shipment, Path) else shipment
-    with thread_limits(threads), own_threads_held(task.learner, threads):
+    elsewhere = os.getpid() != job.home  # at home whoever runs the tasks holds BLAS, for all of them
+    blas = single_threaded_blas() if elsewhere else nullcontext()
+    with blas, thread_limits(threads), own_threads_held(task.learner, threads):
         start = perf_counter()
         try:
             members = _fit(job, task)
@@ -212,44 +214,25 @@ def limit_threads(limit: int, user_api: str) -> Any:
     return _native_libraries(len(sys.modules)).limit(limits=limit, user_api=user_api)
 
 
-class _SingleThreadedBLAS:
-    """Hold BLAS to one thread while anybody is inside: its limit belongs to the whole process.
+def single_threaded_blas() -> Any:
+    """Hold BLAS to one thread, in the whole process.
 
     How BLAS splits a sum over threads shows in the last bit, and results must not depend on
-    ``n_jobs``. Threads come and go in any order, so the first sets the limit and the last lifts it.
+    ``n_jobs``. Tasks that are threads must not set this themselves: threadpoolctl heeds only the
+    first thread that does, and when that one ends, its limit ends for all.
     """
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._inside = 0
-        self._limits: Any = None
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._inside == 0:
-                self._limits = limit_threads(1, "blas")
-            self._inside += 1
-
-    def __exit__(self, *exception: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                self._limits.restore_original_limits()
-
-
-single_threaded_blas = _SingleThreadedBLAS()
+    return limit_threads(1, "blas")
 
 
 @contextmanager
 def thread_limits(threads: int | None) -> Iterator[None]:
-    """Hold a task to its share of the cores, so that workers x threads <= cores."""
-    with single_threaded_blas:
-        if threads is None:
-            yield
-            return
-        # OpenMP's limit belongs to the calling thread, so each task sets its own.
-        with joblib.parallel_config(backend=_AtMost(threads)), limit_threads(threads, "openmp"):
-            yield
+    """Hold joblib and OpenMP inside a task to its share of the cores, so that workers x threads <= cores."""
+    if threads is None:
+        yield
+        return
+    # OpenMP's limit belongs to the calling thread, so each task sets its own.
+    with joblib.parallel_config(backend=_AtMost(threads)), limit_threads(threads, "openmp"):
+        yield
 
 
 @contextmanager
@@ -308,7 +291,7 @@ def run_tasks(
                 yield delayed(run_task)(shipment, task, threads_per_task(workers))
 
     total = sum(len(task.folds) for task in tasks)
-    with _shipped(job, workers) as shipment, _progress(total, verbose) as advance:
+    with _shipped(job, workers) as shipment, _progress(total, verbose) as advance, single_threaded_blas():
         for batch in Parallel(n_jobs=n_jobs, batch_size=1, return_as=_return_as())(open_tasks(shipment)):
             results += batch
             failed |= {result.name for result in batch if result.failure}
@@ -386,11 +369,12 @@ def predict_table(
     workers = joblib.effective_n_jobs(n_jobs)
     work = [(name, member) for name in members for member in members[name]]
     totals: dict[str, np.ndarray] = {}
-    parts = Parallel(n_jobs=workers, backend="threading", return_as="generator")(
-        delayed(_predict_alone)(member, X, blocks[name], threads_per_task(workers)) for name, member in work
-    )
-    for (name, _), part in zip(work, parts, strict=True):
-        totals[name] = totals[name] + part if name in totals else part
+    with single_threaded_blas():
+        parts = Parallel(n_jobs=workers, backend="threading", return_as="generator")(
+            delayed(_predict_alone)(member, X, blocks[name], threads_per_task(workers)) for name, member in work
+        )
+        for (name, _), part in zip(work, parts, strict=True):
+            totals[name] = totals[name] + part if name in totals else part
     return {name: total / len(members[name]) for name, total in totals.items()}
 
 

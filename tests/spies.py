@@ -6,11 +6,17 @@ import time
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.naive_bayes import GaussianNB
+from threadpoolctl import threadpool_info
 
 
 def with_row_ids(X):
     """X with the row number as its first column, for Witness."""
     return np.column_stack([np.arange(len(X)), X])
+
+
+def native_threads():
+    """The number of threads that each kind of native library may use here and now."""
+    return {lib["user_api"]: lib["num_threads"] for lib in threadpool_info()}
 
 
 class Witness(ClassifierMixin, BaseEstimator):
@@ -143,16 +149,15 @@ class Slow(ClassifierMixin, BaseEstimator):
         self.seconds = seconds
 
     def fit(self, X, y):
-        from threadpoolctl import threadpool_info
-
         self.classes_ = np.unique(y)
         self.pid_ = os.getpid()
-        self.threads_ = {lib["user_api"]: lib["num_threads"] for lib in threadpool_info()}
+        self.threads_ = native_threads()
         self.mean_ = X[:, 0].mean()
         time.sleep(self.seconds * (1 + (X[0, 0] == 0)))
         return self
 
     def predict_proba(self, X):
+        self.predicted_with_ = native_threads()
         p = 1 / (1 + np.exp(X[:, 0] - self.mean_))
         return np.column_stack([p, 1 - p])
 

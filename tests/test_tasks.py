@@ -13,8 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from spies import Noisy, Slow, StartsThreads, Together
-from threadpoolctl import threadpool_info
+from spies import Noisy, Slow, StartsThreads, Together, native_threads
 from xgboost import XGBClassifier
 
 from stackkit import StackingModel, cross_fit
@@ -78,10 +77,6 @@ def test_nested_open_seeds_are_set_and_the_original_is_not():
 # --- threads ------------------------------------------------------------------------------------------
 
 
-def _limits():
-    return {lib["user_api"]: lib["num_threads"] for lib in threadpool_info()}
-
-
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_workers_times_threads_stay_within_the_cores(n_jobs):
     oof = cross_fit([Slow()], *_noise(), cv=4, n_jobs=n_jobs)
@@ -91,13 +86,24 @@ def test_workers_times_threads_stay_within_the_cores(n_jobs):
             assert n_jobs * member.threads_["openmp"] <= max(n_jobs, joblib.cpu_count())
 
 
-def test_limits_are_lifted_afterwards_even_when_nested():
-    before = _limits()
-    with single_threaded_blas:
-        with thread_limits(1):
-            assert _limits()["blas"] == 1
-        assert _limits()["blas"] == 1
-    assert _limits() == before
+def test_limits_are_lifted_afterwards():
+    before = native_threads()
+    for _ in range(2):
+        with single_threaded_blas(), thread_limits(1):
+            assert native_threads() == {"blas": 1, "openmp": 1}
+        assert native_threads() == before
+
+
+def test_blas_is_held_in_threads_too_again_and_again():
+    """threadpoolctl heeds only one thread at a time: a limit not given back would hold for nobody after."""
+    X, y = _noise()
+    model = StackingModel([Slow()], LogisticRegression(), cv=2, n_jobs=2)
+    for _ in range(2):
+        with joblib.parallel_config(backend="threading"):
+            model.fit(X, y)
+        assert {member.threads_["blas"] for member in model.members_["slow"]} == {1}
+        model.predict_proba(X)
+        assert {member.predicted_with_["blas"] for member in model.members_["slow"]} == {1}
 
 
 @pytest.mark.parametrize("given", [None, -1, 1, 16])
