@@ -1,0 +1,80 @@
+"""The examples and the README's code do what they say."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).parent.parent
+KAGGLE = Path(os.environ.get("STACKKIT_DATA", "nowhere"), "titanic")
+needs_kaggle = pytest.mark.skipif(
+    not (KAGGLE / "train.csv").exists(), reason="Kaggle's train.csv and test.csv are not in $STACKKIT_DATA/titanic"
+)
+
+
+def _run(folder, *arguments):
+    environment = os.environ | {"MPLBACKEND": "Agg"}
+    command = [sys.executable, str(ROOT / "examples" / "01_titanic.py"), *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_titanic_offline(tmp_path):
+    done = _run(tmp_path)
+    assert done.returncode == 0, done.stderr
+    for shown in ("P1  891 x 1    p1  418 x 1", "P   891 x 6    p   418 x 6", "random_forest", "the stack"):
+        assert shown in done.stdout
+    stack = re.search(r"the stack +(\d\.\d+) +(\d\.\d+)", done.stdout)
+    assert float(stack[2]) > 0.75
+    assert [path.name for path in tmp_path.iterdir()] == ["titanic.png"]
+    assert (tmp_path / "titanic.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.slow
+@needs_kaggle
+def test_titanic_with_kaggles_files(tmp_path):
+    done = _run(tmp_path, "--train", KAGGLE / "train.csv", "--test", KAGGLE / "test.csv", "--output", "submission.csv")
+    assert done.returncode == 0, done.stderr
+    submission = pd.read_csv(tmp_path / "submission.csv", dtype=str)
+    expected = pd.read_csv(KAGGLE / "test.csv", dtype=str)["PassengerId"]
+    assert list(submission.columns) == ["PassengerId", "Survived"]
+    assert submission["PassengerId"].tolist() == expected.tolist()
+    assert set(submission["Survived"]) == {"0", "1"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["submission.csv", "titanic.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--train", "train.csv"], "--train and --test go together"),
+        (["--train", "train.csv", "--test", "test.csv"], "No such file or directory: 'train.csv'"),
+        (["--output", "no/folder/submission.csv"], "cannot write no/folder/submission.csv"),
+        (["--picture", "picture.doc"], "--picture must end in one of"),
+    ],
+)
+def test_titanic_says_in_one_line_what_is_wrong(tmp_path, arguments, message):
+    done = _run(tmp_path, *arguments)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@needs_kaggle
+def test_titanic_refuses_a_file_without_the_target(tmp_path):
+    done = _run(tmp_path, "--train", KAGGLE / "test.csv", "--test", KAGGLE / "test.csv")
+    assert done.returncode == 1
+    assert "has no column survived" in done.stderr
+
+
+@pytest.mark.slow
+def test_the_code_of_the_readme_runs(capsys):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf8"), re.DOTALL)
+    assert len(blocks) == 3
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
+    assert "(75, 6) (75, 6)" in capsys.readouterr().out
