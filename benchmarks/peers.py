@@ -2,7 +2,7 @@
 
 Run it on an idle machine::
 
-    pip install -e ".[bench]"
+    pip install -c constraints.txt -e ".[bench]"
     STACKKIT_DATA=/path/to/data python benchmarks/peers.py
     python benchmarks/peers.py --quick
 
