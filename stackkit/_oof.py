@@ -14,7 +14,6 @@ from sklearn.utils import check_random_state
 from stackkit._checks import (
     Target,
     check_learners,
-    check_length,
     check_like,
     check_methods,
     check_rows,
@@ -237,10 +236,6 @@ def run_cross_fit(
     """The engine behind ``cross_fit`` and ``StackingModel``: arguments checked, one flat list of tasks."""
     if on_error not in ("raise", "drop"):
         raise choice("on_error", "a stack", ("raise", "drop"), on_error)
-    for name, params in fit_params.items():
-        for key, value in params.items():
-            if key.rpartition("__")[2] == "sample_weight":
-                check_length(f"sample_weight of {name!r}", value, folds.n_rows)
     job = Job(
         X,
         target,
@@ -273,13 +268,23 @@ def refit_members(
     fit_params: dict[str, dict[str, Any]],
     entropy: int,
     n_jobs: int | None,
+    on_error: OnError,
     verbose: bool,
 ) -> dict[str, list[Member]]:
-    """One more fit on all rows for each of these learners."""
+    """One more fit on all rows for each of these learners.
+
+    The final estimator counts on them already: with ``on_error="drop"`` one that fails now is not
+    among those returned, and keeps its fold models.
+    """
     job = Job(X, target, like.folds, like.blocks, fit_params)
     tasks = make_tasks(learners, [ALL_ROWS], entropy)
-    results = run_tasks(job, tasks, n_jobs=n_jobs, stop_at_failure=True, verbose=verbose)
-    handle_failures(results, dict(learners), like.folds, "raise")
+    results = run_tasks(job, tasks, n_jobs=n_jobs, stop_at_failure=on_error == "raise", verbose=verbose)
+    if on_error == "raise":
+        handle_failures(results, dict(learners), like.folds, on_error)
+    for result in results:
+        if result.failure:
+            sentence = _sentence(result, dict(learners)[result.name], like.folds)
+            warn(f"{sentence} Its fold models predict new rows instead.", LearnerDroppedWarning, stacklevel=3)
     return {result.name: [result.member] for result in results if result.member}
 
 
@@ -310,7 +315,7 @@ def _sentence(result: Result, learner: Any, folds: Folds) -> str:
     failure = result.failure
     assert failure is not None  # noqa: S101 - only failed results come here
     if result.fold == ALL_ROWS:
-        where = f"refitted on all {folds.n_rows} rows"
+        where = f"when refitted on all {folds.n_rows} rows"
     else:
         train, test = folds.pairs[result.fold]
         where = f"in fold {result.fold} of {len(folds)} ({len(train)} training rows, {len(test)} test rows)"

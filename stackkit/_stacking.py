@@ -243,6 +243,7 @@ class StackingModel(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
                 fit_params=routed.learners,
                 entropy=entropy,
                 n_jobs=self.n_jobs,
+                on_error=self.on_error,
                 verbose=self.verbose,
             )
         return self

@@ -323,6 +323,26 @@ def test_learners_without_weight_are_not_asked(refit):
     np.testing.assert_allclose(model.predict_proba(X), expected)
 
 
+def test_a_learner_that_fails_on_all_rows_keeps_its_fold_models():
+    X, y = _classes(2)
+
+    class FailsOnAll(RandomForestClassifier):
+        def fit(self, X, y, sample_weight=None):
+            if len(X) == 160:
+                raise RuntimeError("too many rows")
+            return super().fit(X, y, sample_weight)
+
+    learners = [("forest", FailsOnAll(20)), ("bayes", GaussianNB())]
+    with pytest.raises(
+        LearnerFailedError, match=r"'forest' .* failed when refitted on all 160 rows, in fit: .*too many rows"
+    ):
+        StackingModel(learners, refit=True, random_state=0).fit(X, y)
+    with pytest.warns(LearnerDroppedWarning, match=r"'forest' .* Its fold models predict new rows instead"):
+        model = StackingModel(learners, refit=True, random_state=0, on_error="drop").fit(X, y)
+    assert len(model.members_["forest"]) == 5
+    assert model.score(X, y) > 0.8
+
+
 # --- a good citizen -----------------------------------------------------------------------------------
 
 
