@@ -235,7 +235,7 @@ def edge(rows):
         ),
         ("five", "'cv' parameter must be .* got 'five'"),
         (1, "n_splits=2 or more, got n_splits=1"),
-        (2.5, "Expected `cv` as an integer.* Got 2.5"),
+        (2.5, "Expected .?cv.? as an integer.* Got 2.5"),
         (N + 1, "n_splits=25 greater than the number of samples"),
         ([], r"'cv' parameter must test at least one row; got 0 fold\(s\) without a test row\. Use a splitter"),
         ([(np.arange(N), [])] * 2, r"must test at least one row; got 2 fold\(s\) without a test row"),

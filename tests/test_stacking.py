@@ -579,7 +579,7 @@ def test_routing_through_other_estimators():
     weights, groups = np.ones(60), np.arange(60) // 4
     with config_context(enable_metadata_routing=True):
         asks, not_asks = (Weighted().set_fit_request(sample_weight=asked) for asked in (True, False))
-        model = StackingModel([asks], not_asks, cv=GroupKFold(3))
+        model = StackingModel([asks], not_asks, cv=GroupKFold(3)).set_score_request(sample_weight=False)
         params = {"sample_weight": weights, "groups": groups}
         scores = cross_validate(model, X, y, params=params, error_score="raise", cv=3)
         assert len(scores["test_score"]) == 3
