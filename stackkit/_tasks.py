@@ -120,8 +120,6 @@ def seeded(learner: Any, entropy: int, name: str, fold: int) -> Any:
     Not by its place in the list: a learner more or less changes nothing for the others.
     """
     learner = clone(learner)
-    if not hasattr(learner, "get_params"):
-        return learner
     given = learner.get_params(deep=True)
     parameters = sorted(key for key in given if key == "random_state" or key.endswith("__random_state"))
     key = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little")
