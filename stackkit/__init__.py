@@ -1,14 +1,9 @@
 """Stacked generalisation behind scikit-learn's contract: out-of-fold, leak-free, fast."""
 
-from stackkit._blend import (
-    ConvexClassifier,
-    ConvexRegressor,
-    EnsembleSelectionClassifier,
-    EnsembleSelectionRegressor,
-    LogPoolClassifier,
-)
+from stackkit._blend import ConvexClassifier, ConvexRegressor, LogPoolClassifier
 from stackkit._learners import default_learners
 from stackkit._oof import OutOfFold, cross_fit
+from stackkit._selection import EnsembleSelectionClassifier, EnsembleSelectionRegressor
 from stackkit._stacking import StackingModel
 
 __all__ = [

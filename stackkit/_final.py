@@ -10,15 +10,10 @@ from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
 
-from stackkit._blend import (
-    ConvexClassifier,
-    ConvexRegressor,
-    EnsembleSelectionClassifier,
-    EnsembleSelectionRegressor,
-    LogPoolClassifier,
-)
+from stackkit._blend import ConvexClassifier, ConvexRegressor, LogPoolClassifier
 from stackkit._checks import Target, TaskName
 from stackkit._learners import scaled_preprocessing
+from stackkit._selection import EnsembleSelectionClassifier, EnsembleSelectionRegressor
 
 # Meta-learners that give one weight a learner: where it is zero, the learner need not be fitted
 # on all rows, nor asked for predictions.

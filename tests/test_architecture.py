@@ -21,6 +21,7 @@ ORDER = [
     "_scores",
     "_oof",
     "_blend",
+    "_selection",
     "_learners",
     "_final",
     "_passthrough",
