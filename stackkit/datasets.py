@@ -1,10 +1,18 @@
 """Data sets to try a stack on."""
 
+import gzip
+import math
 import os
+import struct
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, overload
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from sklearn.datasets import fetch_openml
 from sklearn.utils import Bunch
 
 _TITANIC = "titanic.csv"
@@ -41,6 +49,36 @@ The 1,309 passengers of the Titanic: 500 survived, 809 died. OpenML data set 409
 
 `boat` and `body` were known only after the sinking and all but give the target away;
 `data` leaves them out.
+"""
+
+_MNIST = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+_MNIST_PIXELS = (28, 28)
+_MNIST_CLASSES = 10
+_MNIST_TRAIN = 60_000  # in the full data, whose order OpenML keeps; files say for themselves how much they hold
+
+_MNIST_DESCR = """\
+MNIST handwritten digits
+------------------------
+
+70,000 grey pictures of 28 x 28 pixels, each of one digit: 60,000 to train with and 10,000 to
+test with, by other writers. Pixels go from 0, the paper, to 255, the ink. Yann LeCun, Corinna
+Cortes and Christopher J. C. Burges, "The MNIST database of handwritten digits", from NIST's
+Special Databases 1 and 3; OpenML data set 554, "mnist_784", is the same in the same order.
+
+    =====  ========  ======
+    digit  training    test
+    =====  ========  ======
+    0          5923     980
+    1          6742    1135
+    2          5958    1032
+    3          6131    1010
+    4          5842     982
+    5          5421     892
+    6          5918     958
+    7          6265    1028
+    8          5851     974
+    9          5949    1009
+    =====  ========  ======
 """
 
 
@@ -118,7 +156,7 @@ def load_titanic(
     ('Allen, Miss. Elisabeth Walton', 1)
     """
     frame = pd.read_csv(
-        _find(_TITANIC, data_home),
+        _titanic_path(data_home),
         dtype=dict.fromkeys(_TITANIC_TEXT, str)
         | dict.fromkeys(_TITANIC_WHOLE, "int64")
         | dict.fromkeys(_TITANIC_REAL, "float64"),
@@ -139,24 +177,201 @@ def load_titanic(
     )
 
 
-def _find(name: str, data_home: str | os.PathLike[str] | None) -> Path:
-    """Path of the data file `name`: in `data_home` if given, else in the first usual place that has it."""
-    places = [Path(data_home).expanduser() / name] if data_home is not None else _usual_places(name)
-    for place in places:
-        if place.is_file():
-            return place
-    raise FileNotFoundError(
-        f"{name} was not found. Tried: {', '.join(map(str, places))}. "
-        f"Put the file in one of these places, or in a folder that you name with data_home=... "
+def _titanic_path(data_home: str | os.PathLike[str] | None) -> Path:
+    package = Path(__file__).resolve().parent  # the wheel carries a copy in it; a checkout has one beside it
+    folders = _homes(data_home, package / "data", package.parent / "data")
+    paths = _find([_TITANIC], folders)
+    if paths is None:
+        raise _missing(f"{_TITANIC} was not found", [folder / _TITANIC for folder in folders], "the file")
+    return paths[0]
+
+
+@overload
+def load_mnist(*, data_home: str | os.PathLike[str] | None = None, return_X_y: Literal[False] = False) -> Bunch: ...
+
+
+@overload
+def load_mnist(
+    *, data_home: str | os.PathLike[str] | None = None, return_X_y: Literal[True]
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]: ...
+
+
+def load_mnist(
+    *, data_home: str | os.PathLike[str] | None = None, return_X_y: bool = False
+) -> Bunch | tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Load the MNIST handwritten digits (classification of images).
+
+    The first 60,000 images are those to train with, the last 10,000 those to
+    test with.
+
+    =================   ======================
+    Classes                                 10
+    Samples per class             6313 to 7877
+    Samples total                        70000
+    Features            28 x 28 grey, 0 to 255
+    =================   ======================
+
+    Parameters
+    ----------
+    data_home : str or path-like, default=None
+        Folder that holds the four original files, or has a folder ``mnist``
+        that does; no other place is then tried. By default the folder that the
+        environment variable ``STACKKIT_DATA`` names, or ``data`` in the working
+        directory, whichever has them; else they are fetched from OpenML, once:
+        :func:`sklearn.datasets.fetch_openml` keeps a copy.
+
+    return_X_y : bool, default=False
+        If True, return ``(data, target)`` instead of a Bunch.
+
+    Returns
+    -------
+    data : :class:`~sklearn.utils.Bunch`
+        Dictionary-like object, with the following attributes.
+
+        data : uint8 ndarray of shape (70000, 28, 28)
+            The images: 0 is the paper, 255 the ink.
+        target : int64 ndarray of shape (70000,)
+            The digits.
+        train : slice
+            The rows to train with: ``slice(0, 60000)``.
+        test : slice
+            The rows to test with: ``slice(60000, 70000)``.
+        target_names : list of str
+            The digits as text.
+        DESCR : str
+            Where the images come from, and how many there are of each digit.
+
+    (data, target) : tuple if ``return_X_y`` is True
+
+    Raises
+    ------
+    FileNotFoundError
+        If the files are in none of the places and cannot be fetched; the error
+        names them all. With `data_home` nothing is fetched.
+    ValueError
+        If a file is damaged, or is not one of MNIST's.
+
+    Notes
+    -----
+    The files are ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``,
+    ``t10k-images-idx3-ubyte`` and ``t10k-labels-idx1-ubyte``, unpacked or with
+    ``.gz`` after the name. How many images there are is read from them, so
+    shorter files of the same format can be loaded too.
+
+    Examples
+    --------
+    >>> from stackkit.datasets import load_mnist
+    >>> mnist = load_mnist()  # doctest: +SKIP
+    >>> mnist.data.shape, mnist.data.dtype  # doctest: +SKIP
+    ((70000, 28, 28), dtype('uint8'))
+    >>> X_train, y_train = mnist.data[mnist.train], mnist.target[mnist.train]  # doctest: +SKIP
+    >>> len(X_train), y_train[:5].tolist()  # doctest: +SKIP
+    (60000, [5, 0, 4, 1, 9])
+    """
+    homes = _homes(data_home, Path.cwd() / "data")
+    folders = [folder for home in homes for folder in (home / "mnist", home)]
+    paths = _find(_MNIST, folders)
+    if paths is not None:
+        images, labels, n_train = _read_mnist(paths)
+    elif data_home is None:
+        images, labels, n_train = _fetch_mnist(folders)
+    else:
+        raise _mnist_missing("MNIST was not found", folders)
+    if return_X_y:
+        return images, labels
+    return Bunch(
+        data=images,
+        target=labels,
+        train=slice(0, n_train),
+        test=slice(n_train, len(images)),
+        target_names=[str(digit) for digit in range(_MNIST_CLASSES)],
+        DESCR=_MNIST_DESCR,
+    )
+
+
+def _read_mnist(paths: Sequence[Path]) -> tuple[NDArray[np.uint8], NDArray[np.int64], int]:
+    """Images, labels and the number of those to train with, of the four files in the order of `_MNIST`."""
+    train_images, test_images = (_read_idx(path, "images", _MNIST_PIXELS) for path in paths[::2])
+    train_labels, test_labels = (_read_idx(path, "labels", ()) for path in paths[1::2])
+    for images, labels, at in ((train_images, train_labels, 0), (test_images, test_labels, 2)):
+        if len(images) != len(labels):
+            raise ValueError(
+                f"{paths[at]} and {paths[at + 1]} must hold as many images as labels; "
+                f"got {len(images)} and {len(labels)}. They belong to different data sets: download both again."
+            )
+        if labels.max(initial=0) >= _MNIST_CLASSES:
+            raise ValueError(
+                f"{paths[at + 1]} must hold labels from 0 to {_MNIST_CLASSES - 1}; got {labels.max()}. "
+                f"It belongs to another data set: download MNIST's."
+            )
+    digits = np.concatenate([train_labels, test_labels]).astype(np.int64)
+    return np.concatenate([train_images, test_images]), digits, len(train_images)
+
+
+def _read_idx(path: Path, what: str, shape_of_one: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Array in an IDX file: two zero bytes, the type (8: bytes), the number of axes, their lengths, the values."""
+    content = path.read_bytes()
+    if content.startswith(b"\x1f\x8b"):
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error) as error:
+            raise ValueError(f"{path} cannot be unpacked: {error} Download it again.") from error
+    magic = bytes([0, 0, 8, 1 + len(shape_of_one)])
+    if not content.startswith(magic):
+        got = content[:4].hex(" ") or "an empty file"
+        raise ValueError(f"{path} must be an IDX file of {what}, which begins with {magic.hex(' ')}; got {got}.")
+    header = 4 + 4 * magic[3]
+    if len(content) < header:
+        raise ValueError(f"{path} must have a header of {header} bytes; got {len(content)} bytes. Download it again.")
+    shape = struct.unpack(f">{magic[3]}I", content[4:header])
+    if shape[1:] != shape_of_one:
+        raise ValueError(f"{path} must hold {what} of {_times(shape_of_one)} pixels; got {_times(shape[1:])}.")
+    if len(content) - header != math.prod(shape):
+        raise ValueError(
+            f"{path} must hold {_times(shape)} bytes after its header, as that says; "
+            f"got {len(content) - header} of {math.prod(shape)}. Download it again."
+        )
+    return np.frombuffer(content, np.uint8)[header:].reshape(shape)
+
+
+def _times(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _fetch_mnist(tried: Sequence[Path]) -> tuple[NDArray[np.uint8], NDArray[np.int64], int]:
+    try:
+        fetched = fetch_openml("mnist_784", version=1, as_frame=False, parser="pandas")
+    except Exception as error:
+        because = f"MNIST was not found, and could not be fetched from OpenML ({type(error).__name__}: {error})"
+        raise _mnist_missing(because, tried) from error
+    images = fetched.data.astype(np.uint8).reshape(-1, *_MNIST_PIXELS)
+    return images, fetched.target.astype(np.int64), _MNIST_TRAIN
+
+
+def _mnist_missing(problem: str, tried: Sequence[Path]) -> FileNotFoundError:
+    return _missing(problem, tried, f"the files {', '.join(_MNIST)}, unpacked or with .gz after the name,")
+
+
+def _missing(problem: str, tried: Sequence[Path], files: str) -> FileNotFoundError:
+    return FileNotFoundError(
+        f"{problem}. Tried: {', '.join(map(str, tried))}. "
+        f"Put {files} in one of these places, or in a folder that you name with data_home=... "
         f"or the environment variable STACKKIT_DATA."
     )
 
 
-def _usual_places(name: str) -> list[Path]:
-    package = Path(__file__).resolve().parent
+def _find(names: Sequence[str], folders: Sequence[Path]) -> list[Path] | None:
+    """Paths of the files `names`, plain or with .gz, in the first folder that has them all; None if none has."""
+    for folder in folders:
+        paths = [path if (path := folder / name).is_file() else folder / f"{name}.gz" for name in names]
+        if all(path.is_file() for path in paths):
+            return paths
+    return None
+
+
+def _homes(data_home: str | os.PathLike[str] | None, *usual: Path) -> list[Path]:
+    """Folders to look in: `data_home` alone if given, else that of STACKKIT_DATA, if set, and the usual ones."""
+    if data_home is not None:
+        return [Path(data_home).expanduser()]
     named = os.environ.get("STACKKIT_DATA")
-    return [
-        *([Path(named).expanduser() / name] if named else []),
-        package / "data" / name,  # installed: the wheel carries a copy
-        package.parent / "data" / name,  # checkout
-    ]
+    return [*([Path(named).expanduser()] if named else []), *usual]

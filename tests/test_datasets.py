@@ -1,16 +1,19 @@
 import gzip
 import hashlib
+import os
 import re
 import shutil
+import struct
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.utils import Bunch
 
 from stackkit import datasets
-from stackkit.datasets import load_titanic
+from stackkit.datasets import load_mnist, load_titanic
 
 DATA = Path(__file__).parent.parent / "data"
 FIXTURE = files("sklearn") / "datasets/tests/data/openml/id_40945/data-v1-dl-16826755.arff.gz"
@@ -23,11 +26,31 @@ FEATURES = [column for column in COLUMNS if column not in OUTCOMES]
 MISSING = {
     "age": 263, "fare": 1, "cabin": 1014, "embarked": 2, "boat": 823, "body": 1188, "home.dest": 564,
 }  # fmt: skip
+TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = MNIST = [
+    "train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte",
+]  # fmt: skip
+REAL_MNIST = os.environ.get("STACKKIT_DATA", "nowhere")
+needs_mnist = pytest.mark.skipif(
+    not Path(REAL_MNIST, "mnist", f"{TRAIN_IMAGES}.gz").exists(), reason="MNIST is not in $STACKKIT_DATA/mnist"
+)
 
 
 @pytest.fixture(autouse=True)
 def _no_data_folder(monkeypatch):
     monkeypatch.delenv("STACKKIT_DATA", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def fetched(monkeypatch):
+    """What was asked of OpenML, which cannot be reached."""
+    calls = []
+
+    def unreachable(*args, **kwargs):
+        calls.append((args, kwargs))
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(datasets, "fetch_openml", unreachable)
+    return calls
 
 
 @pytest.fixture
@@ -202,3 +225,189 @@ def test_file_equals_the_fixture_of_scikit_learn():
         else:
             expected = [None if value == "?" else text for text, value in zip(texts, bare, strict=True)]
             assert frame[column].astype(object).where(frame[column].notna(), None).tolist() == expected
+
+
+def idx(array):
+    """The bytes of an IDX file of `array`."""
+    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+def small_mnist(folder, *, n_train=5, n_test=3, seed=0, gz=True):
+    """Write the four files; return all images and labels."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    images = rng.integers(256, size=(n_train + n_test, 28, 28), dtype=np.uint8)
+    labels = rng.integers(10, size=n_train + n_test, dtype=np.uint8)
+    parts = [images[:n_train], labels[:n_train], images[n_train:], labels[n_train:]]
+    for name, part in zip(MNIST, parts, strict=True):
+        if gz:
+            (folder / f"{name}.gz").write_bytes(gzip.compress(idx(part)))
+        else:
+            (folder / name).write_bytes(idx(part))
+    return images, labels
+
+
+@pytest.mark.parametrize("gz", [True, False])
+@pytest.mark.parametrize("subfolder", [".", "mnist"])
+def test_mnist_files(tmp_path, gz, subfolder, fetched):
+    images, labels = small_mnist(tmp_path / subfolder, gz=gz)
+    mnist = load_mnist(data_home=tmp_path)
+    np.testing.assert_array_equal(mnist.data, images)
+    np.testing.assert_array_equal(mnist.target, labels)
+    assert (mnist.data.dtype, mnist.target.dtype) == (np.uint8, np.int64)
+    assert (mnist.train, mnist.test) == (slice(0, 5), slice(5, 8))
+    assert mnist.target_names == list("0123456789")
+    assert not fetched
+
+
+def test_mnist_data_and_target_alone(tmp_path):
+    images, labels = small_mnist(tmp_path)
+    X, y = load_mnist(data_home=str(tmp_path), return_X_y=True)
+    np.testing.assert_array_equal(X, images)
+    np.testing.assert_array_equal(y, labels)
+
+
+def test_mnist_can_be_changed_by_the_caller(tmp_path):
+    images, _ = small_mnist(tmp_path, gz=False)
+    mnist = load_mnist(data_home=tmp_path)
+    mnist.data[0] = 7
+    np.testing.assert_array_equal(load_mnist(data_home=tmp_path).data, images)
+
+
+def test_mnist_with_some_files_unpacked(tmp_path):
+    images, labels = small_mnist(tmp_path)
+    packed = tmp_path / f"{TEST_LABELS}.gz"
+    (tmp_path / TEST_LABELS).write_bytes(gzip.decompress(packed.read_bytes()))
+    packed.unlink()
+    mnist = load_mnist(data_home=tmp_path)
+    np.testing.assert_array_equal(mnist.data, images)
+    np.testing.assert_array_equal(mnist.target, labels)
+
+
+def test_mnist_places_in_their_order(tmp_path, monkeypatch):
+    """Each place has other counts: data_home, STACKKIT_DATA, ./data; in each, first the folder `mnist`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STACKKIT_DATA", str(tmp_path / "named"))
+
+    def n_train(**where):
+        return load_mnist(**where).train.stop
+
+    small_mnist(tmp_path / "data", n_train=1)
+    assert n_train() == 1
+    small_mnist(tmp_path / "data" / "mnist", n_train=2)
+    assert n_train() == 2
+    small_mnist(tmp_path / "named", n_train=3)
+    assert n_train() == 3
+    small_mnist(tmp_path / "named" / "mnist", n_train=4)
+    assert n_train() == 4
+    small_mnist(tmp_path / "given", n_train=5)
+    assert n_train(data_home=tmp_path / "given") == 5
+
+
+def test_mnist_is_never_put_together_from_two_places(tmp_path):
+    small_mnist(tmp_path / "mnist", n_train=1)
+    small_mnist(tmp_path, n_train=2)
+    (tmp_path / "mnist" / f"{TEST_LABELS}.gz").unlink()
+    assert load_mnist(data_home=tmp_path).train == slice(0, 2)
+
+
+def test_mnist_with_data_home_is_not_fetched(tmp_path, fetched, monkeypatch):
+    monkeypatch.setenv("STACKKIT_DATA", str(tmp_path / "full"))
+    small_mnist(tmp_path / "full")
+    empty = tmp_path / "empty"
+    tried = re.escape(f"{empty / 'mnist'}, {empty}")
+    with pytest.raises(
+        FileNotFoundError, match=rf"^MNIST was not found\. Tried: {tried}\. Put the files {', '.join(MNIST)}, unpacked"
+    ):
+        load_mnist(data_home=empty)
+    assert not fetched
+
+
+def test_mnist_that_cannot_be_fetched(tmp_path, fetched, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STACKKIT_DATA", str(tmp_path / "named"))
+    places = [tmp_path / "named/mnist", tmp_path / "named", tmp_path / "data/mnist", tmp_path / "data"]
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"could not be fetched from OpenML \(OSError: no route to host\)\. "
+        rf"Tried: {re.escape(', '.join(map(str, places)))}\. "
+        rf"Put the files {', '.join(MNIST)}, .* data_home=\.\.\. or the environment variable STACKKIT_DATA\.",
+    ) as caught:
+        load_mnist()
+    assert str(caught.value.__cause__) == "no route to host"
+    assert len(fetched) == 1
+
+
+def test_mnist_fetched(tmp_path, monkeypatch):
+    """As scikit-learn gives it: a row of numbers an image, digits as text."""
+    asked = []
+
+    def fetch(name, **options):
+        asked.append((name, options))
+        rows = np.zeros((70_000, 784), dtype=np.int64)
+        rows[60_000, 28] = 255
+        digits = np.full(70_000, "3", dtype=object)
+        digits[60_000] = "9"
+        return Bunch(data=rows, target=digits)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(datasets, "fetch_openml", fetch)
+    mnist = load_mnist()
+    assert asked == [("mnist_784", {"version": 1, "as_frame": False, "parser": "pandas"})]
+    assert mnist.data.shape == (70_000, 28, 28)
+    assert (mnist.data.dtype, mnist.target.dtype) == (np.uint8, np.int64)
+    assert (mnist.train, mnist.test) == (slice(0, 60_000), slice(60_000, 70_000))
+    assert mnist.data[mnist.test][0, 1, 0] == 255
+    assert mnist.data.sum() == 255
+    assert mnist.target[mnist.test][0] == 9
+    assert mnist.target.sum() == 69_999 * 3 + 9
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        (TRAIN_IMAGES, b"", "must be an IDX file of images, which begins with 00 00 08 03; got an empty file"),
+        (TRAIN_IMAGES, b"<html>", "an IDX file of images, which begins with 00 00 08 03; got 3c 68 74 6d"),
+        (TRAIN_IMAGES, idx(np.zeros(5, np.uint8)), "of images, which begins with 00 00 08 03; got 00 00 08 01"),
+        (TRAIN_LABELS, idx(np.zeros((5, 28, 28), np.uint8)), "of labels, .* with 00 00 08 01; got 00 00 08 03"),
+        (TEST_IMAGES, bytes([0, 0, 8, 3, 0]), "must have a header of 16 bytes; got 5 bytes"),
+        (TEST_IMAGES, idx(np.zeros((3, 20, 24), np.uint8)), "must hold images of 28 x 28 pixels; got 20 x 24"),
+        (TEST_IMAGES, idx(np.zeros((3, 28, 28), np.uint8))[:-1], "3 x 28 x 28 bytes after .* got 2351 of 2352"),
+        (TEST_LABELS, idx(np.zeros(3, np.uint8)) + b"0", "must hold 3 bytes after its header, .* got 4 of 3"),
+        (TEST_LABELS, idx(np.array([1, 10, 2], np.uint8)), "must hold labels from 0 to 9; got 10"),
+        (TEST_LABELS, gzip.compress(idx(np.zeros(3, np.uint8)))[:-9], "cannot be unpacked: .* Download it again"),
+        (TEST_LABELS, gzip.compress(b"0" * 99)[:-5] + b"xxxxx", "cannot be unpacked: .* Download it again"),
+    ],
+    ids=["empty", "foreign", "labels", "images", "header", "pixels", "short", "long", "letters", "cut", "damaged"],
+)  # fmt: skip
+@pytest.mark.parametrize("gz", [True, False])
+def test_mnist_damaged(tmp_path, name, content, problem, gz):
+    """What a file holds counts, not whether its name ends in .gz."""
+    small_mnist(tmp_path, gz=gz)
+    path = tmp_path / (f"{name}.gz" if gz else name)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"^{re.escape(str(path))} .*{problem}"):
+        load_mnist(data_home=tmp_path)
+
+
+def test_mnist_whose_images_and_labels_differ_in_number(tmp_path):
+    small_mnist(tmp_path)
+    images, labels = tmp_path / f"{TEST_IMAGES}.gz", tmp_path / TEST_LABELS
+    labels.write_bytes(idx(np.zeros(4, np.uint8)))
+    both = re.escape(f"{images} and {labels}")
+    with pytest.raises(ValueError, match=f"^{both} must hold as many images as labels; got 3 and 4"):
+        load_mnist(data_home=tmp_path)
+
+
+@needs_mnist
+def test_mnist_is_the_one_described(monkeypatch):
+    monkeypatch.setenv("STACKKIT_DATA", REAL_MNIST)
+    mnist = load_mnist()
+    assert mnist.data.shape == (70_000, 28, 28)
+    assert (mnist.train, mnist.test) == (slice(0, 60_000), slice(60_000, 70_000))
+    train = np.bincount(mnist.target[mnist.train]).tolist()
+    test = np.bincount(mnist.target[mnist.test]).tolist()
+    assert train == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert mnist.data[mnist.train].mean() == pytest.approx(33.318, abs=5e-4)
+    table = re.findall(r"^ +(\d) +(\d+) +(\d+)$", mnist.DESCR, flags=re.MULTILINE)
+    assert table == [(str(digit), str(train[digit]), str(test[digit])) for digit in range(10)]
