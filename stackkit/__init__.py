@@ -1,5 +1,8 @@
 """Stacked generalisation behind scikit-learn's contract: out-of-fold, leak-free, fast."""
 
+from importlib import import_module
+from types import ModuleType
+
 from stackkit._blend import ConvexClassifier, ConvexRegressor, LogPoolClassifier
 from stackkit._learners import default_learners
 from stackkit._oof import OutOfFold, cross_fit
@@ -17,3 +20,13 @@ __all__ = [
     "cross_fit",
     "default_learners",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name == "nn":  # loads torch, which takes longer than all the rest
+        return import_module("stackkit.nn")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), "nn"])

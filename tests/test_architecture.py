@@ -28,12 +28,31 @@ ORDER = [
     "_stacking",
     "datasets",
 ]
+# The same for the folder of networks, whose modules may import `_checks` and `_members` besides.
+NETWORKS = [
+    "batchnorm",
+    "_augment",
+    "_modules",
+    "_numerics",
+    "_batches",
+    "_recipe",
+    "_pupil",
+    "_packed",
+    "_solo",
+    "_training",
+    "_enrolment",
+    "_parameters",
+    "_learner",
+    "_estimators",
+    "_raw",
+]
 # scikit-learn has no public name for the block of its HTML diagram.
 PRIVATE_ALLOWED = {("_stacking", "sklearn.utils._repr_html.estimator")}
 
 
 def _imports(module):
-    for node in ast.walk(ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf8"))):
+    path = PACKAGE / f"{module.replace('.', '/')}.py"
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module} has a relative import"
             yield node.module, [alias.name for alias in node.names]
@@ -44,6 +63,7 @@ def _imports(module):
 
 def test_every_module_has_its_place():
     assert sorted(ORDER) == sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
+    assert sorted(NETWORKS) == sorted(path.stem for path in PACKAGE.glob("nn/*.py") if path.stem != "__init__")
 
 
 @pytest.mark.parametrize("module", ORDER)
@@ -53,7 +73,15 @@ def test_imports_run_one_way(module):
     assert own <= earlier
 
 
-@pytest.mark.parametrize("module", ORDER)
+@pytest.mark.parametrize("module", NETWORKS)
+def test_imports_of_networks_run_one_way(module):
+    earlier = {f"stackkit.nn.{name}" for name in NETWORKS[: NETWORKS.index(module)]}
+    earlier |= {"stackkit._checks", "stackkit._members"}
+    own = {name for name, _ in _imports(f"nn.{module}") if name.partition(".")[0] == "stackkit"}
+    assert own <= earlier
+
+
+@pytest.mark.parametrize("module", [*ORDER, *(f"nn.{name}" for name in NETWORKS)])
 def test_no_private_name_of_scikit_learn(module):
     for source, names in _imports(module):
         if source.partition(".")[0] == "sklearn" and (module, source) not in PRIVATE_ALLOWED:
@@ -66,17 +94,31 @@ def test_every_module_has_a_test_file_of_its_name(module):
         assert (Path(__file__).parent / f"test_{module.lstrip('_')}.py").exists()
 
 
-def test_all_names_are_there_and_sorted():
-    assert stackkit.__all__ == sorted(stackkit.__all__)
-    for name in stackkit.__all__:
-        assert getattr(stackkit, name).__doc__, name
+@pytest.mark.parametrize("module", NETWORKS)
+def test_every_module_of_networks_has_a_test_file_of_its_name(module):
+    assert (Path(__file__).parent / "nn" / f"test_{module.lstrip('_')}.py").exists()
 
 
-def test_public_methods_are_documented():
-    for name in stackkit.__all__:
-        for key, member in vars(getattr(stackkit, name)).items() if isinstance(getattr(stackkit, name), type) else ():
-            if not key.startswith("_") and callable(member):
+@pytest.mark.parametrize(
+    "package", [stackkit, stackkit.nn, stackkit.nn.batchnorm], ids=lambda package: package.__name__
+)
+def test_all_names_are_there(package):  # that they are sorted is for the linter to see
+    for name in package.__all__:
+        assert getattr(package, name).__doc__, name
+
+
+@pytest.mark.parametrize("package", [stackkit, stackkit.nn], ids=lambda p: p.__name__)
+def test_public_methods_are_documented(package):
+    for name in package.__all__:
+        for key, member in vars(getattr(package, name)).items() if isinstance(getattr(package, name), type) else ():
+            if not key.startswith("_") and callable(member) and key != "forward":  # torch's name for a call
                 assert member.__doc__, f"{name}.{key}"
+
+
+def test_networks_load_when_asked_for():
+    assert "nn" in dir(stackkit)
+    with pytest.raises(AttributeError, match="module 'stackkit' has no attribute 'networks'"):
+        stackkit.networks  # noqa: B018
 
 
 def test_import_is_light():

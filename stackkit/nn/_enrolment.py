@@ -1,0 +1,154 @@
+"""What a network's training begins with: its skorch net, its rows, its weights, its seeds."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit, StratifiedShuffleSplit
+from sklearn.utils.class_weight import compute_sample_weight
+from skorch import NeuralNetClassifier, NeuralNetRegressor
+from torch import Tensor, nn
+
+from stackkit.nn._modules import Average
+from stackkit.nn._pupil import Pupil, Table
+from stackkit.nn._training import Course
+
+Affine = tuple[np.ndarray, np.ndarray]  # a mean to take away, and a scale to divide by then
+
+
+def make_net(
+    make: Callable[[], nn.Module],
+    seeds: Sequence[int],
+    *,
+    classes: np.ndarray | None,
+    dtype: torch.dtype,
+    input_affine: Affine | None,
+    output_affine: Affine | None,
+    test_shifts: bool,
+    settings: dict[str, Any],
+) -> Any:
+    """A skorch net of one member a seed, initialized; ``classes`` for a classifier."""
+    kind: dict[str, Any] = {"criterion": nn.MSELoss}
+    if classes is not None:
+        # The accuracy after each epoch would cost a prediction; who wants it adds an EpochScoring.
+        kind = {"criterion": nn.CrossEntropyLoss, "classes": classes, "callbacks__valid_acc": None}
+    net = (NeuralNetRegressor if classes is None else NeuralNetClassifier)(
+        Average,
+        module__make=make,
+        module__seeds=tuple(int(seed) for seed in seeds),
+        module__classifier=classes is not None,
+        module__dtype=dtype,
+        module__input_affine=_as_lists(input_affine),
+        module__output_affine=_as_lists(output_affine),
+        module__test_shifts=test_shifts,
+        train_split=None,  # rows to stop by are set aside before skorch sees any
+        use_caching=False,  # callbacks cannot read off batches that skorch did not run
+        **kind,
+        **settings,
+    )
+    if not net.verbose:
+        net.set_params(callbacks__print_log=None)  # it makes its table even where it does not print it
+    return net.initialize()
+
+
+def _as_lists(affine: Affine | None) -> tuple[list[float], list[float]] | None:
+    return None if affine is None else (affine[0].tolist(), affine[1].tolist())
+
+
+def row_weights(
+    sample_weight: np.ndarray | None, class_weight: Any, y: np.ndarray, rows: np.ndarray
+) -> np.ndarray | None:
+    """A weight for every row of the table, mean one over ``rows``; None where all weigh the same."""
+    if sample_weight is None and class_weight is None:
+        return None
+    weights = np.zeros(len(y))
+    weights[rows] = 1.0 if sample_weight is None else sample_weight[rows]
+    if class_weight is not None:
+        weights[rows] *= compute_sample_weight(class_weight, y[rows])
+    if (weights < 0).any():
+        raise ValueError("sample_weight and class_weight must not be negative here: a loss must be worth lowering.")
+    if not weights.any():
+        raise ValueError("sample_weight and class_weight are zero for all rows; at least one must count.")
+    return weights / weights[rows].mean()
+
+
+def inner_split(
+    y: np.ndarray, rows: np.ndarray, groups: Any, fraction: float, seed: int, *, classifier: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to learn from and rows to decide when to stop; groups stay together."""
+    labels = y[rows]
+    splitter: Any = ShuffleSplit
+    if groups is not None:
+        splitter = GroupShuffleSplit
+    elif classifier and np.unique(labels, return_counts=True)[1].min() >= 2:
+        splitter = StratifiedShuffleSplit
+    own_groups = None if groups is None else np.asarray(groups)[rows]
+    try:
+        split = splitter(n_splits=1, test_size=fraction, random_state=seed).split(rows, labels, own_groups)
+        train, valid = next(iter(split))
+    except ValueError as error:
+        raise ValueError(
+            f"early_stopping cannot set aside validation_fraction={fraction} of {len(rows)} rows: {error} "
+            f"Change validation_fraction, or set early_stopping=False."
+        ) from error
+    return rows[np.sort(train)], rows[np.sort(valid)]
+
+
+def make_pupils(
+    net: Any,
+    table: Table,
+    train: np.ndarray,
+    valid: np.ndarray | None,
+    *,
+    n_features: int | None,
+    streams: np.ndarray,
+    weights: np.ndarray | None,
+    target_affine: Affine | None,
+) -> list[Pupil]:
+    """One a member of the net; ``streams`` (members, 2) seed the order of its rows and its noise."""
+    device, dtype = table.targets.device, table.targets.dtype
+
+    def tensor(values: Any) -> Tensor | None:
+        return None if values is None else torch.as_tensor(values, dtype=dtype, device=device)
+
+    mean, scale = target_affine or (None, None)
+    rows = torch.tensor(train, device=device)  # a copy: in a worker, folds are mapped from disk, not to be written to
+    stop_by = None if valid is None else torch.tensor(valid, device=device)
+    every_weight = tensor(weights)
+    return [
+        Pupil(
+            network,
+            table,
+            rows,
+            torch.Generator().manual_seed(int(order)),
+            torch.Generator().manual_seed(int(noise)),
+            valid=stop_by,
+            n_features=n_features,
+            weight=every_weight,
+            mean=tensor(mean),
+            scale=tensor(scale),
+            scaled=net.module_.scaled,
+            moments=dict(net.optimizer_.state),
+        )
+        for network, (order, noise) in zip(net.module_.members, streams, strict=True)
+    ]
+
+
+def make_course(net: Any, pupils: list[Pupil], *, remembers: bool) -> Course:
+    """With callbacks of the user's, skorch gets the data to hand on to them."""
+    arguments: dict[str, Any] = {}
+    if net.callbacks:
+        first = pupils[0]
+        arguments = {
+            "dataset_train": _dataset(net, first.table, first.train),
+            "dataset_valid": None if first.valid is None else _dataset(net, first.table, first.valid),
+        }
+    return Course(net, pupils, arguments, remembers=remembers)
+
+
+def _dataset(net: Any, table: Table, rows: Tensor) -> Any:
+    inputs, targets = table.inputs[rows].cpu(), table.targets[rows].cpu()
+    if isinstance(net, NeuralNetClassifier):
+        return net.get_dataset(inputs, targets.argmax(1))
+    return net.get_dataset(inputs, targets * table.scale + table.mean)

@@ -1,0 +1,236 @@
+"""Batch-Normalised networks as plain torch modules: activation(BN(W u)), and no bias before BN.
+
+Shapes: n rows, d features, h units, c classes or outputs. In front of BN a bias would do nothing, since the
+batch mean takes it away again; ``beta`` stands in its place.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from stackkit.nn._augment import shifted_views
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
+
+
+class BNMLP(nn.Module):
+    """Dense layers, each followed by BN, an activation and dropout; then a linear output layer.
+
+    Parameters
+    ----------
+    n_features, n_outputs : int
+        Columns that go in and numbers (logits) that come out.
+    hidden_layer_sizes : sequence of int, default=(64, 64)
+        Units of each hidden layer.
+    activation : {"relu", "tanh", "sigmoid"}, default="relu"
+        Comes after BN.
+    batch_norm : bool, default=True
+        False leaves BN out, for comparison; the layers then have biases.
+    input_batch_norm : bool, default=False
+        BN of the input, before the first layer: puts features on one scale.
+    dropout : float, default=0.0
+        Share of the activations that are set to zero in training.
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        n_outputs: int,
+        hidden_layer_sizes: Sequence[int] = (64, 64),
+        *,
+        activation: str = "relu",
+        batch_norm: bool = True,
+        input_batch_norm: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        widths = [n_features, *hidden_layer_sizes]
+        self.input_norm = nn.BatchNorm1d(n_features) if input_batch_norm else nn.Identity()
+        self.linears = nn.ModuleList(
+            nn.Linear(before, after, bias=not batch_norm) for before, after in pairwise(widths)
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm1d(width) if batch_norm else nn.Identity() for width in widths[1:])
+        self.output = nn.Linear(widths[-1], n_outputs)
+        self.activation_name = activation
+        self.activation = ACTIVATIONS[activation]()
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:  # (n, d)
+        x = self.input_norm(x)
+        for linear, norm in zip(self.linears, self.norms, strict=True):
+            x = self.dropout(self.activation(norm(linear(x))))  # (n, h)
+        return self.output(x)  # (n, c)
+
+
+@dataclass(frozen=True)
+class ConvBlock:
+    """One convolution of a BN-CNN, with BN and an activation behind it, and a pooling of 2 x 2 if asked for.
+
+    Parameters
+    ----------
+    channels : int
+        Feature maps that come out.
+    kernel_size : int, default=3
+        Height and width of the filters, pixels.
+    stride : int, default=1
+        Pixels from one filter position to the next.
+    padding : int or None, default=None
+        Pixels of zeros around the image; None is ``kernel_size // 2``, which keeps its size.
+    pool : {"max", "avg"} or None, default=None
+        Whether each 2 x 2 pixels become one, and how.
+
+    Examples
+    --------
+    >>> from stackkit.nn import BNCNNClassifier, ConvBlock
+    >>> cnn = BNCNNClassifier(preset=None, blocks=[ConvBlock(16, pool="avg"), ConvBlock(32, pool="avg")])
+    """
+
+    channels: int
+    kernel_size: int = 3
+    stride: int = 1
+    padding: int | None = None
+    pool: Literal["max", "avg"] | None = None
+
+
+class BNCNN(nn.Module):
+    """Convolutions and then dense layers, each followed by BN and an activation; then a linear output layer.
+
+    Parameters
+    ----------
+    image_shape : tuple (channels, height, width)
+        What goes in.
+    n_outputs : int
+        Numbers (logits) that come out.
+    blocks : sequence of ConvBlock
+        The convolutions.
+    hidden_layer_sizes : sequence of int, default=()
+        Units of each dense layer behind them.
+    activation, batch_norm, dropout
+        As in `BNMLP`; dropout acts in the dense part.
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        n_outputs: int,
+        blocks: Sequence[ConvBlock],
+        hidden_layer_sizes: Sequence[int] = (),
+        *,
+        activation: str = "relu",
+        batch_norm: bool = True,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels = image_shape[0]
+        for block in blocks:
+            layers += _convolution(channels, block, activation, batch_norm=batch_norm)
+            channels = block.channels
+        self.features = nn.Sequential(*layers, nn.Flatten())
+        self.dropout = nn.Dropout(dropout)
+        self.head = BNMLP(
+            _width_after(self.features, image_shape),
+            n_outputs,
+            hidden_layer_sizes,
+            activation=activation,
+            batch_norm=batch_norm,
+            dropout=dropout,
+        )
+
+    def forward(self, x: Tensor) -> Tensor:  # (n, channels, height, width)
+        return self.head(self.dropout(self.features(x)))  # (n, c)
+
+
+def _convolution(channels: int, block: ConvBlock, activation: str, *, batch_norm: bool) -> list[nn.Module]:
+    padding = block.kernel_size // 2 if block.padding is None else block.padding
+    layers: list[nn.Module] = [
+        nn.Conv2d(channels, block.channels, block.kernel_size, block.stride, padding, bias=not batch_norm)
+    ]
+    if batch_norm:
+        layers.append(nn.BatchNorm2d(block.channels))
+    layers.append(ACTIVATIONS[activation]())
+    if block.pool is not None:  # an odd row or column at the edge is pooled too, so that 1 x 1 stays 1 x 1
+        layers.append(nn.MaxPool2d(2, ceil_mode=True) if block.pool == "max" else nn.AvgPool2d(2, ceil_mode=True))
+    return layers
+
+
+def _width_after(features: nn.Sequential, image_shape: tuple[int, int, int]) -> int:
+    with torch.no_grad():
+        width = features.eval()(torch.zeros(1, *image_shape)).shape[1]
+    features.train()
+    return int(width)
+
+
+class Average(nn.Module):
+    """Members that answer as one: the mean of their probabilities, or of their values.
+
+    It takes inputs and gives outputs on the user's scale: the members get ``(x - input_mean) / input_scale``, and
+    values come back times ``output_scale`` plus ``output_mean``.
+
+    Parameters
+    ----------
+    make : callable
+        Makes one member, a module.
+    seeds : sequence of int
+        One a member: what its first weights are drawn from.
+    classifier : bool
+        Whether the members give logits.
+    dtype : torch.dtype, default=torch.float32
+        Of the members' weights.
+    input_affine, output_affine : tuple (mean, scale) of sequences of float, or None
+        One number a channel, or one an output; None leaves inputs or outputs as they are.
+    test_shifts : bool, default=False
+        Whether images are also seen one pixel up, down, left and right.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], nn.Module],
+        seeds: Sequence[int],
+        *,
+        classifier: bool,
+        dtype: torch.dtype = torch.float32,
+        input_affine: tuple[Sequence[float], Sequence[float]] | None = None,
+        output_affine: tuple[Sequence[float], Sequence[float]] | None = None,
+        test_shifts: bool = False,
+    ) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(_seeded(make, seed) for seed in seeds).to(dtype)
+        self.classifier, self.test_shifts = classifier, test_shifts
+        self.register_buffer("input_affine", _affine(input_affine, dtype))
+        self.register_buffer("output_affine", _affine(output_affine, dtype))
+
+    input_affine: Tensor | None
+    output_affine: Tensor | None
+
+    def scaled(self, x: Tensor) -> Tensor:
+        """What the members get to see; whole numbers become floats, images channels last."""
+        x = x.to(next(self.parameters()).dtype)
+        if self.input_affine is not None:
+            mean, scale = self.input_affine.view(2, -1, *[1] * (x.ndim - 2))
+            x = (x - mean) / scale
+        return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+
+    def forward(self, x: Tensor) -> Tensor:  # (n, d) or (n, channels, height, width)
+        x = self.scaled(x)
+        views = shifted_views(x) if self.test_shifts else [x]
+        outputs = torch.stack([member(view) for view in views for member in self.members])  # (answers, n, c)
+        if self.classifier:
+            return outputs.log_softmax(2).logsumexp(0) - math.log(len(outputs))
+        mean = outputs.mean(0)
+        return mean if self.output_affine is None else mean * self.output_affine[1] + self.output_affine[0]
+
+
+def _affine(pair: tuple[Sequence[float], Sequence[float]] | None, dtype: torch.dtype) -> Tensor | None:
+    return None if pair is None else torch.tensor([list(part) for part in pair], dtype=dtype)
+
+
+def _seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return make()

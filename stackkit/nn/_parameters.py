@@ -1,0 +1,87 @@
+"""The estimators' parameters, checked at ``fit``."""
+
+from numbers import Integral, Real
+from typing import Any
+
+import torch
+from skorch.callbacks import Callback
+
+from stackkit._checks import choice
+from stackkit.nn._modules import ACTIVATIONS
+from stackkit.nn._recipe import SCHEDULES
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+# skorch's net holds one too, to keep the moments between calls of partial_fit.
+OPTIMIZERS = {"adam": torch.optim.AdamW, "sgd": torch.optim.SGD, "muon": torch.optim.AdamW}
+
+CHOICES: dict[str, list[str]] = {
+    "activation": list(ACTIVATIONS),
+    "dtype": list(DTYPES),
+    "batch_stats": ["population", "running"],
+    "schedule": list(SCHEDULES),
+    "optimizer": list(OPTIMIZERS),
+    "precision": ["bfloat16", "float32"],
+}
+# name -> kind, least, below what
+NUMBERS: dict[str, tuple[Any, float, float]] = {
+    "max_epochs": (Integral, 1, float("inf")),
+    "batch_size": (Integral, 2, float("inf")),
+    "n_members": (Integral, 1, float("inf")),
+    "snapshots": (Integral, 1, float("inf")),
+    "n_iter_no_change": (Integral, 1, float("inf")),
+    "n_threads": (Integral, 1, float("inf")),
+    "lr": (Real, 0, float("inf")),
+    "weight_decay": (Real, 0, float("inf")),
+    "tol": (Real, 0, float("inf")),
+    "dropout": (Real, 0, 1),
+}
+# Callbacks with hooks for batches that do their work at the end of an epoch all the same.
+EPOCH_CALLBACKS = {"EpochScoring", "PassThroughScoring", "ProgressBar"}
+
+
+def check_parameters(estimator: Any) -> None:
+    """Raise ValueError at the first parameter that cannot be used."""
+    owner, given = type(estimator).__name__, estimator.get_params(deep=False)
+    for name, allowed in CHOICES.items():
+        if name in given and not _is_open(name, given[name]) and given[name] not in allowed:
+            raise choice(name, owner, allowed, given[name])
+    for name, (kind, least, below) in NUMBERS.items():
+        if name in given and not _is_open(name, given[name]):
+            _check_number(name, owner, given[name], kind, least, below)
+    if given["snapshots"] is not None and (given["early_stopping"] or given["warm_start"]):
+        raise ValueError(
+            f"{owner} takes snapshots at the ends of the learning rate's cycles, which early_stopping and warm_start "
+            f"would break up. Leave them False, or set snapshots=None."
+        )
+    _check_callbacks(owner, given["callbacks"])
+
+
+def _is_open(name: str, value: Any) -> bool:
+    """Left to the estimator, or of the user's own making."""
+    return (
+        value is None
+        or (isinstance(value, str) and value == "auto")
+        or (name == "optimizer" and isinstance(value, type))
+    )
+
+
+def _check_number(name: str, owner: str, value: Any, kind: Any, least: float, below: float) -> None:
+    if isinstance(value, kind) and not isinstance(value, bool) and least <= value < below:
+        return
+    whole = "a whole number" if kind is Integral else "a number"
+    limit = f"{least} or more" if below == float("inf") else f"at least {least} and less than {below}"
+    raise ValueError(f"The {name!r} parameter of {owner} must be {whole}, {limit}; got {value!r}.")
+
+
+def _check_callbacks(owner: str, callbacks: Any) -> None:
+    for item in callbacks or ():
+        callback = item[1] if isinstance(item, tuple) else item
+        kind = callback if isinstance(callback, type) else type(callback)
+        for hook in ("on_batch_begin", "on_batch_end", "on_grad_computed"):
+            own = getattr(kind, hook, None) is not getattr(Callback, hook)
+            if own and kind.__name__ not in EPOCH_CALLBACKS:
+                raise ValueError(
+                    f"The 'callbacks' parameter of {owner} takes skorch callbacks that act on epochs; "
+                    f"{kind.__name__} has {hook}, which would never be called. For the learning rate set 'schedule'; "
+                    f"for the rest make a skorch net of your own a learner of the stack."
+                )

@@ -1,0 +1,92 @@
+"""How a network is trained: the numbers, the learning rate's course, the loss."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+SCHEDULES = ("constant", "one-cycle", "cosine")
+WARM_UP = 0.3  # share of a one-cycle schedule in which the rate climbs
+ADAM_BETAS = (0.9, 0.999)
+ADAM_EPS = 1e-8
+SGD_MOMENTUM = 0.9
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What all networks of one fit have in common.
+
+    Attributes
+    ----------
+    classifier : bool
+        Cross-entropy on one-hot targets, else squared errors.
+    max_epochs, batch_size, lr, weight_decay
+        As in the estimators.
+    schedule : {"constant", "one-cycle", "cosine"}
+        Course of the learning rate over a cycle.
+    cycles : int
+        Cosine restarts; a copy of the network stays behind at the end of each.
+    optimizer : {"adam", "sgd", "muon"} or subclass of torch.optim.Optimizer
+    patience : int or None
+        Epochs without a better validation loss after which a network stops; None: there is no validation.
+    tol : float
+        What counts as better.
+    population : bool
+        Statistics of BN over the whole training part after training, instead of running averages.
+    bfloat16 : bool
+        Multiply in bfloat16 where a network is trained by itself.
+    augment : callable or None
+        Distorts a batch of images, given a generator.
+    device : torch.device
+    """
+
+    classifier: bool
+    max_epochs: int
+    batch_size: int
+    lr: float
+    schedule: Literal["constant", "one-cycle", "cosine"] = "constant"
+    cycles: int = 1
+    optimizer: str | type[torch.optim.Optimizer] = "adam"
+    weight_decay: float = 0.0
+    patience: int | None = None
+    tol: float = 1e-4
+    population: bool = True
+    bfloat16: bool = False
+    augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def cycle_ends(self) -> list[int]:
+        """Epochs after which a cycle of the learning rate is over."""
+        return [round(self.max_epochs * (i + 1) / self.cycles) for i in range(self.cycles)]
+
+    def rate(self, epochs: float) -> float:
+        """Learning rate after so many epochs, whole and parts."""
+        if self.schedule == "constant":
+            return self.lr
+        end = next(end for end in self.cycle_ends if epochs < end)
+        start = max((end for end in self.cycle_ends if end <= epochs), default=0)
+        done = (epochs - start) / (end - start)
+        if self.schedule == "cosine":
+            return self.lr * (1 + math.cos(math.pi * done)) / 2
+        if done < WARM_UP:
+            return self.lr * (0.1 + 0.9 * done / WARM_UP)
+        return self.lr * max(1e-3, (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP))) / 2)
+
+
+def loss_of(output: Tensor, target: Tensor, weight: Tensor | None, *, classifier: bool) -> Tensor:
+    """Mean loss of a batch.
+
+    Parameters
+    ----------
+    output, target : Tensor of shape (n, c)
+        Logits and one-hot classes, or values.
+    weight : Tensor of shape (n,) or None
+        Mean one over the training part, so that the size of the weights does not act on the learning rate.
+    classifier : bool
+    """
+    losses = -(output.log_softmax(1) * target).sum(1) if classifier else (output - target).square().mean(1)
+    return (losses if weight is None else losses * weight).mean()

@@ -1,0 +1,190 @@
+"""What networks learn from in tests, and a training loop as one writes it by hand, with torch alone."""
+
+import copy
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from stackkit.nn._enrolment import make_course, make_net, make_pupils
+from stackkit.nn._modules import BNMLP
+from stackkit.nn._pupil import Pupil, Table, state_of
+
+ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
+
+
+def make_table(n=60, d=4, c=3, *, classifier=True, seed=0, dtype=torch.float64):
+    draws = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, d, generator=draws, dtype=torch.float64) * 2 + 1
+    values = x @ torch.randn(d, c, generator=draws, dtype=torch.float64)
+    values = 3 * values + torch.randn(n, c, generator=draws, dtype=torch.float64)
+    targets = functional.one_hot((values - values.mean(0)).argmax(1), c) if classifier else values
+    return Table(x.to(dtype), targets.to(dtype))
+
+
+def seeded(make, seed=0, dtype=torch.float64):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return make().to(dtype)
+
+
+def make_pupil(network, table, rows=None, seed=0, **fields):
+    rows = torch.arange(len(table.inputs)) if rows is None else torch.as_tensor(rows)
+    order, noise = (torch.Generator().manual_seed(1000 * seed + i) for i in range(2))
+    return Pupil(network, table, rows, order, noise, **fields)
+
+
+def make_mlp(d=4, c=3, hidden=(6, 5), seed=0, **options):
+    """BN's scales and shifts are random too, so that nothing is right by chance."""
+    network = seeded(lambda: BNMLP(d, c, hidden, **options), seed)
+    draws = torch.Generator().manual_seed(seed + 1)
+    with torch.no_grad():
+        for norm in network.modules():
+            if isinstance(norm, nn.BatchNorm1d):
+                norm.weight.copy_(1 + torch.rand(len(norm.weight), generator=draws))
+                norm.bias.copy_(torch.randn(len(norm.bias), generator=draws) / 2)
+    return network
+
+
+def make_lesson(
+    table,
+    rows,
+    *,
+    make,
+    seeds=(0,),
+    classifier=True,
+    output_affine=None,
+    callbacks=None,
+    verbose=0,
+    remembers=False,
+    **fields,
+):
+    """A skorch net and its pupils, one a seed, as the estimators make them."""
+    net = make_net(
+        make,
+        seeds,
+        classes=np.arange(table.targets.shape[1]) if classifier else None,
+        dtype=table.inputs.dtype,
+        input_affine=None,
+        output_affine=output_affine,
+        test_shifts=False,
+        settings={"optimizer": torch.optim.AdamW, "lr": 0.01, "callbacks": callbacks, "verbose": verbose},
+    )
+    streams = np.array([[1000 * seed, 1000 * seed + 1] for seed in seeds])
+    settings = {"valid": None, "n_features": None, "weights": None, "target_affine": None} | fields
+    pupils = make_pupils(net, table, np.asarray(rows), streams=streams, **settings)
+    return make_course(net, pupils, remembers=remembers)
+
+
+# --- by hand ------------------------------------------------------------------------------------------------
+
+
+def as_plain(network, masks=None):
+    """A copy of a BNMLP, and the same copy as a chain of torch's layers; ``masks`` in the place of dropout."""
+    twin, layers = copy.deepcopy(network), []
+    if isinstance(twin.input_norm, nn.BatchNorm1d):
+        layers.append(twin.input_norm)
+    for i, (linear, norm) in enumerate(zip(twin.linears, twin.norms, strict=True)):
+        layers.append(linear)
+        if isinstance(norm, nn.BatchNorm1d):
+            layers.append(norm)
+        layers.append(ACTIVATIONS[twin.activation_name]())
+        if masks is not None:
+            layers.append(Times(masks[i]))
+    return twin, nn.Sequential(*layers, twin.output)
+
+
+class Times(nn.Module):
+    def __init__(self, mask):
+        super().__init__()
+        self.mask = mask
+
+    def forward(self, x):
+        return x * self.mask
+
+
+def generator_like(generator):
+    return torch.Generator().set_state(generator.get_state())
+
+
+def plain_batches(rows, generator, batch_size):
+    shuffled = rows[torch.randperm(len(rows), generator=generator)]
+    return torch.tensor_split(shuffled, int(len(rows) / batch_size + 0.5))
+
+
+def plain_loss(module, pupil, rows, *, classifier):
+    x, y = pupil.table.inputs[rows], pupil.table.targets[rows]
+    if pupil.mean is not None:
+        y = (y - pupil.mean) / pupil.scale
+    if classifier:
+        losses = functional.cross_entropy(module(x), y.argmax(1), reduction="none")
+    else:
+        losses = functional.mse_loss(module(x), y, reduction="none").mean(1)
+    return losses.mean() if pupil.weight is None else (losses * pupil.weight[rows]).mean()
+
+
+def plain_optimizer(parameters, name, weight_decay):
+    matrices = [p for p in parameters if p.ndim > 1]
+    vectors = [p for p in parameters if p.ndim < 2]
+    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    if name == "adam":
+        return torch.optim.AdamW(groups, lr=0.0, foreach=False)
+    if name == "sgd":
+        return torch.optim.SGD(groups, lr=0.0, momentum=0.9, nesterov=True, foreach=False)
+    return name(groups, lr=0.0)
+
+
+def train_by_hand(module, pupil, recipe, *, optimizers=None, generator=None):
+    """Epoch for epoch the state and the losses; the learning rate is constant, or falls once along a cosine."""
+    generator = generator_like(pupil.order) if generator is None else generator
+    if optimizers is None:
+        optimizers = [plain_optimizer(list(module.parameters()), recipe.optimizer, recipe.weight_decay)]
+    epochs = []
+    for epoch in range(recipe.max_epochs):
+        module.train()
+        batches = plain_batches(pupil.train, generator, recipe.batch_size)
+        total = 0.0
+        for step, rows in enumerate(batches):
+            done = (epoch + step / len(batches)) / recipe.max_epochs
+            for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+                group["lr"] = recipe.lr * ((1 + np.cos(np.pi * done)) / 2 if recipe.schedule == "cosine" else 1)
+            loss = plain_loss(module, pupil, rows, classifier=recipe.classifier)
+            module.zero_grad()
+            loss.backward()
+            for optimizer in optimizers:
+                optimizer.step()
+            total += loss.item() * len(rows)
+        epochs.append({"train": total / len(pupil.train), "state": copy_of(module)})
+        if pupil.valid is not None:
+            with torch.no_grad():
+                loss = plain_loss(module.eval(), pupil, pupil.valid, classifier=recipe.classifier)
+            epochs[-1]["valid"] = float(loss)
+    if recipe.population:
+        gather_by_hand(module, plain_batches(pupil.train, generator, recipe.batch_size), pupil.table.inputs)
+    return epochs
+
+
+@torch.no_grad()
+def gather_by_hand(module, batches, inputs):
+    """BN's statistics over all batches, with the momentum of torch that makes them plain means."""
+    module.eval()
+    norms = [layer for layer in module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    for norm in norms:
+        norm.train()
+        norm.reset_running_stats()
+        norm.momentum = None
+    for rows in batches:
+        module(inputs[rows])
+
+
+def copy_of(module):
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def assert_same_state(found, expected, tolerance=1e-9):
+    """Parameters and running statistics of two modules of one kind."""
+    pairs = list(zip(state_of(found), state_of(expected), strict=True))
+    assert pairs
+    for a, b in pairs:
+        torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
