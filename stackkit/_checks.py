@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from importlib import import_module
 from typing import Any, Literal
 
 import numpy as np
@@ -99,7 +101,18 @@ def check_learners(estimators: Any, *, reserved: Sequence[str] = ()) -> Learners
         )
     for name, learner in learners:
         _check_learner(name, learner)
-    return learners
+    return tuple((name, _with_adapted_nets(learner)) for name, learner in learners)
+
+
+def _with_adapted_nets(learner: Any) -> Any:
+    """Raw skorch nets, here or inside, get an adapter; it and torch load only where there is such a net."""
+    skorch = sys.modules.get("skorch")
+    if skorch is None or not hasattr(learner, "get_params"):
+        return learner
+    parts = (learner, *learner.get_params(deep=True).values())
+    if not any(isinstance(part, skorch.NeuralNet) for part in parts):
+        return learner
+    return import_module("stackkit.nn._raw").adapted(learner)
 
 
 def _is_drop(learner: Any) -> bool:

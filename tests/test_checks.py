@@ -1,4 +1,5 @@
 import re
+import sys
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,11 @@ from sklearn.base import BaseEstimator
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import DataConversionWarning
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
 from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
@@ -132,6 +136,28 @@ class NoEstimator:
 def test_bad_learners(door, estimators, error, match):
     with pytest.raises(error, match=match):
         door(estimators, X, Y)
+
+
+def test_raw_nets_get_an_adapter():
+    from nets import Layers
+    from skorch import NeuralNetClassifier
+
+    net = NeuralNetClassifier(Layers)
+    pipeline, frozen = Pipeline([("scale", StandardScaler()), ("net", net)]), FrozenEstimator(net)
+    learners = dict(check_learners([("net", net), ("pipeline", pipeline), ("frozen", frozen), ("tree", TREE)]))
+    assert learners["net"].net is learners["pipeline"].named_steps["net"].net is net
+    assert learners["pipeline"].named_steps["scale"] is pipeline.named_steps["scale"]
+    assert pipeline.named_steps["net"] is net
+    assert learners["frozen"] is frozen
+    assert learners["tree"] is TREE
+    assert dict(check_learners(list(learners.items()))) == learners
+
+
+def test_the_adapter_loads_only_for_a_net(monkeypatch):
+    monkeypatch.setattr("stackkit._checks.import_module", None)
+    check_learners(LEARNERS)
+    monkeypatch.delitem(sys.modules, "skorch", raising=False)
+    check_learners(LEARNERS)
 
 
 @pytest.mark.parametrize("name", [*StackingModel().get_params(deep=False), "splitter"])
