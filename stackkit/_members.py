@@ -136,7 +136,8 @@ def _fit_pipelines_at_once(
 ) -> list[Pipeline]:
     """Fit the preprocessing on each fold's training part alone, then the last step on all these parts together.
 
-    They are laid one under the other, and the last step's folds are the places where they lie.
+    They are laid one under the other, and the last step's folds are the places where they lie. Encoders may give
+    each fold other columns: the narrower parts are filled up with zeros, and the learner is told their widths.
     """
     name, last = pipeline.steps[-1]
     fronts = [clone(pipeline[:-1]) for _ in folds]
@@ -145,8 +146,23 @@ def _fit_pipelines_at_once(
     ends = np.cumsum([len(rows) for rows in folds])
     places = [np.arange(end - len(rows), end) for end, rows in zip(ends, folds, strict=True)]
     of_last = {key.removeprefix(f"{name}__"): value for key, value in params.items()}
-    fitted = last.fit_folds(np.vstack(parts), y[all_rows], places, **rows_of_params(of_last, all_rows, X.shape[0]))
+    params_of_last = rows_of_params(of_last, all_rows, X.shape[0]) | _widths_of(parts, last)
+    widest = max(part.shape[1] for part in parts)
+    table = np.vstack([np.pad(part, ((0, 0), (0, widest - part.shape[1]))) for part in parts])
+    fitted = last.fit_folds(table, y[all_rows], places, **params_of_last)
     return [Pipeline([*front.steps, (name, model)]) for front, model in zip(fronts, fitted, strict=True)]
+
+
+def _widths_of(parts: Sequence[np.ndarray], learner: Any) -> dict[str, list[int]]:
+    widths = [part.shape[1] for part in parts]
+    if len(set(widths)) == 1:
+        return {}
+    if "n_features" not in signature(learner.fit_folds).parameters:
+        raise ValueError(
+            f"preprocessing gave the folds {sorted(set(widths))} columns; fit_folds of {type(learner).__name__} must "
+            f"take n_features, a number of columns a fold, to tell them from the zeros that fill them up."
+        )
+    return {"n_features": widths}
 
 
 def is_prefit(learner: Any) -> bool:
