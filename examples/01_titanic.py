@@ -1,22 +1,22 @@
 """Lesson one: a stack on the passengers of the Titanic.
 
-Six learners of different kinds each say how likely a passenger was to survive. A seventh, small model
-learns how far to trust each of the six. That is stacking, and the one hard question in it is what the
-seventh may learn from. Not from answers about passengers whose fate the six were told: a forest knows
+Seven learners of different kinds each say how likely a passenger was to survive. An eighth, small model
+learns how far to trust each of the seven. That is stacking, and the one hard question in it is what the
+eighth may learn from. Not from answers about passengers whose fate the seven were told: a forest knows
 those by heart and would be trusted for its memory. It needs answers like those that new passengers will
 get. So every learner is fitted five times, each time without one fifth of the passengers, and answers for
 the fifth that it did not see:
 
-    891 passengers to learn from, 418 new ones, 5 folds, 6 learners
+    891 passengers to learn from, 418 new ones, 5 folds, 7 learners
 
     out of fold   Each learner is fitted on 712 or 713 passengers and predicts the other 179 or 178;
-                  five times, so that everybody has one prediction:       P1 ... P6, each 891 x 1
+                  five times, so that everybody has one prediction:       P1 ... P7, each 891 x 1
     new rows      Each of its five fitted models predicts all the new
-                  passengers; the mean of the five:                       p1 ... p6, each 418 x 1
-    second level  Side by side they make P, 891 x 6, on which the final estimator is trained,
-                  and p, 418 x 6, from which it predicts.
+                  passengers; the mean of the five:                       p1 ... p7, each 418 x 1
+    second level  Side by side they make P, 891 x 7, on which the final estimator is trained,
+                  and p, 418 x 7, from which it predicts.
 
-Run it (offline, about ten seconds on two cores):
+Run it (offline, about fifteen seconds on two cores):
 
     python examples/01_titanic.py
 
@@ -146,7 +146,7 @@ class TicketParty(TransformerMixin, BaseEstimator):
 
 
 def make_stack(seed: int, n_jobs: int) -> StackingModel:
-    """Six unlike learners, and on top of them stackkit's default: a pool with one weight a learner."""
+    """Seven unlike learners, and on top of them stackkit's default: a pool with one weight a learner."""
     learners = dict(default_learners("classification"))
     # Weighed by distance, a twin among the neighbours settles the matter, and the probability is 0 or 1.
     # Neighbours that all count the same are less sure of themselves, and that is what log-loss rewards.
@@ -252,7 +252,7 @@ def draw(board: pd.DataFrame, held_out: pd.Series | None) -> Figure:
         axes.tick_params(axis="y", length=0)
     left.grid(axis="x", color="#E3E3E3")
     left.set_axisbelow(True)
-    figure.suptitle("Six learners on the passengers of the Titanic", x=0.02, ha="left", fontweight="bold")
+    figure.suptitle("Seven learners on the passengers of the Titanic", x=0.02, ha="left", fontweight="bold")
     figure.legend(loc="outside lower left", ncols=2, frameon=False, fontsize="small")
     return figure
 

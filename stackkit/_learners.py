@@ -6,6 +6,8 @@ the fold will predict.
 """
 
 from collections.abc import Callable
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -193,6 +195,10 @@ def _neighbors(X: Any) -> dict[str, Any]:
     return {"n_neighbors": max(1, min(30, most)), "weights": "distance"}
 
 
+def _networks() -> ModuleType:
+    return import_module("stackkit.nn")  # loads torch, which `import stackkit` must not pay
+
+
 def _classifiers(X: Any) -> dict[str, Any]:
     from xgboost import XGBClassifier  # noqa: PLC0415  # a slow import that `import stackkit` must not pay
 
@@ -205,6 +211,7 @@ def _classifiers(X: Any) -> dict[str, Any]:
         "random_forest": RandomForestClassifier(**FOREST),
         "extra_trees": ExtraTreesClassifier(**FOREST),
         "xgboost": XGBClassifier(**BOOSTING),
+        "bn_mlp": _networks().BNMLPClassifier(),
     }
 
 
@@ -218,6 +225,7 @@ def _regressors(X: Any) -> dict[str, Any]:
         "random_forest": RandomForestRegressor(max_features=0.5, **FOREST),
         "extra_trees": ExtraTreesRegressor(max_features=0.5, **FOREST),
         "xgboost": XGBRegressor(**BOOSTING),
+        "bn_mlp": _networks().BNMLPRegressor(),
     }
 
 
@@ -245,15 +253,15 @@ def default_learners(task: str, X: Any = None) -> list[tuple[str, Any]]:
     X : table, default=None
         The training data, where they are known already. For a scipy sparse matrix, the learners are
         prepared for sparse input: scaled and not centred, missing values not filled in, and without
-        naive Bayes, which needs a dense matrix. With few rows, k-NN asks fewer neighbours. Nothing
+        naive Bayes and the network, which need a dense matrix. With few rows, k-NN asks fewer neighbours. Nothing
         is learned from ``X`` here. None gives the learners for data frames and dense arrays.
 
     Returns
     -------
     learners : list of (str, Pipeline)
-        ``"logistic"``, ``"knn"``, ``"naive_bayes"``, ``"random_forest"``, ``"extra_trees"`` and
-        ``"xgboost"`` for classification; ``"ridge"``, ``"knn"``, ``"random_forest"``,
-        ``"extra_trees"`` and ``"xgboost"`` for regression. Parameters are set as in every pipeline:
+        ``"logistic"``, ``"knn"``, ``"naive_bayes"``, ``"random_forest"``, ``"extra_trees"``,
+        ``"xgboost"`` and ``"bn_mlp"`` for classification; ``"ridge"``, ``"knn"``, ``"random_forest"``,
+        ``"extra_trees"``, ``"xgboost"`` and ``"bn_mlp"`` for regression. Parameters are set as in every pipeline:
         ``set_params(learner__C=0.1)``; weights go in as ``learner__sample_weight``.
 
     Raises
@@ -272,7 +280,7 @@ def default_learners(task: str, X: Any = None) -> list[tuple[str, Any]]:
     ... })
     >>> learners = dict(default_learners("regression", ships))
     >>> list(learners)
-    ['ridge', 'knn', 'random_forest', 'extra_trees', 'xgboost']
+    ['ridge', 'knn', 'random_forest', 'extra_trees', 'xgboost', 'bn_mlp']
     >>> crew = learners["ridge"].fit(ships, [6, 14, 16, 5, 15, 7]).predict(ships)
     >>> crew.shape
     (6,)
@@ -281,7 +289,8 @@ def default_learners(task: str, X: Any = None) -> list[tuple[str, Any]]:
         raise ValueError(f"task must be 'classification' or 'regression', got {task!r}")
     learners = _classifiers(X) if task == "classification" else _regressors(X)
     if sparse.issparse(X):
-        learners.pop("naive_bayes", None)
+        for dense in ("naive_bayes", "bn_mlp"):
+            learners.pop(dense, None)
     return [
         (name, Pipeline([("prepare", _preparation(name, X)), ("learner", learner)]))
         for name, learner in learners.items()

@@ -23,8 +23,8 @@ from stackkit._learners import (
     tree_preprocessing,
 )
 
-CLASSIFIERS = ["logistic", "knn", "naive_bayes", "random_forest", "extra_trees", "xgboost"]
-REGRESSORS = ["ridge", "knn", "random_forest", "extra_trees", "xgboost"]
+CLASSIFIERS = ["logistic", "knn", "naive_bayes", "random_forest", "extra_trees", "xgboost", "bn_mlp"]
+REGRESSORS = ["ridge", "knn", "random_forest", "extra_trees", "xgboost", "bn_mlp"]
 PREPROCESSINGS = [scaled_preprocessing, tree_preprocessing]
 
 
@@ -64,6 +64,8 @@ def light(learners):
             model.set_params(learner__n_estimators=10, learner__random_state=0)
         if name == "xgboost":
             model.set_params(learner__learning_rate=0.5)
+        if name == "bn_mlp":
+            model.set_params(learner__random_state=0)
     return dict(learners)
 
 
