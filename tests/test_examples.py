@@ -15,10 +15,14 @@ needs_kaggle = pytest.mark.skipif(
     not (KAGGLE / "train.csv").exists(), reason="Kaggle's train.csv and test.csv are not in $STACKKIT_DATA/titanic"
 )
 
+needs_mnist = pytest.mark.skipif(
+    not Path(os.environ.get("STACKKIT_DATA", "nowhere"), "mnist").is_dir(), reason="mnist/ is not in $STACKKIT_DATA"
+)
 
-def _run(folder, *arguments):
-    environment = os.environ | {"MPLBACKEND": "Agg"}
-    command = [sys.executable, str(ROOT / "examples" / "01_titanic.py"), *map(str, arguments)]
+
+def _run(folder, *arguments, example="01_titanic.py", **variables):
+    environment = os.environ | {"MPLBACKEND": "Agg"} | variables
+    command = [sys.executable, str(ROOT / "examples" / example), *map(str, arguments)]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -26,7 +30,7 @@ def _run(folder, *arguments):
 def test_titanic_offline(tmp_path):
     done = _run(tmp_path)
     assert done.returncode == 0, done.stderr
-    for shown in ("P1  891 x 1    p1  418 x 1", "P   891 x 6    p   418 x 6", "random_forest", "the stack"):
+    for shown in ("P1  891 x 1    p1  418 x 1", "P   891 x 7    p   418 x 7", "random_forest", "the stack"):
         assert shown in done.stdout
     stack = re.search(r"the stack +(\d\.\d+) +(\d\.\d+)", done.stdout)
     assert float(stack[2]) > 0.75
@@ -69,6 +73,25 @@ def test_titanic_refuses_a_file_without_the_target(tmp_path):
     done = _run(tmp_path, "--train", KAGGLE / "test.csv", "--test", KAGGLE / "test.csv")
     assert done.returncode == 1
     assert "has no column survived" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("data", ["nowhere", pytest.param(os.environ.get("STACKKIT_DATA"), marks=needs_mnist)])
+def test_batch_norm(tmp_path, data):
+    done = _run(tmp_path, "--quick", example="03_batch_norm.py", STACKKIT_DATA=data)
+    assert done.returncode == 0, done.stderr
+    assert ("MNIST is not here" in done.stdout) == (data == "nowhere")
+    _, seen = done.stdout.split("What was seen:")
+    reached = re.search(r"With BN (\d+) of 12 nets got to 80%, without (\d+)", seen)
+    assert int(reached[1]) > int(reached[2])
+    gradients = [float(ratio) for ratio in re.findall(r"had (\S+) times the gradient", seen)]
+    assert gradients[0] > 0.1
+    assert gradients[1] < 1e-3
+    slow_average, _, population = [float(percent) for percent in re.findall(r"(\S+)% \(", seen)]
+    assert slow_average < population
+    pictures = sorted(tmp_path.iterdir())
+    assert [path.name for path in pictures] == [f"batch_norm_{n}.png" for n in ("inside", "learning", "statistics")]
+    assert all(path.read_bytes()[:4] == b"\x89PNG" for path in pictures)
 
 
 @pytest.mark.slow
