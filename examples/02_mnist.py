@@ -10,17 +10,18 @@ can a stack still gain? This lesson shows where it comes from:
     honest columns    What the pool learns from are answers about digits that the answering network has not seen.
     five of each      A new digit is shown to the five fold models of each learner, and their mean goes in.
 
-Run it (offline; with the files of MNIST in ./mnist or in the folder mnist of $STACKKIT_DATA):
+Run it (offline; with the four files of MNIST in mnist/ of the folder that STACKKIT_DATA names, or of data/):
 
     python examples/02_mnist.py --quick        # 4,000 digits, less than a minute on two cores
     python examples/02_mnist.py                # all of them, about half an hour
 
-Without MNIST it takes the 1,797 small digits that come with scikit-learn, and says so.
+Without MNIST it takes the 1,797 small digits that come with scikit-learn.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -57,9 +58,9 @@ class Digits:
 def load(quick: bool) -> Digits:
     """MNIST, or a stratified part of it; where it is missing, scikit-learn's own small digits."""
     try:
-        mnist = load_mnist()
-    except FileNotFoundError as error:
-        print(f"MNIST is not here ({str(error).partition('.')[0]}); taking the 8 x 8 digits of scikit-learn.\n")
+        mnist = load_mnist(data_home=os.environ.get("STACKKIT_DATA", "data"))  # load_mnist() alone would fetch it
+    except FileNotFoundError:
+        print("MNIST is not here: these are scikit-learn's small digits of 8 x 8 pixels, an easier task.\n")
         X, y = load_digits(return_X_y=True)
         return Digits(*_cut(X.astype(np.uint8), y, train=1297, test=500))
     X, y = mnist.data.reshape(len(mnist.data), -1), mnist.target

@@ -202,14 +202,25 @@ def weight_params(estimator: Any, weights: np.ndarray | None) -> dict[str, Any] 
     """The fit keyword that carries the weights; None where the estimator takes no weights."""
     if weights is None:
         return {}
+    # Meta-estimators such as GridSearchCV take it among **params and hand it on.
+    keyword = _fit_keyword(estimator, "sample_weight", among_others=True)
+    return None if keyword is None else {keyword: weights}
+
+
+def group_params(estimator: Any, groups: Any) -> dict[str, Any]:
+    """The fit keyword that carries the groups, for an estimator that splits its rows once more."""
+    keyword = None if groups is None else _fit_keyword(estimator, "groups", among_others=False)
+    return {} if keyword is None else {keyword: groups}
+
+
+def _fit_keyword(estimator: Any, name: str, *, among_others: bool) -> str | None:
     prefix = ""
     while isinstance(estimator, Pipeline):
         prefix += f"{estimator.steps[-1][0]}__"
         estimator = estimator.steps[-1][1]
     parameters = signature(estimator.fit).parameters.values() if hasattr(estimator, "fit") else ()
-    # Meta-estimators such as GridSearchCV take it among **params and hand it on.
-    if any(p.name == "sample_weight" or p.kind is Parameter.VAR_KEYWORD for p in parameters):
-        return {f"{prefix}sample_weight": weights}
+    if any(p.name == name or (among_others and p.kind is Parameter.VAR_KEYWORD) for p in parameters):
+        return f"{prefix}{name}"
     return None
 
 

@@ -25,7 +25,7 @@ from stackkit._checks import (
     with_names,
 )
 from stackkit._folds import Folds, make_folds, splitter_of
-from stackkit._members import Block, Member, is_prefit, make_blocks, settle, weight_params
+from stackkit._members import Block, Member, group_params, is_prefit, make_blocks, settle, weight_params
 from stackkit._scores import score
 from stackkit._tasks import ALL_ROWS, Job, Result, make_tasks, run_tasks
 from stackkit.exceptions import (
@@ -184,7 +184,7 @@ def cross_fit(
         target,
         folds=make_folds(splitter, X, y, seed=split_seed(entropy), **split_params),
         methods=check_methods(learners, stack_method, task, also_known=[name for name, _ in with_names(estimators)]),
-        fit_params=learner_weights(learners, weights),
+        fit_params=learner_params(learners, weights, groups),
         weights=weights,
         X_test=None if X_test is None else check_like(X, X_test),
         entropy=entropy,
@@ -203,8 +203,10 @@ def split_seed(entropy: int) -> int:
     return int(np.random.SeedSequence(entropy).generate_state(1)[0])
 
 
-def learner_weights(learners: Sequence[tuple[str, Any]], weights: np.ndarray | None) -> dict[str, dict[str, Any]]:
-    """Weights for the learners that take them; the others are named."""
+def learner_params(
+    learners: Sequence[tuple[str, Any]], weights: np.ndarray | None, groups: Any = None
+) -> dict[str, dict[str, Any]]:
+    """Weights for the learners that take them, the others are named; groups for those that ask for them."""
     params = {name: weight_params(learner, weights) for name, learner in learners}
     without = [name for name, found in params.items() if found is None]
     if without:
@@ -213,7 +215,7 @@ def learner_weights(learners: Sequence[tuple[str, Any]], weights: np.ndarray | N
             IgnoredWeightsWarning,
             stacklevel=3,
         )
-    return {name: found or {} for name, found in params.items()}
+    return {name: (params[name] or {}) | group_params(learner, groups) for name, learner in learners}
 
 
 def run_cross_fit(

@@ -35,8 +35,8 @@ from stackkit._checks import (
 from stackkit._final import BLENDS, check_final, check_usable, default_blend, default_final
 from stackkit._folds import make_folds, splitter_of
 from stackkit._learners import default_learners
-from stackkit._members import Block, Member, fit_member, make_blocks, settle
-from stackkit._oof import entropy_of, learner_weights, refit_members, run_cross_fit, split_seed
+from stackkit._members import Block, Member, fit_member, group_params, make_blocks, settle
+from stackkit._oof import entropy_of, learner_params, refit_members, run_cross_fit, split_seed
 from stackkit._passthrough import as_features, beside, check_names_differ, picked_columns
 from stackkit._scores import METRICS
 from stackkit._tasks import predict_table, seeded, single_threaded_blas
@@ -329,10 +329,12 @@ class StackingModel(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
                 "sklearn.set_config(enable_metadata_routing=True) and set_fit_request on whoever takes them."
             )
         takers = [*learners, ("final_estimator", final)]
-        weights = learner_weights(takers, given.get("sample_weight"))
+        params = learner_params(takers, given.get("sample_weight"))
+        for name, learner in learners:
+            params[name] |= group_params(learner, given.get("groups"))
         return Bunch(
-            learners={name: weights[name] for name, _ in learners},
-            final_estimator=weights["final_estimator"],
+            learners={name: params[name] for name, _ in learners},
+            final_estimator=params["final_estimator"],
             splitter={name: given[name] for name in given if name == "groups"},
         )
 

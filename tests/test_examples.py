@@ -77,6 +77,20 @@ def test_titanic_refuses_a_file_without_the_target(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("data", ["nowhere", pytest.param(os.environ.get("STACKKIT_DATA"), marks=needs_mnist)])
+def test_mnist(tmp_path, data):
+    done = _run(tmp_path, "--quick", example="02_mnist.py", STACKKIT_DATA=data)
+    assert done.returncode == 0, done.stderr
+    assert ("MNIST is not here" in done.stdout) == (data == "nowhere")
+    table = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line.startswith("  ")}
+    assert {"cnn", "cnn_deep", "cnn_maxima", "bn_mlp", "knn", "naive_bayes", "random_forest"} < set(table)
+    loss, accuracy = table["stack"]
+    assert float(accuracy.rstrip("%")) > 95
+    assert float(loss) < min(float(table[name][2]) for name in ("bn_mlp", "knn", "naive_bayes", "random_forest"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mnist_confusion.png", "mnist_hardest.png"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("data", ["nowhere", pytest.param(os.environ.get("STACKKIT_DATA"), marks=needs_mnist)])
 def test_batch_norm(tmp_path, data):
     done = _run(tmp_path, "--quick", example="03_batch_norm.py", STACKKIT_DATA=data)
     assert done.returncode == 0, done.stderr
@@ -97,7 +111,7 @@ def test_batch_norm(tmp_path, data):
 @pytest.mark.slow
 def test_the_code_of_the_readme_runs(capsys):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf8"), re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     for block in blocks:
         exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
     assert "(75, 6) (75, 6)" in capsys.readouterr().out

@@ -30,13 +30,13 @@ from sklearn.model_selection import (
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 from spies import Fails, Gives, Noisy, Scribbles, Together, UnpicklableError, Weighted, Witness, with_row_ids
 from xgboost import XGBClassifier
 
-from stackkit import cross_fit
+from stackkit import StackingModel, cross_fit
 from stackkit._members import last_step
 from stackkit.exceptions import (
     IgnoredWeightsWarning,
@@ -517,3 +517,25 @@ def test_images_reach_the_learners_as_they_are():
     X = np.random.default_rng(0).integers(0, 255, (40, 4, 4)).astype(np.uint8)
     oof = cross_fit([Brightness()], X, (X.mean(axis=(1, 2)) > 127).astype(int), cv=4)
     assert oof.scores["accuracy"].mean() > 0.8
+
+
+class SplitsOnceMore(LogisticRegression):
+    """Like a learner that sets rows aside to stop by: it wants to know which belong together."""
+
+    def fit(self, X, y, groups=None):
+        self.seen_ = np.column_stack([X[:, 0], groups])
+        return super().fit(X, y)
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda learner: learner, lambda learner: make_pipeline(FunctionTransformer(), learner)]
+)
+def test_groups_reach_the_learners_that_ask_for_them(binary, wrap):
+    X, y = binary
+    groups = np.arange(len(y)) // 4
+    learners = [("asks", wrap(SplitsOnceMore())), ("does_not", LogisticRegression())]
+    oof = cross_fit(learners, X, y, cv=GroupKFold(3), groups=groups)
+    model = StackingModel(learners, cv=GroupKFold(3)).fit(X, y, groups=groups)
+    for member, (train, _) in zip([*oof.members["asks"], *model.members_["asks"]], oof.folds.pairs * 2, strict=True):
+        seen = (member[-1] if hasattr(member, "steps") else member).seen_
+        np.testing.assert_array_equal(seen, np.column_stack([X[train, 0], groups[train]]))

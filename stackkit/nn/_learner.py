@@ -156,7 +156,8 @@ class NetLearner(BaseEstimator):
     ) -> tuple[Any, list[Pupil], Recipe]:
         """Make what is trained, or take what is there and train it on."""
         random, n_members = check_random_state(self.random_state), self._members(len(rows))
-        if on:
+        if on:  # other orders than before
+            random = check_random_state(random.randint(LARGEST_SEED) + len(self.net_.history))
             n_members = len(self.net_.module_.members)
         first_weights, *streams = random.randint(LARGEST_SEED, size=(3, n_members))
         all_weights = row_weights(weights, getattr(self, "class_weight", None), y, rows)

@@ -136,5 +136,7 @@ def test_bad_settings_are_refused(settings, message):
 def test_what_is_no_batch_of_images_is_refused():
     with pytest.raises(ValueError, match=r"floating-point tensor of the shape .* got torch.uint8 of the shape"):
         Augmentation(shift=1)(torch.zeros(2, 1, 3, 3, dtype=torch.uint8), seeded())
-    with pytest.raises(ValueError, match="'pixels' parameter of shifted_views must be a whole number, at least 1; got 0"):
+    with pytest.raises(
+        ValueError, match="'pixels' parameter of shifted_views must be a whole number, at least 1; got 0"
+    ):
         shifted_views(images(), pixels=0)

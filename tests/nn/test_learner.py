@@ -953,6 +953,14 @@ def test_folds_have_seeds_of_their_own():
         np.testing.assert_array_equal(model.predict_proba(X), twin.predict_proba(X))
 
 
+def test_every_member_of_every_fold_has_an_order_and_a_noise_of_its_own(enrolled):
+    classifier(n_members=3).fit_folds(X, Y, [ALL[:40], ALL[20:]])
+    classifier(n_members=3, random_state=1).fit(X, Y)
+    pupils = [pupil for pupils in enrolled for pupil in pupils]
+    seeds = {generator.initial_seed() for pupil in pupils for generator in (pupil.order, pupil.noise)}
+    assert len(seeds) == 2 * len(pupils) == 18
+
+
 def _global_states():
     kind, keys, *rest = np.random.get_state()  # noqa: NPY002  # whether it is left alone
     return torch.get_rng_state().tolist(), (kind, keys.tolist(), *rest), random.getstate()

@@ -136,7 +136,7 @@ def test_what_may_be_left_open(kind):
         *((name, None) for name in ("activation", "dtype", "lr", "max_epochs", "batch_size", "dropout", "n_members")),
         *((name, None) for name in ("optimizer", "schedule", "batch_stats", "n_iter_no_change", "tol")),
         *((name, "auto") for name in ("activation", "dtype", "dropout", "snapshots", "n_threads", "batch_stats")),
-        *((name, "auto") for name in ("lr", "max_epochs", "schedule", "optimizer")),
+        *((name, "auto") for name in ("lr", "schedule", "optimizer")),
     ],
 )
 def test_what_may_not_be_left_open(name, value):
