@@ -8,11 +8,13 @@ from inspect import Parameter, signature
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
+from scipy import sparse
 from sklearn.base import clone, is_regressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
-from stackkit._checks import Target, is_polars, take_rows
+from stackkit._checks import Target, is_pandas, is_polars, take_rows
 
 Kind = Literal["probability", "score", "label", "indicator", "value"]
 
@@ -147,13 +149,23 @@ def _fit_pipelines_at_once(
     places = [np.arange(end - len(rows), end) for end, rows in zip(ends, folds, strict=True)]
     of_last = {key.removeprefix(f"{name}__"): value for key, value in params.items()}
     params_of_last = rows_of_params(of_last, all_rows, X.shape[0]) | _widths_of(parts, last)
-    widest = max(part.shape[1] for part in parts)
-    table = np.vstack([np.pad(part, ((0, 0), (0, widest - part.shape[1]))) for part in parts])
-    fitted = last.fit_folds(table, y[all_rows], places, **params_of_last)
+    fitted = last.fit_folds(_one_below_the_other(parts), y[all_rows], places, **params_of_last)
     return [Pipeline([*front.steps, (name, model)]) for front, model in zip(fronts, fitted, strict=True)]
 
 
-def _widths_of(parts: Sequence[np.ndarray], learner: Any) -> dict[str, list[int]]:
+def _one_below_the_other(parts: Sequence[Any]) -> Any:
+    widest = max(part.shape[1] for part in parts)
+    if any(sparse.issparse(part) for part in parts):
+        wide = [sparse.csr_matrix(part) for part in parts]
+        for part in wide:
+            part.resize(part.shape[0], widest)
+        return sparse.vstack(wide, format="csr")
+    if all(is_pandas(part) and list(part.columns) == list(parts[0].columns) for part in parts):
+        return pd.concat(parts, ignore_index=True)
+    return np.vstack([np.pad(np.asarray(part), ((0, 0), (0, widest - part.shape[1]))) for part in parts])
+
+
+def _widths_of(parts: Sequence[Any], learner: Any) -> dict[str, list[int]]:
     widths = [part.shape[1] for part in parts]
     if len(set(widths)) == 1:
         return {}

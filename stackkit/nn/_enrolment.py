@@ -1,5 +1,6 @@
 """What a network's training begins with: its skorch net, its rows, its weights, its seeds."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -65,27 +66,28 @@ def row_weights(
     weights = np.zeros(len(y))
     weights[rows] = 1.0 if sample_weight is None else sample_weight[rows]
     if class_weight is not None:
-        weights[rows] *= compute_sample_weight(class_weight, y[rows])
+        heavy = rows[weights[rows] != 0]  # a row without weight is as good as absent, also where classes are counted
+        weights[heavy] *= compute_sample_weight(class_weight, y[heavy])
     if (weights < 0).any():
         raise ValueError("sample_weight and class_weight must not be negative here: a loss must be worth lowering.")
     if not weights.any():
         raise ValueError("sample_weight and class_weight are zero for all rows; at least one must count.")
-    return weights / weights[rows].mean()
+    return weights / weights[weights > 0].mean()
 
 
 def inner_split(
     y: np.ndarray, rows: np.ndarray, groups: Any, fraction: float, seed: int, *, classifier: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows to learn from and rows to decide when to stop; groups stay together."""
-    labels = y[rows]
-    splitter: Any = ShuffleSplit
-    if groups is not None:
-        splitter = GroupShuffleSplit
-    elif classifier and np.unique(labels, return_counts=True)[1].min() >= 2:
-        splitter = StratifiedShuffleSplit
+    how = {"n_splits": 1, "test_size": fraction, "random_state": seed}
     own_groups = None if groups is None else np.asarray(groups)[rows]
     try:
-        split = splitter(n_splits=1, test_size=fraction, random_state=seed).split(rows, labels, own_groups)
+        if groups is not None:
+            split = GroupShuffleSplit(**how).split(rows, None, own_groups)
+        elif classifier and _can_stratify(y[rows], fraction):
+            split = StratifiedShuffleSplit(**how).split(rows, y[rows])
+        else:
+            split = ShuffleSplit(**how).split(rows)
         train, valid = next(iter(split))
     except ValueError as error:
         raise ValueError(
@@ -93,6 +95,15 @@ def inner_split(
             f"Change validation_fraction, or set early_stopping=False."
         ) from error
     return rows[np.sort(train)], rows[np.sort(valid)]
+
+
+def _can_stratify(labels: np.ndarray, fraction: Any) -> bool:
+    """Whether each class has two rows, and each side as many rows as there are classes."""
+    if not isinstance(fraction, int | float):
+        return False  # for the splitter to refuse
+    counts = np.unique(labels, return_counts=True)[1]
+    held = math.ceil(fraction * len(labels)) if fraction < 1 else fraction
+    return bool(counts.min() >= 2 and len(counts) <= min(held, len(labels) - held))
 
 
 def make_pupils(
@@ -151,4 +162,4 @@ def _dataset(net: Any, table: Table, rows: Tensor) -> Any:
     inputs, targets = table.inputs[rows].cpu(), table.targets[rows].cpu()
     if isinstance(net, NeuralNetClassifier):
         return net.get_dataset(inputs, targets.argmax(1))
-    return net.get_dataset(inputs, targets * table.scale + table.mean)
+    return net.get_dataset(inputs, torch.from_numpy(targets.numpy() * table.scale + table.mean))

@@ -153,6 +153,8 @@ class ImageNet(NetLearner):
                     f"{type(self).__name__} with preset=None needs 'blocks', a list of ConvBlock; "
                     f"got blocks={self.blocks!r}."
                 )
+            if not all(isinstance(block, ConvBlock) for block in self.blocks or ()):
+                raise ValueError(f"The 'blocks' parameter must be a list of ConvBlock; got {self.blocks!r}.")
             return PRESETS["fast"] | {"blocks": self.blocks}
         if self.preset not in PRESETS:
             raise choice("preset", type(self).__name__, [*PRESETS, None], self.preset)
@@ -251,7 +253,8 @@ def _flat_shape(n_features: int, image_shape: tuple[int, ...] | None) -> tuple[i
     if image_shape is None:
         side = math.isqrt(n_features)
         return (1, side, side) if side * side == n_features else (1, 1, n_features)
-    shape = (1, *image_shape) if len(image_shape) == 2 else tuple(image_shape)
+    given = tuple(image_shape) if isinstance(image_shape, tuple | list) else ()
+    shape = (1, *given) if len(given) == 2 else given
     if len(shape) != 3 or math.prod(shape) != n_features:
         raise ValueError(
             f"The 'image_shape' parameter must be (height, width) or (channels, height, width) with a product of "

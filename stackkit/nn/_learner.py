@@ -229,7 +229,8 @@ class NetLearner(BaseEstimator):
                 state = {name: t.double() if t.is_floating_point() else t for name, t in state.items()}
             like = next(iter(state.values()))
             parts = [
-                functional_call(module, state, as_tensor(inputs[i : i + size], like)).double().cpu()
+                # Cloned: torch's products differ in the last digits where numbers lie otherwise in memory.
+                functional_call(module, state, as_tensor(inputs[i : i + size], like).clone()).double().cpu()
                 for i in range(0, len(inputs), size)
             ]
         return torch.cat(parts).numpy()
@@ -327,6 +328,8 @@ class NetClassifier(ClassifierMixin, NetLearner):
 class NetRegressor(RegressorMixin, NetLearner):
     """Squared errors on standardised targets."""
 
+    _shape: tuple[int, ...]  # of the targets of one row
+
     def predict(self, X: Any) -> np.ndarray:
         """The expected values of each row.
 
@@ -341,7 +344,7 @@ class NetRegressor(RegressorMixin, NetLearner):
             As y was.
         """
         values = self._predicted(X)
-        return values[:, 0] if self._flat else values
+        return values if self._shape else values[:, 0]
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train on for one epoch over these rows, at the constant rate ``lr``.
@@ -374,12 +377,14 @@ class NetRegressor(RegressorMixin, NetLearner):
     def _table(
         self, inputs: Tensor, y: np.ndarray, rows: np.ndarray, tables: dict[Any, Table], *, known: bool
     ) -> Table:
-        self._flat = y.ndim == 1
+        if known and y.shape[1:] != self._shape:
+            raise ValueError(f"y must be as in the first fit, {self._shape or 'one value'} a row; got {y.shape[1:]}.")
+        self._shape = y.shape[1:]
         if None not in tables:
             # Near zero and one, where float32 is precise; each network then takes away the mean of its own rows,
-            # so that nothing of the others remains.
+            # so that nothing of the others remains. Quantiles, which an extreme value does not move.
             columns = y.reshape(len(y), -1)
-            mean, scale = columns.mean(axis=0), _scale(columns)
+            mean, scale = np.median(columns, axis=0), _spread(columns)
             targets = torch.from_numpy((columns - mean) / scale).to(inputs.device, DTYPES[self.dtype])
             tables[None] = Table(inputs, targets, mean, scale)
         return tables[None]
@@ -387,6 +392,11 @@ class NetRegressor(RegressorMixin, NetLearner):
     def _target_affine(self, y: np.ndarray, rows: np.ndarray) -> Affine:
         columns = y[rows].reshape(len(rows), -1)
         return columns.mean(axis=0), _scale(columns)
+
+
+def _spread(columns: np.ndarray) -> np.ndarray:
+    low, high = np.quantile(columns, [0.25, 0.75], axis=0)
+    return np.where(high > low, high - low, _scale(columns))
 
 
 def _scale(columns: np.ndarray) -> np.ndarray:

@@ -160,8 +160,14 @@ def _convolution(channels: int, block: ConvBlock, activation: str, *, batch_norm
 
 
 def _width_after(features: nn.Sequential, image_shape: tuple[int, int, int]) -> int:
-    with torch.no_grad():
-        width = features.eval()(torch.zeros(1, *image_shape)).shape[1]
+    try:
+        with torch.no_grad():
+            width = features.eval()(torch.zeros(1, *image_shape)).shape[1]
+    except RuntimeError as error:
+        raise ValueError(
+            f"Images of the shape {tuple(image_shape)} (channels, height, width) are too small for the convolutions of "
+            f"the preset or the blocks; take another preset, or blocks with more padding. ({error})"
+        ) from error
     features.train()
     return int(width)
 
@@ -203,7 +209,8 @@ class Average(nn.Module):
         self.members = nn.ModuleList(_seeded(make, seed) for seed in seeds).to(dtype)
         self.classifier, self.test_shifts = classifier, test_shifts
         self.register_buffer("input_affine", _affine(input_affine, dtype))
-        self.register_buffer("output_affine", _affine(output_affine, dtype))
+        # In float64: far from zero, float32 does not tell values apart.
+        self.register_buffer("output_affine", _affine(output_affine, torch.float64))
 
     input_affine: Tensor | None
     output_affine: Tensor | None
@@ -223,7 +230,7 @@ class Average(nn.Module):
         if self.classifier:
             return outputs.log_softmax(2).logsumexp(0) - math.log(len(outputs))
         mean = outputs.mean(0)
-        return mean if self.output_affine is None else mean * self.output_affine[1] + self.output_affine[0]
+        return mean if self.output_affine is None else mean.double() * self.output_affine[1] + self.output_affine[0]
 
 
 def _affine(pair: tuple[Sequence[float], Sequence[float]] | None, dtype: torch.dtype) -> Tensor | None:

@@ -1,8 +1,11 @@
 """The estimators' parameters, checked at ``fit``."""
 
+from collections.abc import Iterable
+from inspect import signature
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
 import torch
 from skorch.callbacks import Callback
 
@@ -42,12 +45,17 @@ EPOCH_CALLBACKS = {"EpochScoring", "PassThroughScoring", "ProgressBar"}
 def check_parameters(estimator: Any) -> None:
     """Raise ValueError at the first parameter that cannot be used."""
     owner, given = type(estimator).__name__, estimator.get_params(deep=False)
+    closed = {name: value for name, value in given.items() if not _is_open(estimator, name, value)}
+    if isinstance(given["optimizer"], type):
+        _check_optimizer(owner, closed.pop("optimizer"))
     for name, allowed in CHOICES.items():
-        if name in given and not _is_open(name, given[name]) and given[name] not in allowed:
-            raise choice(name, owner, allowed, given[name])
+        if name in closed and closed[name] not in allowed:
+            raise choice(name, owner, allowed, closed[name])
     for name, (kind, least, below) in NUMBERS.items():
-        if name in given and not _is_open(name, given[name]):
-            _check_number(name, owner, given[name], kind, least, below)
+        if name in closed:
+            _check_number(name, owner, closed[name], kind, least, below)
+    if "hidden_layer_sizes" in closed:
+        _check_sizes(owner, closed["hidden_layer_sizes"])
     if given["snapshots"] is not None and (given["early_stopping"] or given["warm_start"]):
         raise ValueError(
             f"{owner} takes snapshots at the ends of the learning rate's cycles, which early_stopping and warm_start "
@@ -56,13 +64,29 @@ def check_parameters(estimator: Any) -> None:
     _check_callbacks(owner, given["callbacks"])
 
 
-def _is_open(name: str, value: Any) -> bool:
-    """Left to the estimator, or of the user's own making."""
-    return (
-        value is None
-        or (isinstance(value, str) and value == "auto")
-        or (name == "optimizer" and isinstance(value, type))
-    )
+def _is_open(estimator: Any, name: str, value: Any) -> bool:
+    """Left to the estimator: None or "auto", where that is allowed."""
+    default = signature(type(estimator)).parameters[name].default
+    if isinstance(value, str) and value == "auto":
+        return default == "auto" or name == "n_members"
+    return value is None and (default is None or name == "n_threads")
+
+
+def _check_optimizer(owner: str, optimizer: type) -> None:
+    if not issubclass(optimizer, torch.optim.Optimizer):
+        raise ValueError(  # noqa: TRY004  # one kind of error for all parameters
+            f"The 'optimizer' parameter of {owner} must be one of {', '.join(map(repr, OPTIMIZERS))} or a subclass of "
+            f"torch.optim.Optimizer; got {optimizer!r}."
+        )
+
+
+def _check_sizes(owner: str, sizes: Any) -> None:
+    numbers: list[Any] = list(sizes) if isinstance(sizes, Iterable) and not isinstance(sizes, str) else [None]
+    if not all(isinstance(size, int | np.integer) and size >= 1 for size in numbers):
+        raise ValueError(
+            f"The 'hidden_layer_sizes' parameter of {owner} must be a sequence of whole numbers, 1 or more; "
+            f"got {sizes!r}."
+        )
 
 
 def _check_number(name: str, owner: str, value: Any, kind: Any, least: float, below: float) -> None:
@@ -74,6 +98,8 @@ def _check_number(name: str, owner: str, value: Any, kind: Any, least: float, be
 
 
 def _check_callbacks(owner: str, callbacks: Any) -> None:
+    if callbacks is not None and not isinstance(callbacks, list | tuple):
+        raise ValueError(f"The 'callbacks' parameter of {owner} must be a list of skorch callbacks; got {callbacks!r}.")
     for item in callbacks or ():
         callback = item[1] if isinstance(item, tuple) else item
         kind = callback if isinstance(callback, type) else type(callback)

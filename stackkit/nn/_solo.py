@@ -31,8 +31,9 @@ class Solo:
         self._optimizers = _optimizers(self._network, self._parameters, recipe)
         for optimizer in self._optimizers:
             for parameter in (p for group in optimizer.param_groups for p in group["params"]):
-                if parameter in self._pupil.moments:
-                    optimizer.state[parameter] = dict(self._pupil.moments[parameter])
+                own = self._parameters.get(parameter, parameter)
+                if own in self._pupil.moments:
+                    optimizer.state[parameter] = dict(self._pupil.moments[own])
 
     # --- one epoch -----------------------------------------------------------------------------------
 
@@ -41,7 +42,12 @@ class Solo:
         if epoch == 0:
             self._try_out(steps[0])
         self._network.train()
-        total = torch.zeros(())
+        with torch.random.fork_rng(devices=[]):  # what a module drops, it draws from torch's global generator
+            torch.manual_seed(int(torch.randint(2**31 - 1, (), generator=self._pupil.noise)))
+            return self._epoch(epoch, steps)
+
+    def _epoch(self, epoch: int, steps: list[Tensor]) -> list[float]:
+        total = torch.zeros((), dtype=self._table.targets.dtype)
         for step, rows in enumerate(steps):
             lr = self.recipe.rate(epoch + step / len(steps))
             for optimizer in self._optimizers:
@@ -67,11 +73,12 @@ class Solo:
         return loss.detach().cpu()
 
     @torch.no_grad()
-    def _try_out(self, rows: Tensor) -> None:
+    def _try_out(self, rows: Tensor, *, warn: bool = True) -> None:
         """Look at the first batch before anything is learned: is the output as it should be, also in bfloat16?"""
         self._network.eval()
         x, n_outputs = self._inputs(rows), self._table.targets.shape[1]
-        self._bfloat16, output = False, self._output(x)
+        self._bfloat16 = False
+        output = self._output(x)
         if output.shape != (len(rows), n_outputs):
             raise ValueError(
                 f"The module must give {n_outputs} outputs a row, shape {(len(rows), n_outputs)}; "
@@ -81,12 +88,13 @@ class Solo:
             self._bfloat16 = True
             error = (self._output(x) - output).norm() / output.norm().clamp(min=1e-12)
             if not error <= BFLOAT16_ERROR:
-                warnings.warn(
-                    f"bfloat16 changes the first batch's outputs by {float(error):.0%}; training in float32 instead.",
-                    RuntimeWarning,
-                    stacklevel=2,
-                )
                 self._bfloat16 = False
+                if warn:
+                    warnings.warn(
+                        f"bfloat16 changes the first batch's outputs by {float(error):.0%}; training in float32.",
+                        RuntimeWarning,
+                        stacklevel=2,
+                    )
 
     def _inputs(self, rows: Tensor) -> Tensor:
         x = self._table.inputs[rows]
@@ -117,6 +125,8 @@ class Solo:
     @torch.no_grad()
     def population_statistics(self) -> None:
         """Algorithm 2 of Ioffe and Szegedy: means of the batches' means and unbiased variances, weights fixed."""
+        if self._bfloat16:  # as in training, which may have found it too coarse
+            self._try_out(self._pupil.train[: self.recipe.batch_size], warn=False)
         norms = [m for m in self._network.modules() if isinstance(m, NORMS) and m.track_running_stats]
         with _gathering(self._network, norms):
             for parts in steps_of([self._pupil.sample()], self.recipe.batch_size) if norms else ():
@@ -126,7 +136,11 @@ class Solo:
         return [tensor.detach().clone() for tensor in state_of(self._network)]
 
     def moments(self, i: int) -> dict[Tensor, dict[str, Any]]:
-        return {parameter: state for optimizer in self._optimizers for parameter, state in optimizer.state.items()}
+        return {
+            self._parameters.get(parameter, parameter): state
+            for optimizer in self._optimizers
+            for parameter, state in optimizer.state.items()
+        }
 
     def keep(self, indices: list[int]) -> None:
         """Nobody else is here."""
@@ -175,7 +189,7 @@ def _optimizers(
     if recipe.optimizer == "sgd":
         return [torch.optim.SGD(groups, lr=recipe.lr, momentum=SGD_MOMENTUM, nesterov=True, fused=True)]
     adam = torch.optim.AdamW(groups, lr=recipe.lr, betas=ADAM_BETAS, eps=ADAM_EPS, fused=True)
-    if recipe.optimizer == "adam":
+    if not matrices:
         return [adam]
     muon = torch.optim.Muon(matrices, lr=recipe.lr, weight_decay=recipe.weight_decay, adjust_lr_fn="match_rms_adamw")
     return [adam, muon]

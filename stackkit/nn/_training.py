@@ -59,12 +59,14 @@ class Course:
 
 def train(courses: Sequence[Course], recipe: Recipe) -> None:
     """Train all networks of all nets, epoch by epoch."""
-    engines = _engines([pupil for course in courses for pupil in course.pupils], recipe)
     for course in courses:
         course.net.notify("on_train_begin", X=None, y=None)
+    engines: list[Engine] = []
     for epoch in range(recipe.max_epochs):
         for course in (c for c in courses if not c.finished):
             course.net.notify("on_epoch_begin", **course.epoch_arguments)
+        if epoch == 0:  # only now: a callback may have frozen weights
+            engines = _engines([pupil for course in courses for pupil in course.pupils], recipe)
         for engine in engines:
             _run_epoch(engine, epoch, recipe)
         for course in (c for c in courses if not c.finished):
@@ -82,7 +84,7 @@ def train(courses: Sequence[Course], recipe: Recipe) -> None:
 def _engines(pupils: Sequence[Pupil], recipe: Recipe) -> list[Engine]:
     """Networks that make as many steps an epoch, on one table, go together; longest part first."""
     packable = recipe.optimizer in ("adam", "sgd") and is_exact_here()
-    if not packable or not all(isinstance(pupil.network, BNMLP) for pupil in pupils):
+    if not packable or not all(_is_plain(pupil.network) for pupil in pupils):
         return [Solo([pupil], recipe) for pupil in pupils]
 
     def kind(pupil: Pupil) -> tuple[int, int]:
@@ -97,6 +99,11 @@ def _engines(pupils: Sequence[Pupil], recipe: Recipe) -> list[Engine]:
         edges = [round(len(members) * i / packs) for i in range(packs + 1)]
         engines += [PackedMLP(members[a:b], recipe) for a, b in pairwise(edges)]
     return engines
+
+
+def _is_plain(network: nn.Module) -> bool:
+    """Whether packing trains it as itself: a class of the user's may do otherwise, and frozen weights must stay."""
+    return type(network) is BNMLP and all(parameter.requires_grad for parameter in network.parameters())
 
 
 def _widest(network: nn.Module) -> int:

@@ -453,7 +453,6 @@ def test_predictions_do_not_depend_on_how_many_rows_come_at_once():
     np.testing.assert_allclose(answers(model, many)[-7:], answers(model, many[-7:]), atol=1e-12)
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: torch's products differ where numbers lie elsewhere in memory")
 def test_predictions_do_not_depend_on_where_the_rows_lie_in_memory():
     model = fitted(BNMLPClassifier)
     rows = X.astype(np.float32)
@@ -524,7 +523,6 @@ def test_presets_blocks_and_distortions_are_checked(kind, params, match):
     assert not hasattr(model, "net_")
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: Python's or torch's own error, which names no parameter")
 @pytest.mark.parametrize(
     ("params", "name"),
     [
@@ -667,7 +665,6 @@ class Louder(BNMLP):
         return 10 * super().forward(x)
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: a subclass of BNMLP is packed, and trained as if it were BNMLP itself")
 def test_a_subclass_of_the_built_in_network_is_a_module_of_ones_own():
     params = SHORT | {"dtype": "float64"}
     subclass = BNMLPClassifier(module=Louder, **params).fit(X, Y)

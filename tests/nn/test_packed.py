@@ -457,7 +457,6 @@ def make_course_on(table, rows, seed, classifier):
 
 
 @pytest.mark.usefixtures("forget")
-@pytest.mark.xfail(reason="bug: the check's network draws its weights from torch's global generator")
 def test_the_check_leaves_torchs_generator_alone():
     before = torch.get_rng_state()
     is_exact_here()

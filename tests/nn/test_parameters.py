@@ -129,7 +129,6 @@ def test_what_may_be_left_open(kind):
         check_parameters(kind(max_epochs="auto", lr="auto", schedule="auto", optimizer="auto", precision="auto"))
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: None and 'auto' pass for every parameter, and fail far from here")
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -144,7 +143,6 @@ def test_what_may_not_be_left_open(name, value):
         BNMLPClassifier(**({"n_members": 1, "max_epochs": 1} | {name: value})).fit(X, Y)
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: an error of torch or Python that does not name the parameter")
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -127,7 +127,6 @@ def test_weights_and_the_targets_scale_are_as_in_a_plain_torch_loop():
     assert solo.validation_losses() == pytest.approx([epochs[-1]["valid"]], abs=1e-9)
 
 
-@pytest.mark.xfail(reason="bug: the sum of a float64 network's losses is kept in float32")
 def test_the_loss_of_a_float64_network_is_as_exact_as_the_network():
     pupil = pupil_of(dense)
     epochs = train_by_hand(copy.deepcopy(pupil.network), pupil, recipe())
@@ -203,7 +202,6 @@ def test_distortions_draw_from_the_networks_own_noise_and_only_training_is_disto
     assert len(calls) == 6
 
 
-@pytest.mark.xfail(reason="bug: dropout of a module draws from torch's global generator, not from the pupil's noise")
 def test_a_network_with_dropout_learns_the_same_alone_as_beside_others():
     def members(seeds):
         table, how = make_table(), recipe(optimizer=torch.optim.RMSprop)
@@ -304,9 +302,6 @@ def test_gradients_do_not_add_up_from_step_to_step(make, optimizer):
     assert len(solo._parameters) == (0 if optimizer == "adam" else {dense: 2, convolutional: 3}[make])
 
 
-@pytest.mark.xfail(
-    reason="bug: Muon is made without matrices where the output layer has the only one", raises=ValueError
-)
 def test_a_network_of_one_layer_can_be_trained_with_muon_too():
     pupil = pupil_of(lambda: nn.Linear(4, 3))
     twin = copy.deepcopy(pupil.network)
@@ -315,7 +310,6 @@ def test_a_network_of_one_layer_can_be_trained_with_muon_too():
     assert_same_state(pupil.network, twin)
 
 
-@pytest.mark.xfail(reason="bug: Muon's moments belong to views of the weights, which the next training does not find")
 def test_what_muon_remembers_is_taken_along():
     pupil, whole = pupil_of(dense), pupil_of(dense)
     how = recipe(optimizer="muon")
@@ -363,7 +357,6 @@ def test_bfloat16_is_used_where_outputs_stay_about_the_same():
     assert solo.validation_losses()[0] > 0
 
 
-@pytest.mark.xfail(reason="bug: the trial compares bfloat16 with bfloat16, so it never sees a difference")
 def test_where_bfloat16_changes_outputs_too_much_training_is_in_float32_and_says_so(monkeypatch):
     monkeypatch.setattr(_solo, "BFLOAT16_ERROR", 0)
     pupil, exact = (pupil_of(Spying, dtype=torch.float32) for _ in range(2))
@@ -386,7 +379,6 @@ def test_a_network_that_overflows_in_bfloat16_is_trained_in_float32():
     assert all(loss < 10 for loss in losses)
 
 
-@pytest.mark.xfail(reason="bug: final statistics are taken in bfloat16 although training fell back to float32")
 def test_final_statistics_are_taken_in_the_precision_of_training(monkeypatch):
     monkeypatch.setattr(_solo, "BFLOAT16_ERROR", 0)
 

@@ -381,9 +381,6 @@ def test_epoch_scoring_of_values_is_on_the_users_scale():
     assert lesson.net.history[-1, "r2"] > 0.5
 
 
-@pytest.mark.xfail(
-    reason="bug: a tensor times an array, on which NumPy 2 says that it will fail", raises=DeprecationWarning
-)
 def test_callbacks_of_a_regressor_raise_no_warning():
     _, options = values_on_the_users_scale()
     train([lesson_of(0, callbacks=[Spy()], **options)], recipe(classifier=False))
@@ -543,7 +540,6 @@ class Reversed(BNMLP):
         return super().forward(-x.abs())
 
 
-@pytest.mark.xfail(reason="bug: what inherits from BNMLP is packed as one, and its own forward is never called")
 def test_a_network_of_ones_own_that_inherits_from_ours_is_trained_by_its_own_forward():
     lesson = lesson_of(0, make=lambda: Reversed(4, 3, (6,)), valid=False)
     twin = copy.deepcopy(lesson.pupils[0].network)
