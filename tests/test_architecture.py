@@ -43,6 +43,7 @@ NETWORKS = [
     "_enrolment",
     "_parameters",
     "_learner",
+    "_kinds",
     "_estimators",
     "_raw",
 ]

@@ -592,7 +592,7 @@ def test_test_shifts_are_the_mean_over_five_views(kind):
 
 
 def with_bfloat16(monkeypatch, has):
-    monkeypatch.setattr("stackkit.nn._estimators.has_bfloat16", lambda: has)
+    monkeypatch.setattr("stackkit.nn._kinds.has_bfloat16", lambda: has)
 
 
 def test_half_precision_where_the_processor_has_it_unless_it_is_switched_off(monkeypatch):

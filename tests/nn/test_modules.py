@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from stackkit.nn import BNCNN, BNMLP, ConvBlock
-from stackkit.nn._estimators import PRESETS
+from stackkit.nn._kinds import PRESETS
 from stackkit.nn._modules import Average
 from stackkit.nn.batchnorm import (
     batch_norm_forward,

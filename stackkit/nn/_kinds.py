@@ -1,0 +1,267 @@
+"""The two kinds of networks: what goes into a BN-MLP and into a BN-CNN, and how each is trained."""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import is_classifier
+from sklearn.utils import Tags
+from sklearn.utils.validation import validate_data
+from torch import nn
+
+from stackkit._checks import choice
+from stackkit.nn._augment import AUGMENTATIONS, Augmentation
+from stackkit.nn._batches import n_batches
+from stackkit.nn._enrolment import Affine
+from stackkit.nn._learner import NetLearner
+from stackkit.nn._modules import BNCNN, BNMLP, ConvBlock
+from stackkit.nn._numerics import has_bfloat16
+from stackkit.nn._recipe import Recipe
+
+SMALL_TABLE = 10_000  # rows up to which several members are worth their time
+LEAST_STEPS = 100
+PIXEL_ROWS = 1000  # images whose pixels are summed at once
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # The MNIST network of the classic Batch Normalization reports: two convolutions without padding, one dense layer.
+    "reference": {
+        "blocks": (ConvBlock(32, padding=0), ConvBlock(32, padding=0, pool="max")),
+        "hidden_layer_sizes": (128,),
+        "training": {"max_epochs": 10, "batch_size": 32, "lr": 1e-3, "schedule": "constant", "optimizer": "adam"},
+    },
+    # A stem of stride 2 and averaged pools: a quarter of the arithmetic, and no index of maxima to keep.
+    "fast": {
+        "blocks": (ConvBlock(32, kernel_size=5, stride=2), ConvBlock(64, pool="avg"), ConvBlock(64, pool="avg")),
+        "hidden_layer_sizes": (),
+        "training": {"max_epochs": 5, "batch_size": "auto", "lr": 0.01, "schedule": "one-cycle", "optimizer": "muon"},
+    },
+}
+
+
+class TableNet(NetLearner):
+    """What goes into an MLP, and how it is trained."""
+
+    hidden_layer_sizes: Any
+    input_batch_norm: bool
+
+    def _inputs(self, X: Any, y: Any, *, reset: bool) -> tuple[np.ndarray, Any]:
+        return _validated(self, X, y, reset=reset, dtype=_floats(self))
+
+    def _maker(self, inputs: np.ndarray, n_outputs: int) -> Callable[[], nn.Module]:
+        if self.module is not None:
+            return partial(self.module, self.n_features_in_, n_outputs)
+        return partial(
+            BNMLP,
+            self.n_features_in_,
+            n_outputs,
+            tuple(self.hidden_layer_sizes),
+            activation=self.activation,
+            batch_norm=self.batch_norm,
+            input_batch_norm=self.input_batch_norm,
+            dropout=self.dropout,
+        )
+
+    @torch.no_grad()
+    def _start(self, networks: nn.ModuleList, inputs: np.ndarray, rows: np.ndarray) -> None:
+        """Without weights from features that never change: what they do in other rows could not be learned."""
+        constant = torch.from_numpy((inputs[rows] == inputs[rows[0]]).all(axis=0))[: self.n_features_in_]
+        for network in (network for network in networks if isinstance(network, BNMLP)):
+            first: Any = next(iter((*network.linears, network.output)))
+            first.weight[:, constant] = 0.0
+
+    def _members(self, n_rows: int) -> int:
+        if self.n_members != "auto":
+            return self.n_members
+        return 5 if n_rows <= SMALL_TABLE and self.snapshots is None else 1
+
+    def _recipe(self, n_rows: int) -> Recipe:
+        batch_size = self.batch_size
+        if batch_size == "auto":
+            batch_size = _batch_size(n_rows, steps=64, least=32, most=512)
+        return Recipe(
+            classifier=is_classifier(self),
+            max_epochs=_epochs(n_rows, batch_size, 10) if self.max_epochs == "auto" else self.max_epochs,
+            batch_size=batch_size,
+            lr=self.lr,
+            schedule="cosine" if self.snapshots else self.schedule,
+            cycles=self.snapshots or 1,
+            optimizer=self.optimizer,
+            weight_decay=self.weight_decay,
+            patience=self.n_iter_no_change if self.early_stopping else None,
+            tol=self.tol,
+            population=self.batch_stats == "population",
+            device=self._where(),
+        )
+
+
+class ImageNet(NetLearner):
+    """What goes into a CNN, and how it is trained."""
+
+    preset: Any
+    blocks: Any
+    hidden_layer_sizes: Any
+    image_shape: Any
+    augment: Any
+    test_shifts: bool
+    precision: Any
+
+    _predicted_at_once = 128  # images
+
+    def _inputs(self, X: Any, y: Any, *, reset: bool) -> tuple[np.ndarray, Any]:
+        # Bytes stay bytes until their batch is due: a quarter of the memory.
+        dtype = np.uint8 if getattr(X, "dtype", None) == np.uint8 else _floats(self)
+        X, y = _validated(self, X, y, reset=reset, dtype=dtype, allow_nd=True)
+        images = _as_images(X, self.image_shape)
+        if reset:
+            self.image_shape_ = images.shape[1:]
+        elif images.shape[1:] != self.image_shape_:
+            raise ValueError(
+                f"X must hold images of the shape {self.image_shape_} (channels, height, width), as in fit; "
+                f"got {images.shape[1:]}."
+            )
+        return images, y
+
+    def _maker(self, inputs: np.ndarray, n_outputs: int) -> Callable[[], nn.Module]:
+        if self.module is not None:
+            return partial(self.module, inputs.shape[1:], n_outputs)
+        preset = self._preset()
+        own = isinstance(self.hidden_layer_sizes, str)
+        return partial(
+            BNCNN,
+            inputs.shape[1:],
+            n_outputs,
+            tuple(preset["blocks"]),
+            tuple(preset["hidden_layer_sizes"] if own else self.hidden_layer_sizes),
+            activation=self.activation,
+            batch_norm=self.batch_norm,
+            dropout=self.dropout,
+        )
+
+    def _preset(self) -> dict[str, Any]:
+        if self.preset is None:
+            if not self.blocks and self.module is None:
+                raise ValueError(
+                    f"{type(self).__name__} with preset=None needs 'blocks', a list of ConvBlock; "
+                    f"got blocks={self.blocks!r}."
+                )
+            if not all(isinstance(block, ConvBlock) for block in self.blocks or ()):
+                raise ValueError(f"The 'blocks' parameter must be a list of ConvBlock; got {self.blocks!r}.")
+            return PRESETS["fast"] | {"blocks": self.blocks}
+        if self.preset not in PRESETS:
+            raise choice("preset", type(self).__name__, [*PRESETS, None], self.preset)
+        if self.blocks is not None:
+            raise ValueError(
+                f"{type(self).__name__} takes a preset or blocks, not both; set preset=None to use your blocks."
+            )
+        return PRESETS[self.preset]
+
+    def _members(self, n_rows: int) -> int:
+        return 1 if self.n_members == "auto" else self.n_members
+
+    def _recipe(self, n_rows: int) -> Recipe:
+        chosen = {
+            name: default if (value := getattr(self, name)) == "auto" else value
+            for name, default in self._preset()["training"].items()
+        }
+        if chosen["batch_size"] == "auto":
+            chosen["batch_size"] = _batch_size(n_rows, steps=50, least=16, most=128)
+        if self.max_epochs == "auto":
+            chosen["max_epochs"] = _epochs(n_rows, chosen["batch_size"], chosen["max_epochs"])
+        if self.snapshots:
+            chosen["schedule"] = "cosine"
+        device = self._where()
+        return Recipe(
+            classifier=is_classifier(self),
+            **chosen,
+            cycles=self.snapshots or 1,
+            weight_decay=self.weight_decay,
+            patience=self.n_iter_no_change if self.early_stopping else None,
+            tol=self.tol,
+            population=self.batch_stats == "population",
+            bfloat16=self._bfloat16(device),
+            augment=self._augmentation(),
+            device=device,
+        )
+
+    def _bfloat16(self, device: torch.device) -> bool:
+        if self.precision == "auto":
+            return self.dtype == "float32" and (device.type != "cpu" or has_bfloat16())
+        return self.precision == "bfloat16"
+
+    def _augmentation(self) -> Augmentation | None:
+        if self.augment is None or isinstance(self.augment, Augmentation):
+            return self.augment
+        if self.augment not in AUGMENTATIONS:
+            raise choice("augment", type(self).__name__, [*AUGMENTATIONS, None], self.augment)
+        return AUGMENTATIONS[self.augment]
+
+    def _input_affine(self, inputs: np.ndarray, rows: np.ndarray) -> Affine:
+        """Mean and standard deviation of each channel's pixels."""
+        count, total, square = 0, np.zeros(inputs.shape[1]), np.zeros(inputs.shape[1])
+        for part in np.array_split(rows, len(rows) // PIXEL_ROWS + 1):
+            pixels = inputs[part].astype(np.float64)
+            count += pixels[:, 0].size
+            total = total + pixels.sum(axis=(0, 2, 3))
+            square = square + np.square(pixels).sum(axis=(0, 2, 3))
+        mean = total / count
+        deviation = np.sqrt(np.maximum(square / count - mean**2, 0.0))
+        return mean, np.where(deviation > 0, deviation, 1.0)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
+
+
+def _floats(learner: NetLearner) -> list[str]:
+    """What X may stay; all else becomes the first of them."""
+    return ["float32", "float64"] if learner.dtype == "float32" else ["float64"]
+
+
+def _validated(learner: Any, X: Any, y: Any, **settings: Any) -> tuple[np.ndarray, Any]:
+    if isinstance(y, str) and y == "no_validation":
+        return validate_data(learner, X, **settings), None
+    several = not is_classifier(learner)
+    return validate_data(learner, X, y, multi_output=several, y_numeric=several, **settings)
+
+
+def _as_images(X: np.ndarray, image_shape: tuple[int, ...] | None) -> np.ndarray:
+    """Images (n, channels, height, width) from any of the layouts."""
+    if X.ndim == 2:
+        shape = _flat_shape(X.shape[1], image_shape)
+        return X.reshape(len(X), *shape)
+    if X.ndim == 3:
+        return X[:, np.newaxis]
+    if X.ndim == 4:
+        return X
+    raise ValueError(
+        f"X must hold images as (n_samples, height, width), (n_samples, channels, height, width) or flat; got an array "
+        f"of {X.ndim} dimensions."
+    )
+
+
+def _flat_shape(n_features: int, image_shape: tuple[int, ...] | None) -> tuple[int, int, int]:
+    if image_shape is None:
+        side = math.isqrt(n_features)
+        return (1, side, side) if side * side == n_features else (1, 1, n_features)
+    given = tuple(image_shape) if isinstance(image_shape, tuple | list) else ()
+    shape = (1, *given) if len(given) == 2 else given
+    if len(shape) != 3 or math.prod(shape) != n_features:
+        raise ValueError(
+            f"The 'image_shape' parameter must be (height, width) or (channels, height, width) with a product of "
+            f"{n_features}, the columns of X; got {image_shape!r}."
+        )
+    return shape
+
+
+def _epochs(n_rows: int, batch_size: int, least: int) -> int:
+    """On very few rows more epochs, or there would hardly be any steps."""
+    return max(least, math.ceil(LEAST_STEPS / n_batches(n_rows, batch_size)))
+
+
+def _batch_size(n_rows: int, steps: int, least: int, most: int) -> int:
+    """So that an epoch has about so many steps; a power of two, so that folds agree."""
+    return int(2 ** np.clip(np.round(np.log2(max(n_rows, 1) / steps)), math.log2(least), math.log2(most)))
