@@ -191,7 +191,5 @@ def _optimizers(
     adam = torch.optim.AdamW(groups, lr=recipe.lr, betas=ADAM_BETAS, eps=ADAM_EPS, fused=True)
     if not matrices:
         return [adam]
-    muon = torch.optim.Muon(
-        matrices, lr=recipe.lr, weight_decay=recipe.weight_decay, adjust_lr_fn="match_rms_adamw", ns_steps=3
-    )
+    muon = torch.optim.Muon(matrices, lr=recipe.lr, weight_decay=recipe.weight_decay, adjust_lr_fn="match_rms_adamw")
     return [adam, muon]
