@@ -19,3 +19,7 @@ class IgnoredWeightsWarning(UserWarning):
 
 class NotProbabilitiesWarning(UserWarning):
     """A meta-learner that blends class probabilities was given something else."""
+
+
+class StoreWarning(UserWarning):
+    """Results could not be kept in the store, or kept ones not be used: they are computed again."""
