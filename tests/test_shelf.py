@@ -1,0 +1,751 @@
+import errno
+import hmac
+import io
+import math
+import os
+import pickle
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import filelock
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from shelves import KEY, MODEL, NEW, TABLE, files_in, is_ready, other_process, path_of, posix, some_table, used
+
+from stackkit import _shelf
+from stackkit._shelf import Shelf, StoreProblem
+from stackkit._store import Store, open_shelf, store_clear, store_info
+
+IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "folder"
+
+
+@pytest.fixture
+def shelf(folder):
+    return open_shelf(Store(folder, key=KEY))
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of one megabyte."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
+    if not IS_ROOT or sys.platform != "linux" or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+@contextmanager
+def at_most(seconds):
+    def stop(*_):
+        raise AssertionError("it waits")  # a TimeoutError would be an OSError, as the disk's are
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def drafts_in(folder):
+    return list((folder / "stackkit-1" / "tmp").glob("*"))
+
+
+class Evil:
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return (Path.touch, (self.marker,))
+
+
+# --- round trips ------------------------------------------------------------------------------------
+
+
+def test_nothing_is_there_at_first(shelf):
+    assert shelf.read(MODEL) is None
+    assert shelf.read_table(TABLE) is None
+    assert not shelf.has(MODEL)
+
+
+@pytest.mark.parametrize("parts", [(), (b"",), (b"one",), (b"on", bytearray(b"e, t"), memoryview(b"wo"))])
+def test_bytes_come_back(shelf, parts):
+    shelf.write(MODEL, *parts)
+    assert shelf.has(MODEL)
+    assert bytes(shelf.read(MODEL)) == b"".join(parts)
+    assert pickle.loads(pickle.dumps(shelf)).read(MODEL) == shelf.read(MODEL)
+
+
+def test_parts_of_wide_items_are_bytes_too(shelf):
+    numbers = np.arange(5.0)
+    shelf.write(MODEL, memoryview(numbers), b"!")
+    assert bytes(shelf.read(MODEL)) == numbers.tobytes() + b"!"
+
+
+def test_latest_writing_counts(shelf, folder):
+    shelf.write(MODEL, b"a longer first")
+    shelf.write(MODEL, b"second")
+    assert bytes(shelf.read(MODEL)) == b"second"
+    assert files_in(folder) == [f"stackkit-1/ab/{MODEL}"]
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.array([[0.1, np.nan, -0.0], [np.inf, 5e-324, 1e308]]),
+        np.asfortranarray(np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)),
+        np.arange(24, dtype=np.int8).reshape(2, 3, 4)[:, ::-1],
+        np.array(["no", "yes", "äö"]),
+        np.array([b"x", b"yz"]),
+        np.array([True, False]),
+        np.array(["2020-01-01", "NaT"], dtype="datetime64[D]"),
+        np.array([(1, 2.5)], dtype=[("a", "i4"), ("b", "f8")]),
+        np.array(3),
+        np.empty((0, 3)),
+        np.arange(3, dtype=">i4"),
+    ],
+    ids=lambda array: f"{array.dtype.str}{array.shape}",
+)
+def test_arrays_come_back_to_the_bit(shelf, array):
+    shelf.write_table(TABLE, {"it": array}, {})
+    arrays, facts = shelf.read_table(TABLE)
+    assert facts == {}
+    assert (arrays["it"].dtype, arrays["it"].shape) == (array.dtype, array.shape)
+    assert arrays["it"].tobytes() == array.tobytes()
+    assert arrays["it"].flags.writeable
+
+
+def test_facts_come_back(shelf):
+    facts = {"seconds": 0.1 + 0.2, "nan": math.nan, "inf": -math.inf, "n": 2**70, "labels": ["ä", None, True]}
+    shelf.write_table(TABLE, {}, facts)
+    arrays, found = shelf.read_table(TABLE)
+    assert arrays == {}
+    assert math.isnan(found.pop("nan"))
+    assert math.isnan(facts.pop("nan"))
+    assert found == facts
+
+
+def test_arrays_may_have_any_name(shelf):
+    names = ["file", "args", "arr_0", "arr_1", "allow_pickle", "a/b", "x", "x.npy", "", "ä\ud800", "../up"]
+    shelf.write_table(TABLE, {name: np.array(k) for k, name in enumerate(names)}, {"arr_0": 1})
+    arrays, facts = shelf.read_table(TABLE)
+    assert {name: int(array) for name, array in arrays.items()} == {name: k for k, name in enumerate(names)}
+    assert facts == {"arr_0": 1}
+
+
+@pytest.mark.parametrize(
+    "array", [np.array(["a", None], object), np.array([(1, None)], [("a", "i4"), ("b", "O")])], ids=["plain", "field"]
+)
+def test_objects_are_refused(shelf, folder, array):
+    with pytest.raises(ValueError, match=r"The array 'labels' must hold numbers or text; got .* in it"):
+        shelf.write_table(TABLE, {"oof": np.zeros(2), "labels": array}, {})
+    assert files_in(folder) == []
+
+
+def test_bytes_that_are_no_table_are_a_problem(shelf):
+    npy, npz = io.BytesIO(), io.BytesIO()
+    np.save(npy, np.arange(3))
+    np.savez(npz, np.frombuffer(b"no json", np.uint8))
+    for content in (b"", b"no npz", npy.getvalue(), npz.getvalue()):
+        shelf.write(TABLE, content)
+        with pytest.raises(StoreProblem, match=rf"{TABLE} holds no table"):
+            shelf.read_table(TABLE)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "ab", "ab12", "..", "../ab.table", "ab/../../x.table", "ab/x.table", "/etc/x.table", "AB.table", "zz.table",
+     "ab.table\n", "ab..table", "ab.", "ab\0.table", "äb.table", "ab.ta ble"],
+)  # fmt: skip
+def test_names_lead_nowhere_else(shelf, folder, name):
+    for use in (shelf.read, shelf.has, shelf.write):
+        with pytest.raises(ValueError, match="must begin with two hexadecimal digits and have a suffix; got"):
+            use(name)
+    if name not in ("ab", "ab12"):  # good keys
+        with pytest.raises(ValueError, match="must begin with two hexadecimal digits"):
+            shelf.claim(name)
+    assert files_in(folder) == []
+
+
+# --- the seal ---------------------------------------------------------------------------------------
+
+
+def spoiled(content):
+    """Every byte changed in two ways, every length cut, something behind."""
+    for at in range(len(content)):
+        for change in (0x01, 0xFF):
+            yield content[:at] + bytes([content[at] ^ change]) + content[at + 1 :]
+        yield content[:at]
+    yield content + b"\0"
+    yield content + content
+    yield bytes(len(content))  # what a power failure may leave
+
+
+def test_no_damaged_table_is_read(shelf, folder):
+    some_table(shelf)
+    path = path_of(folder, TABLE)
+    whole = path.read_bytes()
+    for content in spoiled(whole):
+        path.write_bytes(content)
+        with pytest.raises(
+            StoreProblem, match=rf"{re.escape(str(path))} is (cut short, or no file|damaged, or was not)"
+        ):
+            shelf.read_table(TABLE)
+    path.write_bytes(whole)
+    assert_array_equal(shelf.read_table(TABLE)[0]["oof"], [[0, 1], [2, 3], [4, 5]])
+
+
+def test_no_damaged_model_is_read(shelf, folder):
+    shelf.write(MODEL, pickle.dumps({"weights": [1, 2, 3]}))
+    path = path_of(folder, MODEL)
+    for content in spoiled(path.read_bytes()):
+        path.write_bytes(content)
+        with pytest.raises(StoreProblem, match=re.escape(str(path))):
+            shelf.read(MODEL)
+
+
+def test_files_do_not_change_places(shelf, folder):
+    shelf.write("ab12-0.model", b"first")
+    shelf.write("ab12-1.model", b"second")
+    first, second = path_of(folder, "ab12-0.model"), path_of(folder, "ab12-1.model")
+    first.rename(folder / "aside")
+    second.rename(first)
+    (folder / "aside").rename(second)
+    for name in ("ab12-0.model", "ab12-1.model"):
+        with pytest.raises(StoreProblem, match="damaged"):
+            shelf.read(name)
+
+
+def test_end_of_the_name_does_not_pass_for_content(shelf, folder):
+    """Without the name's length in the seal both files would have the same."""
+    shelf.write("ab.model", b"-0.modelx")
+    moved = path_of(folder, "ab.model-0.model")
+    path_of(folder, "ab.model").rename(moved)
+    moved.write_bytes(moved.read_bytes().replace(b"-0.modelx", b"x"))
+    with pytest.raises(StoreProblem, match="damaged"):
+        shelf.read("ab.model-0.model")
+
+
+def test_seal_is_hmac_sha256_of_the_name_and_the_content(shelf, folder):
+    shelf.write(MODEL, b"con", b"tent")
+    magic = b"\x93STKKIT\x01"
+    seal = hmac.digest(KEY.encode(), magic + bytes(7) + bytes([len(MODEL)]) + MODEL.encode() + b"content", "sha256")
+    assert path_of(folder, MODEL).read_bytes() == magic + seal + b"content"
+
+
+def test_another_key_opens_nothing(shelf, folder):
+    some_table(shelf)
+    other = open_shelf(Store(folder, key=KEY + "!"))
+    assert other.has(TABLE)  # it looks at no seal
+    with pytest.raises(StoreProblem, match="not written with this store's key"):
+        other.read_table(TABLE)
+    some_table(other)
+    with pytest.raises(StoreProblem, match="not written with this store's key"):
+        shelf.read_table(TABLE)
+
+
+def test_another_format_is_not_read_whatever_its_seal(folder, monkeypatch):
+    monkeypatch.setattr(_shelf, "_MAGIC", b"\x93STKKIT\x02")
+    open_shelf(Store(folder, key=KEY)).write(MODEL, b"content")
+    monkeypatch.undo()
+    with pytest.raises(StoreProblem, match="no file of this store"):
+        open_shelf(Store(folder, key=KEY)).read(MODEL)
+
+
+def test_planted_pickles_are_not_run(shelf, folder, tmp_path):
+    marker = tmp_path / "run"
+    evil = pickle.dumps(Evil(marker))
+    some_table(shelf)
+    for name in (MODEL, TABLE, NEW):
+        for start in (b"", path_of(folder, TABLE).read_bytes()[:40]):  # with the seal of something else
+            path_of(folder, name).write_bytes(start + evil)
+            for read in (shelf.read, shelf.read_table):
+                with pytest.raises(StoreProblem):
+                    read(name)
+    assert not marker.exists()
+
+
+def test_objects_in_a_table_are_not_loaded_even_under_a_seal(shelf, tmp_path):
+    evil = io.BytesIO()
+    np.savez(evil, np.array([Evil(tmp_path / "run")], object))
+    shelf.write(TABLE, evil.getvalue())
+    with pytest.raises(StoreProblem, match="holds no table"):
+        shelf.read_table(TABLE)
+    assert not (tmp_path / "run").exists()
+
+
+@posix
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device", "loop"])
+def test_what_is_no_file_is_a_problem_at_once(shelf, folder, kind):
+    path = path_of(folder, MODEL)
+    path.parent.mkdir(parents=True)
+    {
+        "pipe": lambda: os.mkfifo(path),
+        "folder": path.mkdir,
+        "device": lambda: path.symlink_to("/dev/zero"),
+        "loop": lambda: path.symlink_to(path),
+    }[kind]()
+    with at_most(5):
+        assert shelf.has(MODEL)  # something is
+        with pytest.raises(StoreProblem, match=rf"{MODEL} could not be read \("):
+            shelf.read(MODEL)
+
+
+def test_has_says_that_something_is_there_and_read_whether_it_is_any_good(shelf, folder):
+    shelf.write(MODEL, b"content")
+    path = path_of(folder, MODEL)
+    whole = path.read_bytes()
+    for content in (b"", whole[:39], bytes(len(whole)), b"x" + whole[1:]):
+        path.write_bytes(content)
+        assert shelf.has(MODEL)
+        with pytest.raises(StoreProblem):
+            shelf.read(MODEL)
+    path.unlink()
+    assert not shelf.has(MODEL)
+
+
+@posix
+def test_links_are_read_through_but_not_written_through(shelf, folder, tmp_path):
+    shelf.write(MODEL, b"content")
+    path, elsewhere = path_of(folder, MODEL), tmp_path / "elsewhere"
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
+    assert bytes(shelf.read(MODEL)) == b"content"
+    before = elsewhere.read_bytes()
+    shelf.write(MODEL, b"new")
+    assert bytes(shelf.read(MODEL)) == b"new"
+    assert not path.is_symlink()
+    assert elsewhere.read_bytes() == before
+
+
+@posix
+def test_a_link_planted_for_the_draft_is_not_followed(shelf, folder, tmp_path, monkeypatch):
+    shelf.write(MODEL, b"content")
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    monkeypatch.setattr(_shelf, "unique", lambda: "1-0123456789abcdef")
+    for target in (victim, tmp_path / "not-there"):
+        link = folder / "stackkit-1" / "tmp" / "1-0123456789abcdef"
+        link.symlink_to(target)
+        with pytest.raises(StoreProblem, match=rf"{MODEL} could not be written \(File exists\)"):
+            shelf.write(MODEL, b"new")
+        link.unlink(missing_ok=True)
+    assert victim.read_text() == "mine"
+    assert not (tmp_path / "not-there").exists()
+    assert bytes(shelf.read(MODEL)) == b"content"
+
+
+# --- disks and processes that fail ------------------------------------------------------------------
+
+
+@posix
+def test_full_disk_by_limit(shelf, folder):
+    shelf.write(MODEL, b"old")
+    code = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    shelf().write("ab12-0.model", bytes(60_000), bytes(60_000))
+except store.StoreProblem as problem:
+    print(problem)
+shelf().write("ab12-1.model", bytes(60_000))
+ready()
+"""
+    with other_process(code, folder) as process:
+        said = process.stdout.readline()
+        assert said == f"{path_of(folder, MODEL)} could not be written (File too large).\n"
+        assert is_ready(process)
+    assert bytes(shelf.read(MODEL)) == b"old"
+    assert len(shelf.read("ab12-1.model")) == 60_000
+    assert drafts_in(folder) == []
+
+
+def test_full_disk_of_a_megabyte(small_disk):
+    shelf = open_shelf(Store(small_disk, key=KEY))
+    shelf.write(MODEL, b"old")
+    for _ in range(3):
+        with pytest.raises(StoreProblem, match=rf"{MODEL} could not be written \(No space left on device\)"):
+            shelf.write(MODEL, random.Random(0).randbytes(2_000_000))
+    assert drafts_in(small_disk) == []
+    assert bytes(shelf.read(MODEL)) == b"old"
+    shelf.write(MODEL, bytes(500_000))
+
+
+def look_but_do_not_touch(shelf, name):
+    """What may be done with a store that cannot be written to."""
+    assert shelf.has(name)
+    assert bytes(shelf.read(name)) == b"content"
+    with pytest.raises(StoreProblem, match=rf"{name} could not be written \("):
+        shelf.write(name, b"new")
+    with pytest.raises(StoreProblem, match="could not be written"):
+        shelf.write("cd34-0.model", b"new")
+    with shelf.claim("ab12") as first, shelf.claim("ab12") as second:  # they lock nothing
+        assert first is not second
+    shelf.prune()
+    assert bytes(shelf.read(name)) == b"content"
+
+
+def test_disk_mounted_read_only(small_disk):
+    open_shelf(Store(small_disk, key=KEY)).write(MODEL, b"content")
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    look_but_do_not_touch(open_shelf(Store(small_disk, key=KEY, size_limit=1)), MODEL)
+    assert open_shelf(Store(small_disk / "new", key=KEY)).read(MODEL) is None
+
+
+@posix
+@pytest.mark.skipif(IS_ROOT, reason="root may write everywhere")
+def test_folder_without_write_permission(shelf, folder):
+    shelf.write(MODEL, b"content")
+    folders = [folder, *(path for path in folder.rglob("*") if path.is_dir())]
+    for path in folders:
+        path.chmod(0o500)
+    try:
+        look_but_do_not_touch(open_shelf(Store(folder, key=KEY, size_limit=1)), MODEL)
+    finally:
+        for path in folders:
+            path.chmod(0o700)
+
+
+@pytest.mark.parametrize("call", ["open", "replace", "mkdir"])
+def test_every_failing_call_is_a_problem(shelf, folder, monkeypatch, call):
+    if call != "mkdir":
+        shelf.write(MODEL, b"content")
+    real = getattr(os, call)
+
+    def fails(path, *args, **kwargs):
+        if call == "open" and not args[0] & os.O_WRONLY:
+            return real(path, *args, **kwargs)
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+
+    monkeypatch.setattr(os, call, fails)
+    with pytest.raises(StoreProblem, match=rf"{MODEL} could not be written \(Read-only file system\)") as caught:
+        shelf.write(MODEL, b"new")
+    assert isinstance(caught.value.__cause__, OSError)
+    monkeypatch.undo()
+    assert drafts_in(folder) == []
+    assert call == "mkdir" or bytes(shelf.read(MODEL)) == b"content"
+
+
+def test_a_failing_read_is_a_problem(shelf, monkeypatch):
+    shelf.write(MODEL, b"content")
+    for error, why in (
+        (OSError(errno.EIO, "Input/output error"), "Input/output error"),
+        (MemoryError(), "MemoryError"),
+    ):
+        monkeypatch.setattr(_shelf, "read_file", lambda *_, error=error: (_ for _ in ()).throw(error))
+        with pytest.raises(StoreProblem, match=rf"{MODEL} could not be read \({why}\)"):
+            shelf.read(MODEL)
+
+
+def test_interrupted_writing_leaves_no_draft(shelf, folder, monkeypatch):
+    shelf.write(MODEL, b"old")
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        shelf.write(MODEL, b"new")
+    assert drafts_in(folder) == []
+    assert bytes(shelf.read(MODEL)) == b"old"
+
+
+@posix
+@pytest.mark.parametrize("before", [b"", b"old"], ids=["first", "again"])
+def test_killed_with_half_a_file_written(shelf, folder, before):
+    code = """
+def half():
+    yield bytes(1_000_000)
+    ready()
+    time.sleep(60)
+class Half(store.Shelf):
+    def _put(self, path, parts):
+        super()._put(path, half())
+Half(pathlib.Path(sys.argv[1]), b"k" * 16).write("ab12-0.model", b"new")
+"""
+    shelf.write(TABLE, b"makes the folders")
+    if before:
+        shelf.write(MODEL, before)
+    with other_process(code, folder) as process:
+        assert is_ready(process)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    (draft,) = drafts_in(folder)
+    assert draft.stat().st_size > 100_000
+    content = shelf.read(MODEL)
+    assert bytes(content) == before if before else content is None
+    assert store_info(folder).n_models == bool(before)
+    os.utime(draft, (0, time.time() - 4000))
+    shelf.prune()
+    assert drafts_in(folder) == []
+
+
+@posix
+def test_killed_at_any_time(shelf, folder):
+    code = """
+shelf = shelf()
+shelf.write("ab12-0.model", b"x" * 3_000_000)
+ready()
+while True:
+    for letter in b"xyz":
+        shelf.write("ab12-0.model", bytes([letter]) * 3_000_000)
+"""
+    for seed in range(5):
+        with other_process(code, folder) as process:
+            assert is_ready(process)
+            time.sleep(random.Random(seed).uniform(0, 0.05))
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+        content = bytes(shelf.read(MODEL))
+        assert content == content[:1] * 3_000_000
+        assert content[:1] in b"xyz"
+
+
+def test_readers_see_whole_files_while_others_write(shelf):
+    done = threading.Event()
+    shelf.write(MODEL, bytes(200_000))
+
+    def write(letter):
+        while not done.is_set():
+            shelf.write(MODEL, letter * 200_000)
+
+    writers = [threading.Thread(target=write, args=(letter,)) for letter in (b"x", b"y")]
+    for writer in writers:
+        writer.start()
+    try:
+        seen = [bytes(shelf.read(MODEL)) for _ in range(100)]
+    finally:
+        done.set()
+        for writer in writers:
+            writer.join()
+    assert all(content == content[:1] * 200_000 for content in seen)
+
+
+def test_writing_goes_on_after_the_store_was_cleared(shelf, folder, monkeypatch):
+    shelf.write(MODEL, b"old")
+    put = Shelf._put
+
+    def put_after_clear(*args):
+        monkeypatch.undo()
+        store_clear(folder)
+        put(*args)
+
+    monkeypatch.setattr(Shelf, "_put", put_after_clear)
+    shelf.write(MODEL, b"new")
+    assert bytes(shelf.read(MODEL)) == b"new"
+
+
+# --- claims -----------------------------------------------------------------------------------------
+
+
+def test_only_one_has_the_claim(shelf, folder):
+    claim = shelf.claim("ab12")
+    assert claim is not None
+    assert shelf.claim("ab12") is None
+    assert open_shelf(Store(folder, key=KEY)).claim("ab12") is None
+    from_thread = []
+    thread = threading.Thread(target=lambda: from_thread.append(shelf.claim("ab12")))
+    thread.start()
+    thread.join()
+    assert from_thread == [None]
+    with shelf.claim("ab13") as another:
+        assert another is not None
+    claim.release()
+    with shelf.claim("ab12") as again:
+        assert again is not None
+        claim.release()  # for the second time: not the new owner's
+        assert shelf.claim("ab12") is None
+    assert files_in(folder) == []
+
+
+def test_claim_is_released_from_another_thread_and_after_an_error(shelf):
+    claim = shelf.claim("ab12")
+    thread = threading.Thread(target=claim.release)
+    thread.start()
+    thread.join()
+    with pytest.raises(RuntimeError, match="in between"), shelf.claim("ab12"):
+        raise RuntimeError("in between")
+    assert shelf.claim("ab12") is not None
+
+
+@posix
+def test_claim_of_another_process_ends_with_it(shelf, folder):
+    code = "claim = shelf().claim('ab12')\nassert claim\nready()\ntime.sleep(60)"
+    with other_process(code, folder) as process:
+        assert is_ready(process)
+        assert shelf.claim("ab12") is None
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        started = time.monotonic()
+        claim = shelf.claim("ab12")
+        assert claim is not None
+        assert time.monotonic() - started < 1
+        claim.release()
+    assert files_in(folder) == []
+
+
+@posix
+def test_another_process_sees_our_claim(shelf, folder):
+    code = """
+print(shelf().claim("ab12"), flush=True)
+sys.stdin.readline()
+print(type(shelf().claim("ab12")).__name__, flush=True)
+"""
+    claim = shelf.claim("ab12")
+    with other_process(code, folder) as process:
+        assert process.stdout.readline() == "None\n"
+        claim.release()
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "Claim\n"
+
+
+@posix
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_where_locks_do_not_work_claims_lock_nothing(shelf, monkeypatch, recwarn, code):
+    import fcntl
+
+    def fails(*_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", fails)
+    with shelf.claim("ab12") as first, shelf.claim("ab12") as second:
+        assert (first is None, second is None) == (False, False)
+    assert not recwarn.list
+
+
+@posix
+def test_something_planted_as_a_lock_does_no_harm(shelf, folder, tmp_path):
+    locks, victim = folder / "stackkit-1" / "locks", tmp_path / "victim"
+    locks.mkdir(parents=True)
+    victim.write_text("mine")
+    (locks / "ab12.lock").symlink_to(victim)
+    (locks / "ab13.lock").mkdir()
+    os.mkfifo(locks / "ab14.lock")
+    with at_most(5):
+        for key in ("ab12", "ab13", "ab14"):
+            shelf.claim(key).release()
+    assert victim.read_text() == "mine"
+
+
+def test_locks_are_those_that_die_with_their_owner(shelf, monkeypatch):
+    options = []
+    real = filelock.FileLock
+    monkeypatch.setattr(filelock, "FileLock", lambda *args, **kwargs: options.append(kwargs) or real(*args, **kwargs))
+    shelf.claim("ab12").release()
+    assert options == [{"timeout": 0, "mode": 0o600, "thread_local": False, "fallback_to_soft": False}]
+
+
+# --- least recently used ----------------------------------------------------------------------------
+
+
+def test_least_recently_used_go(folder):
+    shelf = open_shelf(Store(folder, key=KEY, size_limit=3 * 1040))
+    names = [f"a{k}-0.model" for k in range(6)]
+    for k, name in enumerate(names):
+        shelf.write(name, bytes(1000))
+        used(folder, name, 100 - k)
+    shelf.read(names[1])
+    shelf.prune()
+    assert [name for name in names if shelf.has(name)] == [names[1], names[4], names[5]]
+    shelf.prune()
+    assert store_info(folder).n_models == 3
+
+
+def test_store_just_at_its_limit_loses_nothing(folder):
+    for limit, left in ((2 * 1040, 2), (2 * 1040 - 1, 1)):
+        shelf = open_shelf(Store(folder, key=KEY, size_limit=limit))
+        for name in ("aa-0.model", "bb-0.table"):
+            shelf.write(name, bytes(1000))
+        shelf.prune()
+        assert store_info(folder).n_tables + store_info(folder).n_models == left
+
+
+def test_without_a_limit_nothing_goes(shelf, folder):
+    some_table(shelf)
+    used(folder, TABLE, 10**8)
+    shelf.prune()
+    assert shelf.has(TABLE)
+
+
+def test_prune_removes_what_killed_processes_left(shelf, folder):
+    some_table(shelf)
+    root = folder / "stackkit-1"
+    (root / "locks").mkdir()
+    held = shelf.claim("ab12")
+    left = [root / "tmp" / "7-0123456789abcdef", root / "locks" / "ab13.lock"]
+    kept = [
+        root / "tmp" / "7-0123456789abcdee",  # young
+        root / "locks" / "ab14.lock",
+        root / "tmp" / "mine",  # not the store's
+        root / "locks" / "mine",
+    ]
+    for path in (*left, *kept):
+        path.write_bytes(b"x")
+    for path in (*left, *kept[2:], root / "locks" / "ab12.lock"):
+        os.utime(path, (0, time.time() - 3700))
+    shelf.prune()
+    assert not any(path.exists() for path in left)
+    assert all(path.exists() for path in kept)
+    assert shelf.claim("ab12") is None
+    held.release()
+    open_shelf(Store(folder / "new", key=KEY)).prune()  # nothing there
+
+
+def test_prune_ignores_what_it_cannot_remove(folder, monkeypatch):
+    shelf = open_shelf(Store(folder, key=KEY, size_limit=1))
+    shelf.write("aa-0.model", b"content")
+    shelf.write("bb-0.model", b"content")
+    used(folder, "aa-0.model", 100)
+    unlink = Path.unlink
+
+    def stubborn(path, **kwargs):
+        if path.name == "aa-0.model":
+            raise PermissionError(errno.EACCES, "not yours")
+        unlink(path, **kwargs)
+
+    monkeypatch.setattr(Path, "unlink", stubborn)
+    shelf.prune()
+    assert (shelf.has("aa-0.model"), shelf.has("bb-0.model")) == (True, False)
+    monkeypatch.setattr(os, "scandir", lambda _: (_ for _ in ()).throw(PermissionError(errno.EACCES, "not yours")))
+    shelf.prune()
+
+
+@posix
+def test_two_processes_prune_at_once(shelf, folder):
+    for k in range(400):
+        shelf.write(f"{k % 256:02x}-{k}.table", bytes(60))
+        used(folder, f"{k % 256:02x}-{k}.table", 1000 - k)
+    code = """
+shelf = shelf(size_limit=100 * 50)
+ready()
+sys.stdin.readline()
+shelf.prune()
+ready()
+"""
+    with other_process(code, folder) as one, other_process(code, folder) as two:
+        assert is_ready(one)
+        assert is_ready(two)
+        for process in (one, two):
+            process.stdin.write("\n")
+            process.stdin.flush()
+        assert is_ready(one)
+        assert is_ready(two)
+    assert store_info(folder).n_tables == 50
+    assert shelf.has(f"{399 % 256:02x}-399.table")
