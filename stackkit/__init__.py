@@ -8,6 +8,7 @@ from stackkit._learners import default_learners
 from stackkit._oof import OutOfFold, cross_fit
 from stackkit._selection import EnsembleSelectionClassifier, EnsembleSelectionRegressor
 from stackkit._stacking import StackingModel
+from stackkit._store import Store, store_clear, store_info
 
 __all__ = [
     "ConvexClassifier",
@@ -17,8 +18,11 @@ __all__ = [
     "LogPoolClassifier",
     "OutOfFold",
     "StackingModel",
+    "Store",
     "cross_fit",
     "default_learners",
+    "store_clear",
+    "store_info",
 ]
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 from warnings import warn
 
 import numpy as np
 import pandas as pd
 from sklearn.utils import check_random_state
 
+from stackkit._callbacks import NOBODY, Listeners
 from stackkit._checks import (
     Target,
     check_learners,
@@ -24,19 +25,16 @@ from stackkit._checks import (
     is_pandas,
     with_names,
 )
+from stackkit._failures import OnError, handle_failures, is_late, warn_of_fold_models
 from stackkit._folds import Folds, make_folds, splitter_of
+from stackkit._limits import NO_LIMITS, Limits, limits_from_now
 from stackkit._members import Block, Member, group_params, is_prefit, make_blocks, settle, weight_params
+from stackkit._schedule import run_tasks
 from stackkit._scores import score
-from stackkit._tasks import ALL_ROWS, Job, Result, make_tasks, run_tasks
-from stackkit.exceptions import (
-    IgnoredWeightsWarning,
-    LearnerDroppedWarning,
-    LearnerFailedError,
-    MissingClassWarning,
-)
-
-OnError = Literal["raise", "drop"]
-FAILURE_COLUMNS = ["learner", "fold", "stage", "error", "traceback"]
+from stackkit._shelf import Shelf, StoreProblem
+from stackkit._store import open_shelf
+from stackkit._tasks import ALL_ROWS, Job, Result, Task, make_tasks
+from stackkit.exceptions import IgnoredWeightsWarning, MissingClassWarning, StoreWarning
 
 
 @dataclass(frozen=True)
@@ -87,11 +85,67 @@ class OutOfFold:
 
 @dataclass(frozen=True)
 class CrossFitted:
-    """An out-of-fold table together with the fitted members that predict new rows."""
+    """An out-of-fold table together with the fitted members that predict new rows.
+
+    ``incomplete`` names the learners whose fold models were wanted, but are not all there: their tables came from a
+    store that keeps no models.
+    """
 
     oof: OutOfFold
     fold_members: dict[str, list[Member]]
     refitted: dict[str, list[Member]]
+    incomplete: list[str]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a fit is run, besides what is fitted to what."""
+
+    n_jobs: int | None
+    shelf: Shelf | None
+    limits: Limits
+    entropy: int  # the root of every seed
+    on_error: OnError
+    verbose: bool
+    listeners: Listeners = NOBODY
+
+    def run(self, job: Job, tasks: Sequence[Task], stage: str) -> list[Result]:
+        stop = self.on_error == "raise"
+        job = replace(job, shelf=self.shelf)
+        with self.listeners.hear_of(stage, tasks) as announced:
+            return run_tasks(
+                job, announced, n_jobs=self.n_jobs, limits=self.limits, stop_at_failure=stop, verbose=self.verbose
+            )
+
+
+def settings_of(
+    *,
+    n_jobs: Any,
+    memory: Any,
+    on_error: Any,
+    task_timeout: Any,
+    time_limit: Any,
+    max_memory: Any,
+    random_state: Any,
+    verbose: Any,
+) -> Settings:
+    """The user's parameters, checked; the clock of ``time_limit`` starts."""
+    if on_error not in ("raise", "drop"):
+        raise choice("on_error", "a stack", ("raise", "drop"), on_error)
+    limits = limits_from_now(task_timeout, time_limit, max_memory)
+    # With a store, None has to be the same the next time: else nothing could be found again.
+    seed = 0 if random_state is None and memory is not None else random_state
+    entropy = int(check_random_state(seed).randint(2**31))
+    return Settings(n_jobs, _opened(memory), limits, entropy, on_error, verbose)
+
+
+def _opened(memory: Any) -> Shelf | None:
+    """A stack can do without its store: what is wrong with it is said once."""
+    try:
+        return open_shelf(memory)
+    except StoreProblem as problem:
+        warn(f"The store is not used: {problem}", StoreWarning, stacklevel=4)
+        return None
 
 
 def cross_fit(
@@ -105,7 +159,11 @@ def cross_fit(
     groups: Any = None,
     sample_weight: Any = None,
     n_jobs: int | None = None,
+    memory: Any = None,
     on_error: OnError = "raise",
+    task_timeout: float | None = None,
+    time_limit: float | None = None,
+    max_memory: int | str | None = None,
     random_state: Any = None,
     verbose: bool = False,
 ) -> OutOfFold:
@@ -134,10 +192,15 @@ def cross_fit(
         Passed to each learner whose ``fit`` takes it; the others are named in a warning.
     n_jobs : int, optional
         Workers for the flat list of learner x fold tasks. The result does not depend on it.
+    memory : path, Store or None
+        A folder that keeps each learner's results on each fold, so that nothing is fitted twice: see
+        :class:`~stackkit.Store`. With ``store_models=False`` there, ``members`` of the result is empty.
     on_error : {"raise", "drop"}
         What a learner's failure does: end the call, or drop that learner with a warning.
+    task_timeout, time_limit, max_memory : optional
+        Limits, as in :class:`~stackkit.StackingModel`.
     random_state : int, RandomState or None
-        Seeds every ``random_state`` left None in the learners and the splitter.
+        Seeds every ``random_state`` left None in the learners and the splitter. With ``memory``, None means 0.
     verbose : bool
         Show progress on stderr.
 
@@ -170,33 +233,35 @@ def cross_fit(
     >>> oof.columns
     ['knn_0', 'knn_1', 'knn_2', 'bayes_0', 'bayes_1', 'bayes_2']
     """
+    settings = settings_of(
+        n_jobs=n_jobs,
+        memory=memory,
+        on_error=on_error,
+        task_timeout=task_timeout,
+        time_limit=time_limit,
+        max_memory=max_memory,
+        random_state=random_state,
+        verbose=verbose,
+    )
     learners = check_learners(estimators)
     X = check_rows(X, training=True)
     task = infer_task(learners, y)
     target = check_target(y, task, X.shape[0])
     weights = check_weights(sample_weight, X.shape[0])
-    entropy = entropy_of(random_state)
     split_params = {} if groups is None else {"groups": groups}
     splitter = splitter_of(cv, y, classifier=task == "classification")
     return run_cross_fit(
         learners,
         X,
         target,
-        folds=make_folds(splitter, X, y, seed=split_seed(entropy), **split_params),
+        folds=make_folds(splitter, X, y, seed=split_seed(settings.entropy), **split_params),
         methods=check_methods(learners, stack_method, task, also_known=[name for name, _ in with_names(estimators)]),
         fit_params=learner_params(learners, weights, groups),
         weights=weights,
         X_test=None if X_test is None else check_like(X, X_test),
-        entropy=entropy,
-        n_jobs=n_jobs,
-        on_error=on_error,
-        verbose=verbose,
+        keep_members=settings.shelf is None or settings.shelf.store_models,
+        settings=settings,
     ).oof
-
-
-def entropy_of(random_state: Any) -> int:
-    """The root of every seed; None asks the system for one."""
-    return int(check_random_state(random_state).randint(2**31))
 
 
 def split_seed(entropy: int) -> int:
@@ -230,14 +295,9 @@ def run_cross_fit(
     X_test: Any = None,
     keep_members: bool = True,
     refit: bool = False,
-    entropy: int,
-    n_jobs: int | None,
-    on_error: OnError,
-    verbose: bool,
+    settings: Settings,
 ) -> CrossFitted:
     """The engine behind ``cross_fit`` and ``StackingModel``: arguments checked, one flat list of tasks."""
-    if on_error not in ("raise", "drop"):
-        raise choice("on_error", "a stack", ("raise", "drop"), on_error)
     job = Job(
         X,
         target,
@@ -247,18 +307,17 @@ def run_cross_fit(
         X_test=X_test,
         keep_members=keep_members,
     )
-    tasks = make_tasks(learners, range(len(folds)), entropy)
+    tasks = make_tasks(learners, range(len(folds)), settings.entropy)
     if refit:
-        tasks += make_tasks(learners, [ALL_ROWS], entropy)
-    results = run_tasks(job, tasks, n_jobs=n_jobs, stop_at_failure=on_error == "raise", verbose=verbose)
-    failures = handle_failures(results, dict(learners), folds, on_error)
-    return _collect(
-        job,
-        results,
-        [name for name, _ in learners if name not in set(failures["learner"])],
-        failures,
-        weights,
-    )
+        tasks += make_tasks(learners, [ALL_ROWS], settings.entropy)
+    results: list[Result] = []
+    late_refits: list[Result] = []
+    for result in settings.run(job, tasks, "learners"):
+        (late_refits if is_late(result) and result.fold == ALL_ROWS else results).append(result)
+    failures = handle_failures(results, dict(learners), folds, settings.on_error)
+    names = [name for name, _ in learners if name not in set(failures["learner"])]
+    warn_of_fold_models((r for r in late_refits if r.name in names), dict(learners), folds)
+    return _collect(job, results, names, failures, weights)
 
 
 def refit_members(
@@ -268,61 +327,41 @@ def refit_members(
     *,
     like: OutOfFold,
     fit_params: dict[str, dict[str, Any]],
-    entropy: int,
-    n_jobs: int | None,
-    on_error: OnError,
-    verbose: bool,
+    settings: Settings,
 ) -> dict[str, list[Member]]:
     """One more fit on all rows for each of these learners.
 
-    The final estimator counts on them already: with ``on_error="drop"`` one that fails now is not
-    among those returned, and keeps its fold models.
+    The final estimator counts on them already: with ``on_error="drop"``, or when time is over, one that fails now is
+    not among those returned, and keeps its fold models.
     """
     job = Job(X, target, like.folds, like.blocks, fit_params)
-    tasks = make_tasks(learners, [ALL_ROWS], entropy)
-    results = run_tasks(job, tasks, n_jobs=n_jobs, stop_at_failure=on_error == "raise", verbose=verbose)
-    if on_error == "raise":
-        handle_failures(results, dict(learners), like.folds, on_error)
-    for result in results:
-        if result.failure:
-            sentence = _sentence(result, dict(learners)[result.name], like.folds)
-            warn(f"{sentence} Its fold models predict new rows instead.", LearnerDroppedWarning, stacklevel=3)
+    results = settings.run(job, make_tasks(learners, [ALL_ROWS], settings.entropy), "refits")
+    if settings.on_error == "raise":
+        handle_failures([result for result in results if not is_late(result)], dict(learners), like.folds, "raise")
+    warn_of_fold_models(results, dict(learners), like.folds)
     return {result.name: [result.member] for result in results if result.member}
 
 
-# --- failures ---------------------------------------------------------------------------------------
-
-
-def handle_failures(
-    results: Iterable[Result], learners: dict[str, Any], folds: Folds, on_error: OnError
-) -> pd.DataFrame:
-    """Raise the first failure in the order of learners and folds, or drop those learners."""
-    order = {name: place for place, name in enumerate(learners)}
-    failed = sorted((r for r in results if r.failure), key=lambda r: (order[r.name], r.fold))
-    if not failed:
-        return pd.DataFrame(columns=FAILURE_COLUMNS)
-    sentences = [_sentence(result, learners[result.name], folds) for result in failed]
-    if on_error == "raise":
-        advice = "Mend it, or go on without it: on_error='drop'."
-        raise LearnerFailedError(f"{sentences[0]} {advice}") from failed[0].failure.cause  # type: ignore[union-attr]
-    if len({result.name for result in failed}) == len(learners):
-        raise LearnerFailedError("No learner is left, all failed. " + " ".join(sentences)) from None
-    for sentence in sentences:
-        warn(f"{sentence} It leaves the stack.", LearnerDroppedWarning, stacklevel=4)
-    rows = [(r.name, r.fold, r.failure.stage, r.failure.message, r.failure.traceback) for r in failed if r.failure]
-    return pd.DataFrame(rows, columns=FAILURE_COLUMNS)
-
-
-def _sentence(result: Result, learner: Any, folds: Folds) -> str:
-    failure = result.failure
-    assert failure is not None  # noqa: S101 - only failed results come here
-    if result.fold == ALL_ROWS:
-        where = f"when refitted on all {folds.n_rows} rows"
-    else:
-        train, test = folds.pairs[result.fold]
-        where = f"in fold {result.fold} of {len(folds)} ({len(train)} training rows, {len(test)} test rows)"
-    kind = type(learner).__name__
-    return f"The learner {result.name!r} ({kind}) failed {where}, in {failure.stage}: {failure.message}"
+def fold_members_again(
+    learners: Sequence[tuple[str, Any]],
+    X: Any,
+    target: Target,
+    *,
+    like: OutOfFold,
+    fit_params: dict[str, dict[str, Any]],
+    settings: Settings,
+) -> dict[str, list[Member]]:
+    """The fold models of learners whose tables were kept without them: bit for bit the same."""
+    job = Job(X, target, like.folds, like.blocks, fit_params)
+    tasks = make_tasks(learners, range(len(like.folds)), settings.entropy)
+    results = replace(settings, shelf=None, limits=NO_LIMITS, on_error="raise", listeners=NOBODY).run(
+        job, tasks, "fold models"
+    )
+    handle_failures(results, dict(learners), like.folds, "raise")
+    by_name: dict[str, list[Result]] = {name: [] for name, _ in learners}
+    for result in sorted(results, key=lambda result: result.fold):
+        by_name[result.name].append(result)
+    return {name: _members_of(found) for name, found in by_name.items()}
 
 
 # --- the table --------------------------------------------------------------------------------------
@@ -356,7 +395,9 @@ def _collect(
         failures=failures,
         index=job.X.index if is_pandas(job.X) else None,
     )
-    return CrossFitted(oof, members, refitted)
+    wanted = [result.name for result in results if result.name in by_name and job.keeps_member(result.fold)]
+    lacking = {result.name for result in results if result.member and result.member.estimator is None}
+    return CrossFitted(oof, members, refitted, [name for name in names if name in lacking & set(wanted)])
 
 
 def _close_gaps(blocks: dict[str, Block]) -> dict[str, Block]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from stackkit._callbacks import CallbackSupportMixin, listeners_of, with_callbacks
 from stackkit._checks import (
     TASKS,
     Learners,
@@ -36,10 +38,20 @@ from stackkit._final import BLENDS, check_final, check_usable, default_blend, de
 from stackkit._folds import make_folds, splitter_of
 from stackkit._learners import default_learners
 from stackkit._members import Block, Member, fit_member, group_params, make_blocks, settle
-from stackkit._oof import entropy_of, learner_params, refit_members, run_cross_fit, split_seed
+from stackkit._oof import (
+    Settings,
+    fold_members_again,
+    learner_params,
+    refit_members,
+    run_cross_fit,
+    settings_of,
+    split_seed,
+)
 from stackkit._passthrough import as_features, beside, check_names_differ, picked_columns
 from stackkit._scores import METRICS
-from stackkit._tasks import predict_table, seeded, single_threaded_blas
+from stackkit._tasks import seeded
+from stackkit._threads import single_threaded_blas
+from stackkit._work import predict_table
 
 
 def _final_has(method: str) -> Callable[[Any], bool]:
@@ -52,7 +64,7 @@ def _final_has(method: str) -> Callable[[Any], bool]:
     return check
 
 
-class StackingModel(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
+class StackingModel(CallbackSupportMixin, MetaEstimatorMixin, TransformerMixin, BaseEstimator):
     """Stacked generalisation: out-of-fold predictions of base learners train a final estimator.
 
     K folds, K fits a learner: each training row is predicted by models that did not see it (the
@@ -90,11 +102,26 @@ class StackingModel(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
     n_jobs : int or None
         Workers for the flat list of learner x fold tasks, and threads for predictions. The result
         does not depend on it.
+    memory : path, Store or None
+        A folder that keeps what each learner gave on each fold: a fit that was interrupted goes on where
+        it was, and after a change only what it touches is fitted. See :class:`~stackkit.Store`.
     on_error : {"raise", "drop"}
         What a learner's failure does: end ``fit``, or drop that learner with a warning and a row in
         ``failures_``.
+    task_timeout : float or None
+        Seconds for one fit of a learner (for each of its folds, where it trains all at once), with its
+        predictions. One that takes longer has failed; its worker process is ended. Needs processes, and
+        takes them for ``n_jobs=1`` too.
+    time_limit : float or None
+        Seconds after which ``fit`` starts no further task. Learners with all folds done are stacked,
+        the others leave with a row in ``failures_``; it is an error when none is whole.
+    max_memory : int, str or None
+        Bytes, or text such as "8 GB", that this process and its workers should not exceed: the first
+        fold of each learner is fitted alone and measured, then as many run at once as fit in. One task
+        runs in any case. On a Dask cluster, the workers' own ``--memory-limit`` counts instead.
     random_state : int, RandomState or None
         Seeds every ``random_state`` left None in the learners, the splitter and the final estimator.
+        With ``memory``, None means 0: else nothing could be found again.
     verbose : bool
         Show progress on stderr.
 
@@ -152,7 +179,11 @@ class StackingModel(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
         passthrough: Any = False,
         refit: bool = False,
         n_jobs: Any = None,
+        memory: Any = None,
         on_error: Any = "raise",
+        task_timeout: Any = None,
+        time_limit: Any = None,
+        max_memory: Any = None,
         random_state: Any = None,
         verbose: bool = False,
     ) -> None:
@@ -164,12 +195,17 @@ class StackingModel(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
         self.passthrough = passthrough
         self.refit = refit
         self.n_jobs = n_jobs
+        self.memory = memory
         self.on_error = on_error
+        self.task_timeout = task_timeout
+        self.time_limit = time_limit
+        self.max_memory = max_memory
         self.random_state = random_state
         self.verbose = verbose
 
     # --- fitting ------------------------------------------------------------------------------------
 
+    @with_callbacks
     def fit(self, X: Any, y: Any, *, groups: Any = None, sample_weight: Any = None, **params: Any) -> StackingModel:
         """Fit the learners on each fold, then the final estimator on their out-of-fold table.
 
@@ -199,6 +235,7 @@ class StackingModel(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
         ValueError
             A parameter or the data cannot be used; the message says which and why.
         """
+        settings = self._settings()
         self._check_estimators()
         rows = check_rows(X, training=True)
         validate_data(self, X=rows, skip_check_array=True)
@@ -210,42 +247,40 @@ class StackingModel(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
         final = self._final(learners, methods, target, rows)
         self._pick_columns(make_blocks(learners, methods, target), rows)
         weights = check_weights(sample_weight, rows.shape[0])
-        entropy = entropy_of(self.random_state)
         splitter = splitter_of(self.cv, y, classifier=target.task == "classification")
         routed = self._route(learners, final, {"groups": groups, "sample_weight": weights} | params)
         blends = isinstance(final, BLENDS)
+        listeners = listeners_of(self, n_stages=2 + (self.refit and blends))
+        settings = replace(settings, listeners=listeners)
         fitted = run_cross_fit(
             learners,
             rows,
             target,
-            folds=make_folds(splitter, rows, y, seed=split_seed(entropy), **routed.splitter),
+            folds=make_folds(splitter, rows, y, seed=split_seed(settings.entropy), **routed.splitter),
             methods=methods,
             fit_params=routed.learners,
             weights=weights,
-            # What a blend gives no weight is not refitted: its fold models then fill its columns.
-            keep_members=not self.refit or blends,
+            # What a blend gives no weight is not refitted: its fold models then fill its columns, and those of
+            # whatever time does not suffice for.
+            keep_members=not self.refit or blends or self.time_limit is not None,
             refit=self.refit and not blends,
-            entropy=entropy,
-            n_jobs=self.n_jobs,
-            on_error=self.on_error,
-            verbose=self.verbose,
+            settings=settings,
         )
         self.oof_, self.failures_ = fitted.oof, fitted.oof.failures
         self._describe_target(target)
-        self._fit_final(seeded(final, entropy, "final_estimator", 0), rows, target, routed.final_estimator)
-        self._members = fitted.fold_members | fitted.refitted
+        final = seeded(final, settings.entropy, "final_estimator", 0)
+        with listeners.hear_of_final(final):
+            self._fit_final(final, rows, target, routed.final_estimator)
+        again = {"like": fitted.oof, "fit_params": routed.learners, "settings": settings}
+        refitted = fitted.refitted
         if self.refit and blends:
-            self._members |= refit_members(
-                [(name, learner) for name, learner in learners if name in self._useful()],
-                rows,
-                target,
-                like=fitted.oof,
-                fit_params=routed.learners,
-                entropy=entropy,
-                n_jobs=self.n_jobs,
-                on_error=self.on_error,
-                verbose=self.verbose,
-            )
+            refitted = refit_members(self._only(learners, self._useful()), rows, target, **again)
+        lacking = self._only(learners, set(fitted.incomplete) - set(refitted))
+        folds_again = fold_members_again(lacking, rows, target, **again) if lacking else {}
+        self._members = fitted.fold_members | folds_again | refitted
+        again_by_name = {name: [member.estimator for member in found] for name, found in folds_again.items()}
+        self.oof_ = replace(fitted.oof, members=fitted.oof.members | again_by_name)
+        listeners.end()
         return self
 
     def fit_transform(self, X: Any, y: Any = None, **params: Any) -> Any:
@@ -267,6 +302,22 @@ class StackingModel(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
         """
         self.fit(X, y, **params)
         return self._as_features(self.oof_.train, check_rows(X, training=False))
+
+    def _settings(self) -> Settings:
+        return settings_of(
+            n_jobs=self.n_jobs,
+            memory=self.memory,
+            on_error=self.on_error,
+            task_timeout=self.task_timeout,
+            time_limit=self.time_limit,
+            max_memory=self.max_memory,
+            random_state=self.random_state,
+            verbose=self.verbose,
+        )
+
+    @staticmethod
+    def _only(learners: Learners, names: Iterable[str]) -> Learners:
+        return [(name, learner) for name, learner in learners if name in set(names)]
 
     def _check_estimators(self) -> None:
         """First of all: scikit-learn's own errors about them name neither learner nor parameter."""

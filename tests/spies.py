@@ -1,12 +1,25 @@
 """Learners that tell on whoever misuses them. In a module of their own: worker processes import it."""
 
+import ctypes
 import os
+import signal
+import threading
 import time
+import warnings
+from itertools import count
+from pathlib import Path
 
 import numpy as np
+from sklearn import get_config
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.model_selection import check_cv
 from sklearn.naive_bayes import GaussianNB
 from threadpoolctl import threadpool_info
+
+from stackkit._checks import check_target
+from stackkit._folds import make_folds
+from stackkit._members import make_blocks
+from stackkit._tasks import Job
 
 
 def with_row_ids(X):
@@ -172,3 +185,227 @@ class StartsThreads(GaussianNB):
     def fit(self, X, y):
         self.fitted_with_ = self.n_jobs
         return super().fit(X, y)
+
+
+def crash(how):
+    """What no ``except`` sees."""
+    if how == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif how == "segfault":
+        ctypes.string_at(0)
+    elif how == "exit":
+        os._exit(3)
+
+
+class Troubled(GaussianNB):
+    """Notes in a log when a fit begins and ends, and has a trouble in the fits whose training rows lack a row.
+
+    `without_row=None` means in all fits. No trouble once there is the file `cure`; `once` makes it. `cargo` is the
+    size of the fitted model, `hunger` what a fit takes besides, in bytes.
+    """
+
+    def __init__(
+        self,
+        label="",
+        *,
+        log=None,
+        seconds=0.0,
+        trouble=None,
+        without_row=None,
+        cure=None,
+        once=False,
+        cargo=0,
+        hunger=0,
+    ):
+        super().__init__()
+        self.label = label
+        self.log = log
+        self.seconds = seconds
+        self.trouble = trouble
+        self.without_row = without_row
+        self.cure = cure
+        self.once = once
+        self.cargo = cargo
+        self.hunger = hunger
+
+    def fit(self, X, y):
+        rows = set(np.asarray(X)[:, 0].astype(int).tolist())
+        lacks = next(row for row in count() if row not in rows)
+        self._note(lacks, "begins")
+        if self.trouble and self.without_row in (None, lacks) and not (self.cure and Path(self.cure).exists()):
+            if self.once:
+                Path(self.cure).touch()
+            self._suffer()
+        self.var_smoothing = 1 / sum(self.label.encode())  # so that labels make a difference
+        food = np.ones(self.hunger, dtype=np.uint8)
+        time.sleep(self.seconds)
+        self.cargo_ = np.zeros(self.cargo, dtype=np.uint8)
+        super().fit(X, y)
+        del food
+        self._note(lacks, "ends")
+        return self
+
+    def _suffer(self):
+        if self.trouble == "raise":
+            raise RuntimeError("boom")
+        if self.trouble in ("hang", "dawdle"):
+            time.sleep(3600 if self.trouble == "hang" else 3)
+        crash(self.trouble)
+
+    def _note(self, lacks, what):
+        if self.log:
+            log = os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            os.write(log, f"{self.label} {lacks} {what} {os.getpid()} {time.monotonic()}\n".encode())  # a line at once
+            os.close(log)
+
+
+def note_line(log, text="fit"):
+    """Several processes may write at once."""
+    file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.write(file, f"{text}\n".encode())
+    os.close(file)
+
+
+class Counted(ClassifierMixin, BaseEstimator):
+    """Writes a line into a file for each fit; nearest class mean."""
+
+    def __init__(self, log, label="fit", scale=1.0):
+        self.log = log
+        self.label = label
+        self.scale = scale
+
+    def fit(self, X, y, sample_weight=None):
+        note_line(self.log, self.label)
+        X = np.asarray(X)
+        self.classes_ = np.unique(y)
+        weights = np.ones(len(X)) if sample_weight is None else sample_weight
+        self.means_ = np.stack([np.average(X[y == c], axis=0, weights=weights[y == c]) for c in self.classes_])
+        return self
+
+    def predict_proba(self, X):
+        closeness = np.exp(-self.scale * ((np.asarray(X)[:, None] - self.means_) ** 2).mean(axis=2))
+        return closeness / closeness.sum(axis=1, keepdims=True)
+
+    def predict(self, X):
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+
+class CountedDraws(Counted):
+    """Its fitted model depends on its seed."""
+
+    def __init__(self, log, label="fit", scale=1.0, random_state=None):
+        super().__init__(log, label, scale)
+        self.random_state = random_state
+
+    def fit(self, X, y):
+        super().fit(X, y)
+        self.means_ += np.random.default_rng(self.random_state).normal(scale=0.1, size=self.means_.shape)
+        return self
+
+
+class CountedNumbers(RegressorMixin, BaseEstimator):
+    """The same for regression: the mean."""
+
+    def __init__(self, log):
+        self.log = log
+
+    def fit(self, X, y):
+        note_line(self.log)
+        self.mean_ = np.mean(y)
+        return self
+
+    def predict(self, X):
+        return np.full(len(X), self.mean_) + np.asarray(X)[:, 0]
+
+
+class CountedTogether(Counted):
+    """Trains all folds in one call, a line for it."""
+
+    def fit_folds(self, X, y, folds):
+        note_line(self.log, f"{self.label} together")
+        return [Counted(os.devnull, scale=self.scale).fit(np.asarray(X)[rows], y[rows]) for rows in folds]
+
+
+class Holds(GaussianNB):
+    """Once fitted it cannot be pickled."""
+
+    def fit(self, X, y):
+        self.lock_ = threading.Lock()
+        return super().fit(X, y)
+
+
+class Stubborn:
+    """Can be copied, but not pickled."""
+
+    def __repr__(self):  # without its address: tests that are named after it have the same name in each process
+        return "Stubborn()"
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def __reduce__(self):
+        raise TypeError("this one stays")
+
+
+class HoldsStubborn(GaussianNB):
+    """Cannot be pickled even before it is fitted."""
+
+    def __init__(self, part=None):
+        super().__init__()
+        self.part = part
+
+
+class Observes(GaussianNB):
+    """Remembers in which process and under which settings it was fitted."""
+
+    def fit(self, X, y):
+        self.pid_ = os.getpid()
+        self.config_ = get_config()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.warn("observed", UserWarning, stacklevel=1)
+        self.warned_ = len(caught)
+        return super().fit(X, y)
+
+
+class Interrupted(GaussianNB):
+    """Ctrl-C comes while it is fitted, and it makes of it what it likes: skorch returns, half-trained."""
+
+    def __init__(self, log, instead="return", at_fit=1):
+        super().__init__()
+        self.log = log
+        self.instead = instead
+        self.at_fit = at_fit
+
+    def fit(self, X, y):
+        note_line(self.log)
+        super().fit(X, y)
+        if len(Path(self.log).read_text().splitlines()) != self.at_fit:
+            return self
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            if self.instead == "raise":
+                raise RuntimeError("made an error of it") from None
+        return self
+
+
+def job_of(learners, X, y, *, cv=3, method="predict_proba", fit_params=None, **options):
+    """What a fit hands to its workers."""
+    target = check_target(y, "classification", len(X))
+    return Job(
+        X,
+        target,
+        make_folds(check_cv(cv, y, classifier=True), X, y, seed=0),
+        make_blocks(learners, [method] * len(learners), target),
+        {name: (fit_params or {}).get(name, {}) for name, _ in learners},
+        **options,
+    )
+
+
+class NeverBack(GaussianNB):
+    """Once fitted it can be pickled, but not unpickled."""
+
+    def __setstate__(self, state):
+        if "theta_" in state:
+            raise RuntimeError("not coming back")
+        super().__setstate__(state)

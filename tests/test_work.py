@@ -1,0 +1,265 @@
+"""One task from its fit to its result, and the predictions of new rows."""
+
+import pickle
+import signal
+import threading
+
+import numpy as np
+import pytest
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
+from spies import Fails, Gives, Interrupted, Slow, Together, UnpicklableError, job_of, native_threads, with_row_ids
+
+from stackkit import StackingModel, Store, cross_fit
+from stackkit._tasks import ALL_ROWS, make_tasks
+from stackkit._threads import limit_threads
+from stackkit._work import failure_of, interrupts_noticed, predict_table, run_task
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(60, 3)), np.arange(60) % 2
+
+
+def _noise(n=60):
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(n, 3)), rng.integers(0, 2, n)
+
+
+def _run(learner, *, folds=(0,), threads=None, X=X, **options):
+    job = job_of([("it", learner)], X, Y, **options)
+    return [result for task in make_tasks([("it", learner)], folds, 0) for result in run_task(job, task, threads)]
+
+
+# --- a task -------------------------------------------------------------------------------------------
+
+
+def test_a_task_is_a_fit_and_its_predictions():
+    new = RNG.normal(size=(5, 3))
+    job = job_of([("it", GaussianNB())], X, Y, X_test=new)
+    (result,) = _run(GaussianNB(), folds=[1], X_test=new)
+    train, test = job.folds.pairs[1]
+    by_hand = GaussianNB().fit(X[train], Y[train])
+    np.testing.assert_array_equal(result.oof, by_hand.predict_proba(X[test])[:, 1:])
+    np.testing.assert_array_equal(result.new, by_hand.predict_proba(new)[:, 1:])
+    assert (result.name, result.fold, result.failure, result.problems) == ("it", 1, None, ())
+    assert result.fit_seconds > 0
+    assert result.predict_seconds > 0
+    assert result.peak_bytes > 10**6
+
+
+def test_a_fit_on_all_rows_predicts_none_of_them():
+    (result,) = _run(GaussianNB(), folds=[ALL_ROWS])
+    assert result.oof is None
+    np.testing.assert_array_equal(result.member.estimator.theta_, GaussianNB().fit(X, Y).theta_)
+
+
+def test_members_nobody_asked_for_are_left_out_but_what_they_saw_is_told():
+    results = _run(GaussianNB(), folds=[0, ALL_ROWS], keep_members=False)
+    assert results[0].member.estimator is None
+    assert results[0].member.codes.tolist() == [0, 1]
+    assert results[1].member.estimator is not None
+
+
+def test_folds_trained_at_once_share_their_time():
+    results = _run(Together(), folds=range(3))
+    assert [result.fold for result in results] == [0, 1, 2]
+    assert len({result.fit_seconds for result in results}) == 1
+
+
+def test_a_task_never_raises():
+    (result,) = _run(Fails(without_row=-1), X=with_row_ids(X))
+    assert (result.failure.stage, result.failure.message) == ("fit", "RuntimeError: boom")
+    assert "in fit" in result.failure.traceback
+    assert isinstance(result.failure.cause, RuntimeError)
+    (result,) = _run(Gives((0.7, 0.7)))
+    assert result.failure.stage == "predict_proba"
+    assert "do not sum to 1" in result.failure.message
+
+
+def test_a_cause_that_does_not_pickle_is_told_in_words():
+    failure = failure_of("fit", UnpicklableError("boom", "twice"))
+    assert failure.cause is None
+    assert failure.message == "UnpicklableError: boom twice"
+    assert pickle.loads(pickle.dumps(failure)) == failure
+
+
+def test_whoever_works_elsewhere_holds_blas_himself():
+    before = native_threads()
+    with limit_threads(2, "blas"):
+        (at_home,) = _run(Slow(0.0))
+        assert at_home.member.estimator.threads_["blas"] == native_threads()["blas"] == 2
+        (elsewhere,) = _run(Slow(0.0), home=0)
+        assert elsewhere.member.estimator.threads_["blas"] == 1
+    assert native_threads() == before
+
+
+# --- interrupts ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def handler():
+    """Ctrl-C as Python has it, whatever runs these tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
+
+
+def test_without_an_interrupt_nothing_is_noticed(handler):
+    with interrupts_noticed():
+        assert signal.getsignal(signal.SIGINT) is not handler
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def _swallow():
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        return "went on"
+    pytest.fail("Python's own handler was not called")
+
+
+def _swallow_and_fail():
+    _swallow()
+    raise RuntimeError("made an error of it")
+
+
+def _stop():
+    signal.raise_signal(signal.SIGINT)
+    pytest.fail("it came too late")
+
+
+def _noticing(work):
+    came_of_it = []
+    with pytest.raises(KeyboardInterrupt), interrupts_noticed():
+        came_of_it.append(work())
+    return came_of_it
+
+
+def test_an_interrupt_that_was_swallowed_comes_afterwards(handler):
+    assert _noticing(_swallow) == ["went on"]
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_an_interrupt_of_which_an_error_was_made_is_an_interrupt(handler):
+    assert _noticing(_swallow_and_fail) == []
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_an_interrupt_that_was_not_swallowed_comes_at_once(handler):
+    assert _noticing(_stop) == []
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_errors_go_through_and_the_handler_is_as_it_was(handler):
+    with pytest.raises(RuntimeError, match="boom"), interrupts_noticed():
+        raise RuntimeError("boom")
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+@pytest.mark.usefixtures("handler")
+def test_a_handler_of_the_user_s_is_asked_and_an_interrupt_is_still_one():
+    asked = []
+
+    def mine(number, _frame):
+        asked.append(number)
+
+    signal.signal(signal.SIGINT, mine)
+    with pytest.raises(KeyboardInterrupt), interrupts_noticed():
+        signal.raise_signal(signal.SIGINT)
+    assert asked == [signal.SIGINT]
+    assert signal.getsignal(signal.SIGINT) is mine
+
+
+@pytest.mark.parametrize("ignored", [signal.SIG_IGN, signal.SIG_DFL])
+@pytest.mark.usefixtures("handler")
+def test_where_interrupts_are_ignored_they_stay_so(ignored):
+    signal.signal(signal.SIGINT, ignored)
+    with interrupts_noticed():
+        assert signal.getsignal(signal.SIGINT) is ignored
+    assert signal.getsignal(signal.SIGINT) is ignored
+
+
+def test_in_a_thread_interrupts_are_somebody_else_s(handler):
+    seen = []
+
+    def work():
+        with interrupts_noticed():
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(30)
+    assert seen == [handler]
+
+
+@pytest.mark.parametrize("instead", ["return", "raise"])
+@pytest.mark.parametrize("on_error", ["raise", "drop"])
+@pytest.mark.usefixtures("handler")
+def test_ctrl_c_ends_a_fit_and_nothing_half_trained_is_kept(tmp_path, instead, on_error):
+    log, store = tmp_path / "log", Store(tmp_path / "store")
+    learners = [("bayes", GaussianNB()), ("interrupted", Interrupted(log, instead, at_fit=3))]
+    model = StackingModel(learners, LogisticRegression(), cv=5, memory=store, on_error=on_error)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, Y)
+    assert not hasattr(model, "oof_")
+    assert len(log.read_text().splitlines()) == 3
+    assert store.info().n_models <= 5 + 2
+    model.fit(X, Y)  # goes on where it was
+    assert len(log.read_text().splitlines()) == 3 + 3
+    plain = StackingModel([("bayes", GaussianNB()), ("interrupted", GaussianNB())], LogisticRegression(), cv=5)
+    np.testing.assert_array_equal(model.predict_proba(X), plain.fit(X, Y).predict_proba(X))
+    assert list(model.members_) == ["bayes", "interrupted"]
+
+
+@pytest.mark.usefixtures("handler")
+def test_ctrl_c_reaches_cross_fit_too(tmp_path):
+    log = tmp_path / "log"
+    with pytest.raises(KeyboardInterrupt):
+        cross_fit([Interrupted(log)], X, Y)
+    assert len(log.read_text().splitlines()) == 1
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+# --- predictions --------------------------------------------------------------------------------------
+
+
+def test_predictions_are_the_same_for_any_n_jobs():
+    X, y = _noise(200)
+    learners = [("logistic", LogisticRegression()), ("forest", RandomForestClassifier(5))]
+    one = StackingModel(learners, random_state=0, n_jobs=1).fit(X, y)
+    two = pickle.loads(pickle.dumps(one)).set_params(n_jobs=2)
+    np.testing.assert_array_equal(one.predict_proba(X), two.predict_proba(X))
+
+
+@pytest.mark.parametrize("n_jobs", [None, 1, 2])
+def test_new_rows_get_the_mean_over_a_learner_s_members(n_jobs):
+    learners = [("bayes", GaussianNB()), ("together", Together())]
+    job = job_of(learners, X, Y)
+    members = {
+        name: [result.member for task in make_tasks([pair], range(3), 0) for result in run_task(job, task, None)]
+        for pair in learners
+        for name in [pair[0]]
+    }
+    new = RNG.normal(size=(8, 3))
+    table = predict_table(members, job.blocks, new, n_jobs=n_jobs)
+    assert list(table) == ["bayes", "together"]
+    for name, fitted in members.items():
+        by_hand = np.mean([member.estimator.predict_proba(new)[:, 1:] for member in fitted], axis=0)
+        np.testing.assert_allclose(table[name], by_hand, rtol=1e-14)
+
+
+def test_who_predicts_in_place_spoils_nobody_s_rows():
+    class Careless(GaussianNB):
+        def predict_proba(self, X):
+            found = super().predict_proba(X)
+            X[:] = 0
+            return found
+
+    job = job_of([("careless", Careless())], X, Y)
+    (task, *_) = make_tasks([("careless", Careless())], range(3), 0)
+    member = run_task(job, task, None)[0].member
+    new = RNG.normal(size=(8, 3))
+    before = new.copy()
+    table = predict_table({"careless": [member] * 2}, job.blocks, new, n_jobs=1)
+    np.testing.assert_array_equal(new, before)
+    np.testing.assert_array_equal(table["careless"], member.estimator.predict_proba(before.copy())[:, 1:])
