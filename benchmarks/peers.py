@@ -29,21 +29,14 @@ import gc
 import os
 import platform
 import time
-import warnings
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
-from importlib import import_module
 from importlib.metadata import version
-from itertools import count
-from multiprocessing import get_context
-from threading import Event, Thread
 
 import joblib
 import numpy as np
 import pandas as pd
-import psutil
 from _data import load_otto
-from joblib.externals.loky import get_reusable_executor
+from _measure import PeakMemory, in_fresh_process, in_turn, quiet, start_workers, timed
 from mlxtend.classifier import StackingCVClassifier
 from sklearn.base import clone
 from sklearn.datasets import make_classification
@@ -169,64 +162,13 @@ def make_stacker(name, learners, n_classes, n_jobs):
 # --- measuring ----------------------------------------------------------------------------------------
 
 
-class PeakMemory:
-    """The largest private memory of this process and its children, above what it was at the start."""
-
-    interval = 0.05
-    refresh = 10  # samples between two looks for new child processes, which cost more than the sample itself
-
-    def __enter__(self):
-        gc.collect()
-        self.start = self.peak = _private_memory(_processes())
-        self._stop = Event()
-        self._thread = Thread(target=self._watch, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exception):
-        self._stop.set()
-        self._thread.join()
-
-    @property
-    def mebibytes(self):
-        return (self.peak - self.start) / 2**20
-
-    def _watch(self):
-        for sample in count():
-            if sample % self.refresh == 0:
-                processes = _processes()
-            self.peak = max(self.peak, _private_memory(processes))
-            if self._stop.wait(self.interval):
-                return
-
-
-def _processes():
-    this = psutil.Process()
-    return [this, *this.children(recursive=True)]
-
-
-def _private_memory(processes):
-    total = 0
-    for process in processes:
-        with suppress(psutil.Error):  # it may have ended
-            memory = process.memory_info()
-            total += memory.rss - getattr(memory, "shared", 0)
-    return total
-
-
 def cold(name, learners, X, y, n_jobs):
     """Fit once in this process, which must be a fresh one: (seconds, peak in MiB)."""
-    _quiet()
+    quiet()
     stacker = make_stacker(name, learners, len(np.unique(y)), n_jobs)
     with PeakMemory() as memory:
-        seconds, _ = _timed(stacker.fit, X, y)
-    get_reusable_executor().shutdown()  # or this process ends only when its workers have idled for minutes
+        seconds, _ = timed(stacker.fit, X, y)
     return seconds, memory.mebibytes
-
-
-def in_fresh_process(function, *arguments):
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
 
 
 def warm(name, learners, split, n_jobs):
@@ -235,25 +177,12 @@ def warm(name, learners, split, n_jobs):
     stacker = make_stacker(name, learners, len(np.unique(y)), n_jobs)
     gc.collect()
     start_workers(n_jobs)
-    fit_seconds, _ = _timed(stacker.fit, X, y)
+    fit_seconds, _ = timed(stacker.fit, X, y)
     predict_seconds = []
     while len(predict_seconds) < 5 and sum(predict_seconds) < 2:
-        seconds, proba = _timed(stacker.predict_proba, X_test)
+        seconds, proba = timed(stacker.predict_proba, X_test)
         predict_seconds.append(seconds)
     return fit_seconds, float(np.median(predict_seconds)), log_loss(y_test, proba)
-
-
-def start_workers(n_jobs):
-    """Every worker process is up and has imported what the learners need."""
-    joblib.Parallel(n_jobs=n_jobs, batch_size=1)(
-        joblib.delayed(_import_and_wait)() for _ in range(joblib.effective_n_jobs(n_jobs))
-    )
-
-
-def _import_and_wait():
-    for module in ("sklearn.ensemble", "sklearn.neighbors", "stackkit._tasks", "xgboost"):
-        import_module(module)
-    time.sleep(0.5)  # so that no worker takes two of these
 
 
 def cpu_seconds(learners, X, y):
@@ -278,17 +207,6 @@ def _single_threaded(learner):
     return learner.set_params(n_jobs=1) if "n_jobs" in learner.get_params() else learner
 
 
-def _timed(function, *arguments):
-    start = time.perf_counter()
-    result = function(*arguments)
-    return time.perf_counter() - start, result
-
-
-def _quiet():
-    """What learners warn of (an early stop, float32 probabilities) they warn of in every stacker alike."""
-    warnings.simplefilter("ignore")
-
-
 # --- one data set -------------------------------------------------------------------------------------
 
 
@@ -308,7 +226,7 @@ def compare(name, data, arguments):
     for turn in range(arguments.repeats):
         floors.append(cpu_seconds(six, X_train, y_train))
         rounds.append(
-            {stacker: warm(stacker, six, split, arguments.n_jobs) for stacker in _in_turn(list(THREADS), turn)}
+            {stacker: warm(stacker, six, split, arguments.n_jobs) for stacker in in_turn(list(THREADS), turn)}
         )
     workers = joblib.effective_n_jobs(arguments.n_jobs)
     cores = min(workers, joblib.cpu_count())
@@ -320,11 +238,6 @@ def compare(name, data, arguments):
     table = summarise(rounds, cold_runs, fits, workers)
     print(table.to_string(float_format="{:.2f}".format, formatters={"log-loss": "{:.4f}".format}))
     print_aims(name, table.loc[OURS])
-
-
-def _in_turn(names, turn):
-    turn %= len(names)
-    return names[turn:] + names[:turn]
 
 
 def summarise(rounds, cold_runs, floor, workers):
@@ -391,7 +304,7 @@ def parse(argv=None):
 
 def main():
     arguments = parse()
-    _quiet()
+    quiet()
     print_machine(arguments)
     for name in arguments.sets:
         data = SETS[name](quick=arguments.quick, seed=arguments.seed)
