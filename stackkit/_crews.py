@@ -22,7 +22,7 @@ from typing import Any, Protocol
 import cloudpickle
 import joblib
 from filelock import FileLock, Timeout
-from loky import BrokenProcessPool, ProcessPoolExecutor
+from joblib.externals.loky import BrokenProcessPool, ProcessPoolExecutor, process_executor
 from sklearn import config_context, get_config
 from sklearn.utils.parallel import Parallel, delayed
 
@@ -228,8 +228,6 @@ def _remove_if_orphaned(lock_file: Path) -> None:
 
 
 _IDLE_SECONDS = 300  # then a waiting worker ends, as joblib's do
-# loky takes 300 MB more for a leak, and starts the worker anew; here they are the data, mapped, or torch.
-_NO_LEAKS = {"LOKY_MAX_MEMORY_LEAK_SIZE": "1e15"}
 _WAITING: list[ProcessPoolExecutor] = []  # starting a worker and loading its libraries takes a second or two
 if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_WAITING.clear)
@@ -249,8 +247,8 @@ def _hire(folder: Path) -> ProcessPoolExecutor:
     try:
         return _WAITING.pop()
     except IndexError:
-        settle = {"initializer": _settle_in, "initargs": (os.getpid(), folder), "env": _NO_LEAKS}
-        return ProcessPoolExecutor(1, timeout=_IDLE_SECONDS, **settle)
+        # joblib's own copy of loky: a second one in the same process confuses the tracker of joblib's files.
+        return ProcessPoolExecutor(1, timeout=_IDLE_SECONDS, initializer=_settle_in, initargs=(os.getpid(), folder))
 
 
 def _cause_of_death(error: BrokenProcessPool) -> str:
@@ -267,6 +265,8 @@ _folders_in_use: set[Path] = set()
 
 def _settle_in(parent: int, folder: Path) -> None:
     _folders_in_use.add(folder)
+    # loky takes 300 MB more for a leak, and starts the worker anew; here they are the data, mapped, or torch.
+    process_executor._MAX_MEMORY_LEAK_SIZE = float("inf")  # noqa: SLF001 - there is no setting
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 

@@ -10,7 +10,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -34,6 +34,7 @@ from stackkit._work import failure_of
 LOOK_SECONDS = 0.5  # how often to look for what Dask calls nobody back for: lost futures, new workers
 WORKERS_SECONDS = 60.0  # how long to wait while there are no workers at all
 RESTART_SECONDS = 1.0  # after that time the scheduler counts a worker out that is to be restarted
+FETCHERS = 4  # as many results are on their way at once
 SHUNNED_SECONDS = 30.0  # how long a worker is given no tasks that did not take one
 ASKED_AGAIN = 3  # how often a question is put to a scheduler that does not answer
 DEATHS_BORNE = 1  # as many workers may die at a task: machines go down for reasons of their own
@@ -120,9 +121,10 @@ def _call_of(task: Task) -> bytes:
     return cloudpickle.dumps(_Call(task, get_config(), tuple(pickle.dumps(one) for one in warnings.filters)))
 
 
-def _work(cargo: _Cargo, pickled: bytes) -> list[Result]:
+def _work(cargo: _Cargo, pickled: bytes, fit: str, key: str) -> list[Result]:
     _check_versions(cargo.versions)
     call: _Call = pickle.loads(pickled)
+    sys.modules["distributed"].get_worker().log_event(fit, key)  # all libraries are loaded
     near = cargo.sender == _here()  # a cluster of threads: what belongs to the process is set already
     job = replace(cargo.job, home=os.getpid()) if near else cargo.job
     with config_context(**call.config), nullcontext() if near else _filtered(call.filters):
@@ -181,9 +183,13 @@ class Cluster:
 
     def __init__(self, job: Job, client: Any) -> None:
         self._job, self._client = job, client
+        self._address = client.scheduler.address
         self._fit, self._numbers = uuid4().hex, count()
         self._running: dict[str, _Place] = {}  # by the key of the future
-        self._ended: SimpleQueue[str] = SimpleQueue()
+        self._ended: SimpleQueue[tuple[str, Any]] = SimpleQueue()
+        self._answers: dict[str, Any] = {}  # results, or what was raised
+        self._fetchers = ThreadPoolExecutor(FETCHERS, thread_name_prefix="stackkit")
+        self._begun: set[str] = set()
         self._refused: list[tuple[Task, Outcome]] = []
         self._deaths: Counter[Task] = Counter()
         self._adrift: dict[str, float] = {}  # since when no worker is at it
@@ -212,7 +218,11 @@ class Cluster:
             return
         key = self._key(task.name)
         place = self._running[key] = self._submitted(key, task, call)
-        place.future.add_done_callback(lambda ended: self._ended.put(ended.key))
+        place.future.add_done_callback(self._fetch_soon)
+
+    def _fetch_soon(self, future: Any) -> None:
+        with suppress(RuntimeError):  # the fit is over
+            self._fetchers.submit(self._fetch, future)
 
     def _submitted(self, key: str, task: Task, call: bytes) -> _Place:
         options = {"key": key, "pure": False, "allow_other_workers": False}
@@ -223,7 +233,7 @@ class Cluster:
             # A large learner, fitted before, is no mistake of the user's to be warned of.
             with sys.modules["dask"].config.set({"distributed.admin.large-graph-warning-threshold": 1 << 60}):
                 try:
-                    future = self._client.submit(_work, self._sent, call, workers=[worker], **options)
+                    future = self._client.submit(_work, self._sent, call, self._fit, key, workers=[worker], **options)
                 except CancelledError:  # the last worker that had the data has died just now
                     continue
             return _Place(task, future, worker)
@@ -250,8 +260,10 @@ class Cluster:
     def _send_job(self) -> None:
         # Here is nowhere near: neither this process's store, nor what it holds for all its threads.
         cargo = _Cargo(replace(self._job, shelf=None, home=0), _here(), _versions())
-        key = self._key("data")
+        key, begun = self._key("data"), self._begun
         self._await_workers()
+        # A client forgets no handler: it must not hold all this. After a new start the scheduler has forgotten it.
+        self._client.subscribe_topic(self._fit, lambda event: begun.add(event[1]))
         self._sent = self._ask(self._client.scatter, {key: cargo}, broadcast=True)[key]
 
     def _data_are_there(self) -> bool:
@@ -269,23 +281,33 @@ class Cluster:
         until = inf if timeout is None else time.monotonic() + timeout
         capacity = self.capacity
         while self._running:
-            ended = self._over(min(LOOK_SECONDS, until - time.monotonic()))
-            found = [outcome for key in ended if (outcome := self._outcome(key)) is not None]
+            self._collect(min(LOOK_SECONDS, until - time.monotonic()))
+            found = [outcome for key in self._over() if (outcome := self._outcome(key)) is not None]
             if found or time.monotonic() >= until or self.capacity > capacity:
                 return found
         return []
 
-    def _over(self, seconds: float) -> list[str]:
-        """Those of the running that have an end of one kind or another."""
-        ended: list[str] = []
+    def _fetch(self, future: Any) -> None:
+        """In a thread of its own: it may take its time, or for ever if the result went down with its worker."""
+        try:
+            answer = future.result()
+        except Exception as error:  # noqa: BLE001 - whatever Dask raises, or a learner that is unpickled
+            answer = error
+        self._ended.put((future.key, answer))
+
+    def _collect(self, seconds: float) -> None:
         with suppress(Empty):  # all of them: what has ended must not look overdue
-            ended.append(self._ended.get(timeout=max(0.0, seconds)))
+            key, answer = self._ended.get(timeout=max(0.0, seconds))
             while True:
-                ended.append(self._ended.get_nowait())
+                self._answers[key] = answer
+                key, answer = self._ended.get_nowait()
+
+    def _over(self) -> list[str]:
+        """Those of the running that have an end of one kind or another."""
         late = time.monotonic() - LOOK_SECONDS  # what has just ended is with no worker either
-        ended += [key for key, since in self._adrift.items() if since < late]
-        ended += [key for key, place in self._running.items() if place.future.status in GONE]
-        return [key for key in dict.fromkeys(ended) if key in self._running]
+        lost = [key for key, since in self._adrift.items() if since < late]
+        lost += [key for key, place in self._running.items() if place.future.status in GONE]
+        return [key for key in dict.fromkeys([*self._answers, *lost]) if key in self._running]
 
     def _look(self) -> None:
         """Who is there, and at what: Dask calls nobody back for a worker's coming or going."""
@@ -302,27 +324,30 @@ class Cluster:
     def _outcome(self, key: str) -> tuple[Task, Outcome] | None:
         """None if the task had to be started again."""
         place = self._running.pop(key)
-        task, future = place.task, place.future
-        if future.status in (*GONE, "pending"):
+        task, answer = place.task, self._answers.pop(key, None)
+        if isinstance(answer, OtherVersionsError):
+            raise answer
+        if isinstance(answer, list):
+            return task, self._kept(task, answer)
+        # It may go down with its worker between Dask's message and the question for it.
+        lost = place.future.status != "error" and isinstance(answer, OSError | CancelledError)
+        if answer is None or lost or type(answer).__name__ == "KilledWorker":
             return self._start_again(place)
+        return task, [Result(task.name, task.folds[0], failure=failure_of("fit", answer))]
+
+    def _kept(self, task: Task, results: list[Result]) -> list[Result]:
         try:
-            return task, kept_from_afar(self._job, task, future.result())
-        except OtherVersionsError:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever Dask raises, or a learner that is unpickled
-            # A result may go down with its worker between Dask's message and the question for it.
-            if future.status != "error" and isinstance(error, OSError | CancelledError):
-                return self._start_again(place)
-            if type(error).__name__ == "KilledWorker":
-                return self._start_again(place)
-            return task, [Result(task.name, task.folds[0], failure=failure_of("fit", error))]
+            return kept_from_afar(self._job, task, results)
+        except Exception as error:  # noqa: BLE001 - whatever a learner does when it is unpickled
+            return [Result(task.name, task.folds[0], failure=failure_of("fit", error))]
 
     def _start_again(self, place: _Place) -> tuple[Task, Outcome] | None:
-        task = place.task
+        task, waits = place.task, place.future.status == "pending"
+        place.future.cancel()
         self._look()
         if place.worker not in self._threads:
             self._deaths[task] += 1
-        elif place.future.status == "pending":  # it takes no tasks, for want of memory
+        elif waits:  # it takes no tasks, for want of memory
             self._shunned[place.worker] = time.monotonic() + SHUNNED_SECONDS
         if self._deaths[task] > DEATHS_BORNE:
             del self._deaths[task]
@@ -333,7 +358,7 @@ class Cluster:
         return None
 
     def began(self, task: Task) -> bool:
-        return True  # its worker has loaded its libraries long since
+        return any(place.task is task and key in self._begun for key, place in self._running.items())
 
     def dismiss(self, task: Task) -> None:
         key = next(key for key, place in self._running.items() if place.task is task)
@@ -369,11 +394,6 @@ class Cluster:
                 time.sleep(LOOK_SECONDS)
         raise AssertionError
 
-    @property
-    def _address(self) -> str:
-        scheduler = self._client.scheduler
-        return "an unknown address" if scheduler is None else str(scheduler.address)
-
     def _cut_off(self) -> ConnectionError:
         return ConnectionError(
             f"The Dask scheduler at {self._address} does not answer any more. Start it, or another, and its workers, "
@@ -403,11 +423,14 @@ class Cluster:
             if self._client.status == "running":
                 self._let_go(now=now)
         self._running.clear()
+        self._begun.clear()
+        self._fetchers.shutdown(wait=False, cancel_futures=True)
         if self._seceded:
             sys.modules["distributed"].rejoin()
 
     def _let_go(self, *, now: bool) -> None:
         workers = self._only_ours() if now and self._running else []
+        self._client.unsubscribe_topic(self._fit)
         self._client.cancel([*(place.future for place in self._running.values()), self._sent])
         if workers:  # a task that is cancelled goes on all the same
             with suppress(ValueError):
@@ -418,7 +441,6 @@ class Cluster:
         at_work, has = self._client.processing(), self._client.has_what()
         return [
             worker
-            for worker, keys in at_work.items()
-            if any(key in self._running for key in keys)
-            and all(self._fit in str(key) for key in [*keys, *has.get(worker, ())])
+            for worker in {place.worker for place in self._running.values()} & set(at_work)
+            if all(self._fit in str(key) for key in [*at_work[worker], *has.get(worker, ())])
         ]

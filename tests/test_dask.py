@@ -469,8 +469,8 @@ def test_workers_with_other_versions_are_refused():
 @slow
 def test_task_timeout_ends_one_learner_only(client, log):
     learners = [*_pair(log, 0.1), ("bad", Troubled("bad", log=str(log), trouble="hang", without_row=0))]
-    with client.as_current(), pytest.warns(LearnerDroppedWarning, match="task_timeout=10 seconds"):
-        model = stack(learners, on_error="drop", task_timeout=10).fit(X, Y)
+    with client.as_current(), pytest.warns(LearnerDroppedWarning, match="task_timeout=3 seconds"):
+        model = stack(learners, on_error="drop", task_timeout=3).fit(X, Y)
     assert_same(model, _calm("one", "two"))
 
 
@@ -478,8 +478,8 @@ def test_task_timeout_ends_one_learner_only(client, log):
 def test_task_timeout_with_a_single_worker(tmp_path, log):
     learners = [("bad", Troubled("bad", log=str(log), trouble="hang", without_row=0)), *_pair(log, 0.1)]
     with cluster(tmp_path / "one", machines=(1,)) as (_, client), client.as_current():
-        with pytest.warns(LearnerDroppedWarning, match="task_timeout=10 seconds"):
-            model = stack(learners, on_error="drop", task_timeout=10).fit(X, Y)
+        with pytest.warns(LearnerDroppedWarning, match="task_timeout=3 seconds"):
+            model = stack(learners, on_error="drop", task_timeout=3).fit(X, Y)
         assert _nothing_left(client)
     assert_same(model, _calm("one", "two"))
 
