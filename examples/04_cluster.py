@@ -7,7 +7,7 @@ to those of a single process.
 
 A cluster is three kinds of processes. On one host the scheduler:
 
-    pip install stackkit[dask]
+    pip install -c constraints.txt -e ".[dask]"
     dask scheduler --host ADDRESS --port 8786
 
 on each of the others, with the same versions of everything installed, N workers, as many as it has cores:
@@ -54,7 +54,7 @@ from stackkit import StackingModel
 try:
     from distributed import Client
 except ImportError:
-    print("This example needs Dask: pip install stackkit[dask], or pip install distributed")
+    print("This example needs Dask: pip install -c constraints.txt -e '.[dask]'")
     sys.exit(0)
 
 # --- 1. Data and a stack ----------------------------------------------------------------------------

@@ -30,6 +30,7 @@ from stackkit._callbacks import without_callbacks
 from stackkit._crews import Lost, Outcome, kept_from_afar, run_afar
 from stackkit._tasks import Job, Result, Task
 from stackkit._work import failure_of
+from stackkit.exceptions import OtherVersionsError
 
 LOOK_SECONDS = 0.5  # how often to look for what Dask calls nobody back for: lost futures, new workers
 WORKERS_SECONDS = 60.0  # how long to wait while there are no workers at all
@@ -111,10 +112,6 @@ class _Call:
     task: Task
     config: Mapping[str, Any]
     filters: tuple[bytes, ...]
-
-
-class OtherVersionsError(RuntimeError):
-    """A worker would compute something else than this process."""
 
 
 def _call_of(task: Task) -> bytes:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
+from dataclasses import replace
+from multiprocessing import current_process
 from typing import Any
 from warnings import warn
 
@@ -24,6 +27,7 @@ from stackkit._tasks import ALL_ROWS, OUT_OF_TIME, Failure, Job, Result, Task
 from stackkit._threads import single_threaded_blas
 from stackkit.exceptions import StoreWarning
 
+READERS = 2  # threads that read the store: verifying a seal and reading a file leave Python to others
 POLL_SECONDS = 0.1  # how often to look whether another process has done with a task that both want
 
 
@@ -38,7 +42,12 @@ def run_tasks(
     problems: list[str] = []
     if job.shelf is not None:
         job, tasks, problems = named(job, tasks)
-    schedule = _Schedule(job, tasks, lambda: _crew(job, n_jobs, limits), limits, stop_at_failure=stop_at_failure)
+    client = client_in_use(get_active_backend()[0], n_jobs)
+    if client is not None:
+        limits = replace(limits, max_memory=None)  # its workers have limits of their own
+    schedule = _Schedule(
+        job, tasks, lambda: _crew(job, client, n_jobs, limits), limits, stop_at_failure=stop_at_failure
+    )
     total = sum(len(task.folds) for task in tasks)
     with progress(schedule.plan(), total, verbose=verbose) as advance, single_threaded_blas():
         schedule.run(advance)
@@ -60,15 +69,14 @@ def _warn_of_store(problems: list[str]) -> None:
     )
 
 
-def _crew(job: Job, n_jobs: int | None, limits: Limits) -> Crew:
-    backend, _ = get_active_backend()
-    client = client_in_use(backend, n_jobs)
+def _crew(job: Job, client: Any, n_jobs: int | None, limits: Limits) -> Crew:
     if client is not None:
         return Cluster(job, client)
+    backend, _ = get_active_backend()
     workers = joblib.effective_n_jobs(n_jobs)
-    # Only a process can be ended, and only its memory be told from another's.
+    # Only a process can be ended, and only its memory be told from another's. A daemon may have no children.
     bounded = limits.task_timeout is not None or (limits.max_memory is not None and workers > 1)
-    if bounded or (isinstance(backend, LokyBackend) and workers > 1):
+    if (bounded and not current_process().daemon) or (isinstance(backend, LokyBackend) and workers > 1):
         return Processes(job, workers)
     if workers == 1:
         return Here(job)
@@ -97,6 +105,8 @@ class _Schedule:
         self._job, self._limits, self._stop_at_failure = job, limits, stop_at_failure
         self._hire = crew
         self._crew_at_work: Crew | None = None
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="stackkit")
+        self._reading: dict[Future[list[Result] | None], Task] = {}
         self._unreadable: set[Task] = set()
         self._kept = [task for task in tasks if self._is_kept(task)]
         kept = set(self._kept)
@@ -133,8 +143,7 @@ class _Schedule:
         try:
             while self._has_work():
                 self._fill()
-                if self._kept:
-                    self._take(self._kept.pop(0), advance)
+                self._take(advance)
                 self._await(advance)
         except BaseException:
             self._close(now=True)
@@ -143,7 +152,7 @@ class _Schedule:
 
     def _has_work(self) -> bool:
         self._drop_idle()
-        return bool(self._kept or self._waiting or self._alone or self._running)
+        return bool(self._kept or self._reading or self._waiting or self._alone or self._running)
 
     def _drop_idle(self) -> None:
         """What nobody needs any more, or what came too late, does not start."""
@@ -160,6 +169,7 @@ class _Schedule:
         self._waiting, self._alone = [], []
 
     def _close(self, *, now: bool) -> None:
+        self._readers.shutdown(cancel_futures=True)
         with ExitStack() as stack:
             for claim in self._running.values():
                 if claim is not None:
@@ -169,21 +179,26 @@ class _Schedule:
 
     # --- from the store -----------------------------------------------------------------------------
 
-    def _take(self, task: Task, advance: Advance) -> None:
+    def _take(self, advance: Advance) -> None:
         """A task's results out of the store; if something is wrong with them, it is to do again."""
-        assert self._job.shelf is not None  # noqa: S101 - nothing else is kept
-        try:
-            results = recall(self._job.shelf, self._job, task)
-        except StoreProblem as problem:
-            self.problems.append(str(problem))
-            self._unreadable.add(task)  # it is there, but not to be asked for again
-            results = None
-        if results is None:
-            self._waiting.append(task)
-        else:
-            with announced(task):
-                self._note(results)
-                self._collect(results, advance)
+        while self._kept and len(self._reading) < READERS:
+            assert self._job.shelf is not None  # noqa: S101 - nothing else is kept
+            task = self._kept.pop(0)
+            self._reading[self._readers.submit(recall, self._job.shelf, self._job, task)] = task
+        for future in wait(self._reading, POLL_SECONDS, FIRST_COMPLETED).done if self._reading else ():
+            task = self._reading.pop(future)
+            try:
+                results = future.result()
+            except StoreProblem as problem:
+                self.problems.append(str(problem))
+                self._unreadable.add(task)  # it is there, but not to be asked for again
+                results = None
+            if results is None:
+                self._waiting.append(task)
+            else:
+                with announced(task):
+                    self._note(results)
+                    self._collect(results, advance)
 
     # --- starting -----------------------------------------------------------------------------------
 
@@ -213,11 +228,9 @@ class _Schedule:
         """Taken off its list; None while nothing may start."""
         if self._tried_alone & set(self._running):
             return None
-        if not self._waiting:
-            return self._next_alone()
         ready = self._ready()
         if not ready:
-            return None
+            return self._next_alone()
         task = self._choice(ready)
         self._waiting.remove(task)
         return task
@@ -260,13 +273,18 @@ class _Schedule:
 
     def _ready(self) -> list[Task]:
         """The next task of each learner, and its refit, that there is room for."""
+        if not self._waiting:
+            return []
         capacity = self._crew.capacity
         free = capacity - sum(self._places(task.name, capacity) for task in self._running)
         if free <= 0:
             return []
+        # Where one of a learner's tasks killed its worker the next may, too: first that one is tried alone.
+        suspects = {task.name for task in self._alone}
         first: dict[Any, Task] = {}
         for task in self._waiting:
-            first.setdefault((task.name, task.folds == (ALL_ROWS,)), task)
+            if task.name not in suspects:
+                first.setdefault((task.name, task.folds == (ALL_ROWS,)), task)
         if not self._running:
             return list(first.values())
         return [task for task in first.values() if self._places(task.name, capacity) <= free and self._has_memory(task)]
@@ -288,7 +306,7 @@ class _Schedule:
 
     def _await(self, advance: Advance) -> None:
         if not self._running:
-            if self._all_claimed and not self._kept:
+            if self._all_claimed and not (self._kept or self._reading):
                 time.sleep(POLL_SECONDS)
             return
         done = self._crew.wait(self._patience())
@@ -308,7 +326,7 @@ class _Schedule:
 
     def _patience(self) -> float | None:
         """Seconds until something has to be seen to."""
-        if self._kept:
+        if self._kept or self._reading:
             return 0.0
         waits = [POLL_SECONDS] if self._waiting and self._job.shelf is not None else []
         if self._limits.task_timeout is not None:

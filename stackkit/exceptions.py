@@ -5,6 +5,10 @@ class LearnerFailedError(ValueError):
     """A base learner could not be fitted on a fold, or predicted something unusable."""
 
 
+class OtherVersionsError(RuntimeError):
+    """A worker of a cluster has other versions of the libraries: it would compute something else."""
+
+
 class LearnerDroppedWarning(UserWarning):
     """A base learner failed and left the stack, because ``on_error="drop"``."""
 

@@ -53,7 +53,8 @@ NEW = _rows(15, 1)[0]
 
 def _run(*arguments, **settings):
     """``dask ...`` in a process group of its own, so that none of it is left over."""
-    environment = os.environ | {"PYTHONPATH": str(TESTS), "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"}
+    path = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))
+    environment = os.environ | {"PYTHONPATH": path, "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"}
     command = [sys.executable, "-m", "dask", *map(str, arguments)]
     return subprocess.Popen(
         command,

@@ -398,15 +398,18 @@ def test_a_lost_task_is_tried_once_more_alone(clock):
     assert _whole(schedule) == {"a": 3, "b": 3, "c": 3}
     assert _failures(schedule) == []
     assert crew.started.count("b1") == 2
-    assert crew.started[-1] == "b1"  # after all others
-    assert crew.crowds[-1] == ["b1"]
+    again = len(crew.started) - crew.started[::-1].index("b1") - 1
+    assert crew.crowds[again] == ["b1"]
+    others = [place for place, name in enumerate(crew.started) if name[0] != "b"]
+    assert max(others) < again  # nobody else waits for it
+    assert crew.started[again + 1 :] == ["b2"]  # which might have killed its worker, too
 
 
 def test_lost_twice_it_fails_its_learner_with_the_reason_and_the_others_stay(clock):
     crew = Fake(clock, 3, deaths={"b1": 2})
     schedule = _run(crew, make_tasks(_learners("abc"), range(3), 0))
     assert crew.started.count("b1") == 2
-    assert _whole(schedule) == {"a": 3, "b": 2, "c": 3}
+    assert _whole(schedule) == {"a": 3, "b": 1, "c": 3}  # b2 would cost a worker, for nothing
     assert _failures(schedule) == [("b", 1, "fit")]
     assert schedule.results[-1].failure.message == "killed (likely out of memory)"
 
@@ -430,7 +433,7 @@ def test_with_stop_at_failure_a_second_death_ends_it_all(clock):
 def test_what_is_left_of_a_learner_that_died_twice_does_not_start(clock):
     crew = Fake(clock, 2, deaths={"a0": 2, "a1": 2})
     schedule = _run(crew, make_tasks(_learners("ab"), range(2), 0))
-    assert Counter(crew.started) == {"a0": 2, "a1": 1, "b0": 1, "b1": 1}
+    assert Counter(crew.started) == {"a0": 2, "b0": 1, "b1": 1}
     assert _failures(schedule) == [("a", 0, "fit")]
 
 
@@ -710,7 +713,7 @@ def test_results_do_not_depend_on_the_order_of_arrival(seed):
     options = {"X_test": X[:7], "cv": 4, "random_state": 3}
     expected = cross_fit(learners, X, Y, **options)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_schedule, "_crew", lambda job, _n_jobs, _limits: Shuffled(job, random.Random(seed)))
+        patch.setattr(_schedule, "_crew", lambda job, _client, _n_jobs, _limits: Shuffled(job, random.Random(seed)))
         found = cross_fit(learners, X, Y, **options)
     assert found.train.tobytes() == expected.train.tobytes()
     assert found.test.tobytes() == expected.test.tobytes()
@@ -760,7 +763,7 @@ def test_who_works_follows_from_joblib_and_the_limits(backend, n_jobs, limits, k
     with contextlib.ExitStack() as stack:
         if backend is not None:
             stack.enter_context(joblib.parallel_config(backend=backend))
-        crew = _schedule._crew(job, n_jobs, limits)
+        crew = _schedule._crew(job, None, n_jobs, limits)
     assert type(crew) is kind
     crew.close(now=True)
 
