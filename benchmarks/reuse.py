@@ -63,16 +63,17 @@ def one_round(X, y, learners, *, n_jobs, turn):
     try:
         steps = [("plain", None), ("cold", folder)]
         for what, memory in steps[:: -1 if turn % 2 else 1]:
-            seconds[what], _ = timed(stack(seven, first, memory, n_jobs).fit, X, y)
+            seconds[what] = timed(stack(seven, first, memory, n_jobs).fit, X, y)[0]  # the model goes: it may be large
         seconds["store MiB"] = store_info(folder).size / 2**20
         seconds["change"], changed = timed(stack(seven, second, folder, n_jobs).fit, X, y)
-        seconds["its own fit"], _ = timed(clone(second).fit, changed.oof_.train, y)
+        seconds["its own fit"] = timed(clone(second).fit, changed.oof_.train, y)[0]
+        del changed
         steps = [
             ("its K fits", lambda: own_fits(eighth[1], X, y, n_jobs)),
             ("add", lambda: stack([*seven, eighth], first, folder, n_jobs).fit(X, y)),
         ]
         for what, step in steps[:: -1 if turn % 2 else 1]:
-            seconds[what], _ = timed(step)
+            seconds[what] = timed(step)[0]
     finally:
         shutil.rmtree(folder)
     return seconds

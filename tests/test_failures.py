@@ -153,7 +153,7 @@ def worker(monkeypatch):
     worker = OneSecondEach()
     monkeypatch.setattr(_schedule, "time", worker)
     monkeypatch.setattr(_limits, "time", worker)
-    monkeypatch.setattr(_schedule, "_crew", lambda job, _n_jobs, _limits: worker.hired(job))
+    monkeypatch.setattr(_schedule, "_crew", lambda job, _client, _n_jobs, _limits: worker.hired(job))
     return worker
 
 

@@ -472,7 +472,7 @@ def test_a_fit_that_ends_before_its_workers_begin_leaves_nothing(log, store, chi
 @pytest.mark.parametrize("whom", ["group", "parent"])
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_an_interrupted_fit_ends_and_keeps_what_is_done(log, store, children, n_jobs, whom):
-    learners = team(log, "one", "two", seconds=0.2)
+    learners = team(log, "one", "two", seconds=0.5)  # so that some are left when the signal comes
     model = stack(learners, memory=store, n_jobs=n_jobs)
     child = children(model)
     wait_until(lambda: log.fits("ends").total() >= 3)

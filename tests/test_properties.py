@@ -90,6 +90,7 @@ def reference():
     return columns(stack([*LEARNERS, ("troubled", Troubled("troubled"))]).fit(X, Y))
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     names=st.permutations([*dict(LEARNERS), "troubled"]),

@@ -197,6 +197,7 @@ def spoiled(content):
     yield bytes(len(content))  # what a power failure may leave
 
 
+@pytest.mark.slow
 def test_no_damaged_table_is_read(shelf, folder):
     some_table(shelf)
     path = path_of(folder, TABLE)
@@ -496,6 +497,7 @@ Half(pathlib.Path(sys.argv[1]), b"k" * 16).write("ab12-0.model", b"new")
     assert drafts_in(folder) == []
 
 
+@pytest.mark.slow
 @posix
 def test_killed_at_any_time(shelf, folder):
     code = """

@@ -65,6 +65,7 @@ def test_key_as_text_is_its_utf8(folder):
     assert open_shelf(Store(folder, key=b"k" * 16)).key == b"k" * 16
 
 
+@pytest.mark.slow
 @posix
 def test_many_processes_make_one_key(folder, home):
     code = """

@@ -241,6 +241,7 @@ def drawing():
     ]
 
 
+@pytest.mark.slow
 def test_same_bits_wherever_it_runs(drawing):
     reference = cross_fit(drawing, X, Y, cv=3, random_state=0).train
     torch.manual_seed(5)
