@@ -30,6 +30,7 @@ from stackkit._callbacks import without_callbacks
 from stackkit._recall import keep, recall_member
 from stackkit._shelf import StoreProblem
 from stackkit._tasks import Failure, Job, Result, Task
+from stackkit._threads import share_of_cores
 from stackkit._work import failure_of, run_task
 
 
@@ -101,7 +102,7 @@ class Threads:
 
     def __init__(self, job: Job, workers: int) -> None:
         self.capacity = workers
-        self.threads = max(1, joblib.cpu_count() // workers)
+        self.threads = share_of_cores(workers)
         self._job = job
         self._pool = ThreadPoolExecutor(workers)
         self._running: dict[Future, Task] = {}
@@ -139,7 +140,7 @@ class Processes:
 
     def __init__(self, job: Job, workers: int) -> None:
         self.capacity = workers
-        self.threads = max(1, joblib.cpu_count() // workers)
+        self.threads = share_of_cores(workers)
         self._folder = _Folder()
         self._folder.put(job)
         self._running: dict[Future, tuple[Task, ProcessPoolExecutor]] = {}
@@ -371,7 +372,7 @@ class ThroughJoblib:
 
     def __init__(self, job: Job, workers: int) -> None:
         self.capacity = 4 * workers  # nothing comes back before the last of them
-        self.threads = max(1, joblib.cpu_count() // workers)
+        self.threads = share_of_cores(workers)
         self._workers = workers
         self._job = job
         self._started: list[Task] = []

@@ -64,7 +64,7 @@ def create(path: Path) -> BinaryIO:
     return open(path, "xb", opener=opener)
 
 
-def read_file(path: Path, n_bytes: int = -1) -> tuple[bytes, os.stat_result]:
+def read_file(path: Path) -> tuple[bytes, os.stat_result]:
     """Content of a regular file: a pipe planted under its name would let the reader wait for ever."""
 
     def opener(name: str, flags: int) -> int:
@@ -74,7 +74,7 @@ def read_file(path: Path, n_bytes: int = -1) -> tuple[bytes, os.stat_result]:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "not a regular file")
-        return file.read(n_bytes), status
+        return file.read(), status
 
 
 def why(error: BaseException) -> str:

@@ -84,6 +84,11 @@ def _own_n_jobs(learner: Any, threads: int) -> dict[str, Any]:
     return found
 
 
+def share_of_cores(workers: int) -> int:
+    """How many threads each of the workers may have."""
+    return max(1, joblib.cpu_count() // workers)
+
+
 def threads_per_task(workers: int) -> int | None:
     """None for a single worker: then the learner's own settings hold."""
-    return None if workers == 1 else max(1, joblib.cpu_count() // workers)
+    return None if workers == 1 else share_of_cores(workers)
