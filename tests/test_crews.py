@@ -35,6 +35,7 @@ from spies import (
     NeverBack,
     Noisy,
     Observes,
+    Remembers,
     Slow,
     Stubborn,
     Together,
@@ -227,17 +228,6 @@ def test_workers_without_the_store_have_it_kept_here(way, tmp_path):
 
 
 # --- what crosses -------------------------------------------------------------------------------------
-
-
-class Remembers(str):
-    """A text that counts its pickles: joblib does not memory-map objects."""
-
-    __slots__ = ()
-    pickled = 0
-
-    def __reduce__(self):
-        Remembers.pickled += 1
-        return str, (str(self),)
 
 
 class TextLength(ClassifierMixin, BaseEstimator):

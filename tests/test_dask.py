@@ -22,7 +22,8 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.naive_bayes import GaussianNB
-from spies import Counted, Holds, HoldsStubborn, Observes, Stubborn, Together, Troubled, with_row_ids
+from spies import Counted, Holds, HoldsStubborn, Observes, Remembers, Stubborn, Together, Troubled, with_row_ids
+from watchdog import at_most
 from xgboost import XGBClassifier
 
 from stackkit import StackingModel, Store, cross_fit
@@ -138,15 +139,8 @@ def _nothing_left(client, seconds=10):
 @pytest.fixture(autouse=True)
 def watchdog():
     """No fault may make a fit wait for ever."""
-
-    def bark(*_):
-        raise TimeoutError("the fit does not end")
-
-    before = signal.signal(signal.SIGALRM, bark)
-    signal.alarm(100)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
+    with at_most(100):
+        yield
 
 
 def stack(learners, **settings):
@@ -275,17 +269,6 @@ def test_settings_of_this_process_hold_there(client):
     assert quiet.config_["assume_finite"]
     with client.as_current():
         assert not cross_fit([Observes()], X, Y, cv=2).members["observes"][0].config_["assume_finite"]
-
-
-class Remembers(str):
-    """A text that counts its pickles."""
-
-    __slots__ = ()
-    pickled = 0
-
-    def __reduce__(self):
-        Remembers.pickled += 1
-        return str, (str(self),)
 
 
 def test_the_data_cross_once(client):

@@ -28,6 +28,7 @@ from sklearn.model_selection import KFold
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from spies import Troubled, Witness, with_row_ids
+from watchdog import at_most
 
 from stackkit import StackingModel, cross_fit
 from stackkit._store import Store, open_shelf, store_info
@@ -68,15 +69,8 @@ def bits(model):
 @pytest.fixture(autouse=True)
 def watchdog():
     """No fault may make a fit wait for ever."""
-
-    def bark(*_):
-        raise TimeoutError("the fit does not end")
-
-    before = signal.signal(signal.SIGALRM, bark)
-    signal.alarm(120)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
+    with at_most(120):
+        yield
 
 
 @pytest.fixture(autouse=True)

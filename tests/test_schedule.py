@@ -5,7 +5,6 @@ The crews here have no workers and the clock stands still unless it is told to g
 
 import contextlib
 import random
-import signal
 from collections import Counter
 from dataclasses import replace
 
@@ -18,6 +17,7 @@ from joblib.parallel import ThreadingBackend, register_parallel_backend
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.naive_bayes import GaussianNB
 from spies import Noisy, Together, job_of
+from watchdog import at_most
 
 from stackkit import Store, _schedule, cross_fit
 from stackkit._crews import Here, Lost, Processes, Threads, ThroughJoblib
@@ -122,18 +122,8 @@ class Wide(GaussianNB):
 @pytest.fixture(autouse=True)
 def _watchdog():
     """No mistake may make a schedule go round for ever."""
-
-    def bark(*_):
-        raise TimeoutError("the schedule does not end")
-
-    if not hasattr(signal, "SIGALRM"):
+    with at_most(60):
         yield
-        return
-    before = signal.signal(signal.SIGALRM, bark)
-    signal.alarm(60)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture

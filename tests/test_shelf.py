@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import filelock
@@ -19,6 +18,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from shelves import KEY, MODEL, NEW, TABLE, files_in, is_ready, other_process, path_of, posix, some_table, used
+from watchdog import at_most
 
 from stackkit import _shelf
 from stackkit._shelf import Shelf, StoreProblem
@@ -47,20 +47,6 @@ def small_disk(tmp_path):
         pytest.skip("no file system can be mounted here")
     yield place
     subprocess.run(["umount", "-l", str(place)], check=True)
-
-
-@contextmanager
-def at_most(seconds):
-    def stop(*_):
-        raise AssertionError("it waits")  # a TimeoutError would be an OSError, as the disk's are
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def drafts_in(folder):
