@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -53,6 +53,14 @@ def thread_limits(threads: int | None) -> Iterator[None]:
     # OpenMP's limit belongs to the calling thread, so each task sets its own.
     with joblib.parallel_config(backend=_AtMost(threads)), limit_threads(threads, "openmp"):
         yield
+
+
+def ties_held(learner: Any) -> AbstractContextManager[Any]:
+    """Hold OpenMP to one thread for nearest neighbours: which of equally near ones counts depends on how many."""
+    params = learner.get_params(deep=True) if hasattr(learner, "get_params") else {}
+    parts = (learner, *params.values())
+    searches = any(type(part).__module__.startswith("sklearn.neighbors") for part in parts)
+    return limit_threads(1, "openmp") if searches else nullcontext()
 
 
 @contextmanager

@@ -24,7 +24,14 @@ from stackkit._members import Block, Member, fit_member, fit_members_at_once, ow
 from stackkit._memory import forget_peak, peak_memory
 from stackkit._recall import keep, recall_members
 from stackkit._tasks import ALL_ROWS, Failure, Job, Result, Task
-from stackkit._threads import limit_threads, own_threads_held, single_threaded_blas, thread_limits, threads_per_task
+from stackkit._threads import (
+    limit_threads,
+    own_threads_held,
+    single_threaded_blas,
+    thread_limits,
+    threads_per_task,
+    ties_held,
+)
 
 
 def run_task(job: Job, task: Task, threads: int | None) -> list[Result]:
@@ -32,7 +39,7 @@ def run_task(job: Job, task: Task, threads: int | None) -> list[Result]:
     if os.getpid() != job.home:  # at home whoever runs the tasks holds BLAS, for all of them
         limit_threads(1, "blas")
     forget_peak()
-    with thread_limits(threads), own_threads_held(task.learner, threads):
+    with thread_limits(threads), own_threads_held(task.learner, threads), ties_held(task.learner):
         try:
             fitted, problems = _members(job, task)
         except Exception as error:  # noqa: BLE001 - any error of any learner is that learner's failure
@@ -139,5 +146,5 @@ def predict_table(
 
 
 def _predict_alone(member: Member, X: Any, block: Block, threads: int | None) -> np.ndarray:
-    with thread_limits(threads):
+    with thread_limits(threads), ties_held(member.estimator):
         return predict_block(member, own_copy(X), block)

@@ -6,13 +6,14 @@ import joblib
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from spies import Slow, StartsThreads, native_threads
 from xgboost import XGBClassifier
 
 from stackkit import StackingModel, cross_fit
-from stackkit._threads import single_threaded_blas, thread_limits, threads_per_task
+from stackkit._threads import limit_threads, single_threaded_blas, thread_limits, threads_per_task
 
 
 def _noise(n=60):
@@ -87,3 +88,20 @@ def test_without_a_limit_nothing_changes():
     before = native_threads(), joblib.effective_n_jobs(3)
     with thread_limits(None):
         assert (native_threads(), joblib.effective_n_jobs(3)) == before
+
+
+def test_of_equally_near_neighbours_the_same_ones_count_on_any_number_of_threads():
+    """scikit-learn's search shares out the rows; each thread keeps the first that it saw."""
+    rng = np.random.default_rng(0)
+    X, y = rng.integers(0, 2, (900, 16)).astype(float), rng.integers(0, 2, 900)
+    learners = [
+        ("knn", KNeighborsClassifier(5)),
+        ("in_a_pipeline", make_pipeline(StandardScaler(), KNeighborsClassifier(7))),
+    ]
+    tables = []
+    for threads in (1, 2, 4):
+        with limit_threads(threads, "openmp"):
+            tables.append(cross_fit(learners, X, y, X_test=X, cv=3))
+    for other in tables[1:]:
+        np.testing.assert_array_equal(other.train, tables[0].train)
+        np.testing.assert_array_equal(other.test, tables[0].test)
