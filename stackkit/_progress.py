@@ -36,7 +36,7 @@ def progress(plan: str, total: int, *, verbose: bool) -> Iterator[Advance]:
         TimeRemainingColumn(),
     )
     console = Console(stderr=True)
-    console.print(f"stackkit: {plan}", highlight=False, markup=False)
+    console.print(f"stackkit: {plan}", highlight=False, markup=False, soft_wrap=True)
     with Progress(*columns, console=console) as bars:
         bar = bars.add_task("learners x folds", total=total)
 

@@ -44,7 +44,7 @@ class StoreInfo:
     folder : Path
         The store's folder.
     n_entries : int
-        Learners whose results are kept, each counted once for each data set and setting.
+        Fits whose results are kept: one a learner, fold, data set and setting.
     n_tables : int
         Files of predictions.
     n_models : int
