@@ -32,7 +32,8 @@ def handle_failures(
         cause = failed[broken[0]].failure.cause  # type: ignore[union-attr]
         raise LearnerFailedError(f"{sentences[broken[0]]} {advice}") from cause
     if failed and len({result.name for result in failed}) == len(learners):
-        raise LearnerFailedError("No learner is left, all failed. " + " ".join(sentences)) from None
+        first = {result.name: sentence for result, sentence in zip(failed[::-1], sentences[::-1], strict=True)}
+        raise LearnerFailedError("No learner is left, all failed. " + " ".join(reversed(first.values()))) from None
     for place in broken:
         warn(f"{sentences[place]} It leaves the stack.", LearnerDroppedWarning, stacklevel=4)
     late = list(dict.fromkeys(result.name for result in failed if is_late(result)))
@@ -65,6 +66,6 @@ def _sentence(result: Result, learner: Any, folds: Folds) -> str:
         where = f"when refitted on all {folds.n_rows} rows"
     else:
         train, test = folds.pairs[result.fold]
-        where = f"in fold {result.fold} of {len(folds)} ({len(train)} training rows, {len(test)} test rows)"
+        where = f"in {folds.title(result.fold)} ({len(train)} training rows, {len(test)} test rows)"
     kind = type(learner).__name__
     return f"The learner {result.name!r} ({kind}) failed {where}, in {failure.stage}: {failure.message}"

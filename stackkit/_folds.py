@@ -14,14 +14,25 @@ from sklearn.model_selection import check_cv
 class Folds:
     """Pairs of (training rows, test rows) over ``n_rows`` rows.
 
-    A row may be tested in several folds (repeats), or in none (the first rows of a time series).
+    A row may be tested in several folds (repeats), or in none (the first rows of a time series). ``titles`` are what
+    errors call the folds, where a number would not do. ``cuts`` tell where each fold's test rows are cut into two
+    parts: these are predicted one after the other, for a batch may round otherwise than its parts do.
     """
 
     pairs: tuple[tuple[np.ndarray, np.ndarray], ...]
     n_rows: int
+    titles: tuple[str, ...] = ()
+    cuts: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.pairs)
+
+    def test_parts(self, fold: int) -> list[np.ndarray]:
+        test = self.pairs[fold][1]
+        return np.split(test, [self.cuts[fold]]) if self.cuts else [test]
+
+    def title(self, fold: int) -> str:
+        return self.titles[fold] if self.titles else f"fold {fold} of {len(self)}"
 
     @property
     def n_tested(self) -> np.ndarray:

@@ -44,7 +44,8 @@ def with_keys(job: Job, tasks: Sequence[Task]) -> tuple[list[Task], list[str]]:
     keyed, problems = [], []
     for task in tasks:
         for fold in set(task.folds) - set(rows):
-            rows[fold] = fingerprint(data_fingerprint(job.training_rows(fold)), data_fingerprint(job.test_rows(fold)))
+            parts = [job.training_rows(fold), *job.test_parts(fold)]
+            rows[fold] = fingerprint(*(data_fingerprint(part) for part in parts))
         if task.name not in learners:
             try:
                 learners[task.name] = _learner_print(job, task)
@@ -53,8 +54,8 @@ def with_keys(job: Job, tasks: Sequence[Task]) -> tuple[list[Task], list[str]]:
                 problems.append(f"The learner {task.name!r} has no fingerprint: {error}")
         learner = learners[task.name]
         # Folds that are trained together may round differently than alone: the key names all of them.
-        parts = (data, learner, _seeds(task.learner), [rows[fold] for fold in task.folds])
-        keyed.append(replace(task, key=None if learner is None else fingerprint(*parts)))
+        identity = (data, learner, _seeds(task.learner), [rows[fold] for fold in task.folds])
+        keyed.append(replace(task, key=None if learner is None else fingerprint(*identity)))
     return keyed, problems
 
 

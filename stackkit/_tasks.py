@@ -87,8 +87,8 @@ class Job:
     def training_rows(self, fold: int) -> np.ndarray:
         return np.arange(self.folds.n_rows) if fold == ALL_ROWS else self.folds.pairs[fold][0]
 
-    def test_rows(self, fold: int) -> np.ndarray:
-        return np.arange(0) if fold == ALL_ROWS else self.folds.pairs[fold][1]
+    def test_parts(self, fold: int) -> list[np.ndarray]:
+        return [np.arange(0)] if fold == ALL_ROWS else self.folds.test_parts(fold)
 
     def keeps_member(self, fold: int) -> bool:
         return self.keep_members or fold == ALL_ROWS

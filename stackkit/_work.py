@@ -77,7 +77,9 @@ def _fit(job: Job, task: Task) -> list[Member]:
 def _predict(job: Job, name: str, fold: int, member: Member) -> Result:
     block, start = job.blocks[name], perf_counter()
     try:
-        oof = None if fold == ALL_ROWS else predict_block(member, take_rows(job.X, job.test_rows(fold)), block)
+        parts = [] if fold == ALL_ROWS else [take_rows(job.X, rows) for rows in job.test_parts(fold) if len(rows)]
+        tables = [predict_block(member, part, block) for part in parts]
+        oof = np.concatenate(tables) if len(tables) > 1 else next(iter(tables), None)
         seconds = perf_counter() - start
         new = None if job.X_test is None else predict_block(member, own_copy(job.X_test), block)
     except Exception as error:  # noqa: BLE001 - as above

@@ -86,6 +86,18 @@ class Gives(ClassifierMixin, BaseEstimator):
         return np.tile(np.asarray(self.row, dtype=float), (len(X), 1))
 
 
+class Batches(ClassifierMixin, BaseEstimator):
+    """Notes how many rows it is asked about at a time."""
+
+    def fit(self, X, y):
+        self.classes_, self.sizes_ = np.unique(y), []
+        return self
+
+    def predict_proba(self, X):
+        self.sizes_.append(len(X))
+        return np.full((len(X), len(self.classes_)), 1 / len(self.classes_))
+
+
 class Noisy(ClassifierMixin, BaseEstimator):
     """Random probabilities from its own seed: shows who seeded it."""
 

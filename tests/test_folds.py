@@ -299,3 +299,17 @@ def test_group_splitters_ask_for_groups(door, cv):
         door(cv)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         door(cv, groups=GROUPS[:-1])
+
+
+def test_test_rows_may_be_cut_in_two():
+    pairs = ((np.arange(3), np.array([5, 3, 4])), (np.arange(2), np.array([2, 6])))
+    assert [part.tolist() for part in Folds(pairs, 7).test_parts(0)] == [[5, 3, 4]]
+    cut = Folds(pairs, 7, cuts=(1, 2))
+    assert [part.tolist() for part in cut.test_parts(0)] == [[5], [3, 4]]
+    assert [part.tolist() for part in cut.test_parts(1)] == [[2, 6], []]
+
+
+def test_folds_have_names_for_errors():
+    pairs = ((np.arange(3), np.array([5, 3, 4])),)
+    assert Folds(pairs, 7).title(0) == "fold 0 of 1"
+    assert Folds(pairs, 7, ("inner fold 0 of outer fold 1",)).title(0) == "inner fold 0 of outer fold 1"

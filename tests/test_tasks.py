@@ -36,10 +36,10 @@ def test_a_fit_on_all_rows_tests_none():
     X, y = np.zeros((9, 1)), np.arange(9) % 3
     job = job_of([("a", GaussianNB())], X, y, cv=3)
     for fold in range(3):
-        train, test = job.training_rows(fold), job.test_rows(fold)
+        train, (test,) = job.training_rows(fold), job.test_parts(fold)
         assert sorted([*train, *test]) == list(range(9))
     assert job.training_rows(ALL_ROWS).tolist() == list(range(9))
-    assert job.test_rows(ALL_ROWS).tolist() == []
+    assert [len(part) for part in job.test_parts(ALL_ROWS)] == [0]
 
 
 def test_the_refitted_member_is_kept_in_any_case():

@@ -3,15 +3,17 @@
 import pickle
 import signal
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
-from spies import Fails, Gives, Interrupted, Slow, Stubborn, Together, job_of, native_threads, with_row_ids
+from spies import Batches, Fails, Gives, Interrupted, Slow, Stubborn, Together, job_of, native_threads, with_row_ids
 
 from stackkit import StackingModel, Store, cross_fit
+from stackkit._folds import Folds
 from stackkit._tasks import ALL_ROWS, make_tasks
 from stackkit._threads import limit_threads
 from stackkit._work import failure_of, interrupts_noticed, predict_table, run_task
@@ -265,3 +267,15 @@ def test_who_predicts_in_place_spoils_nobody_s_rows():
     table = predict_table({"careless": [member] * 2}, job.blocks, new, n_jobs=1)
     np.testing.assert_array_equal(new, before)
     np.testing.assert_array_equal(table["careless"], member.estimator.predict_proba(before.copy())[:, 1:])
+
+
+def test_cut_test_rows_are_predicted_part_by_part():
+    """As whoever predicts them apart would: a batch may round otherwise than its parts."""
+    X, y = with_row_ids(np.zeros((9, 1))), np.arange(9) % 3
+    job = job_of([("a", Batches())], X, y, cv=3)
+    pairs, n_rows = job.folds.pairs, job.folds.n_rows
+    for cuts, sizes in (((), [3]), ((1, 1, 1), [1, 2]), ((3, 3, 3), [3])):
+        cut = replace(job, folds=Folds(pairs, n_rows, cuts=cuts))
+        (result,) = run_task(cut, make_tasks([("a", Batches())], range(3), 0)[0], None)
+        assert result.member.estimator.sizes_ == sizes
+        assert result.oof.shape == (3, 3)
