@@ -311,7 +311,8 @@ class BlendClassifier(ClassifierMixin, BaseEstimator):
         return self.classes_[most_probable]
 
     def _mix(self, table: Floats) -> Floats:
-        return np.tensordot(self.weights_, table, axes=1)
+        # Shares that sum to one by a hair too much give probabilities that log_loss refuses.
+        return np.clip(np.tensordot(self.weights_, table, axes=1), 0, 1)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -1,10 +1,11 @@
-"""The final estimator: which one, where none is given, and whether it suits the table."""
+"""The final estimator: which one, where none is given, whether it suits the table, and what it predicts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.multioutput import MultiOutputClassifier
@@ -13,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 from stackkit._blend import ConvexClassifier, ConvexRegressor, LogPoolClassifier
 from stackkit._checks import Target, TaskName
 from stackkit._learners import scaled_preprocessing
+from stackkit._members import Block, Member
 from stackkit._selection import EnsembleSelectionClassifier, EnsembleSelectionRegressor
 
 # Meta-learners that give one weight a learner: where it is zero, the learner need not be fitted
@@ -83,3 +85,47 @@ def _check_probabilities(final: Any, learners: Sequence[tuple[str, Any]], method
                 f"({type(learner).__name__}) gives none: its method is {method!r}. Wrap it in "
                 "CalibratedClassifierCV, leave it out, or use another final estimator, such as LogisticRegression()."
             )
+
+
+def seen_columns(
+    final: Any, table: np.ndarray, blocks: dict[str, Block], codes: np.ndarray
+) -> tuple[np.ndarray, list[str]]:
+    """What the final estimator sees of the learners' columns, and their names: all of them.
+
+    A blend of probabilities tells the learners apart by the number of classes. Where its rows lack a class, it sees
+    the columns of the others, ``codes``, as shares of one.
+    """
+    names = [column for name, block in blocks.items() for column in block.names(name)]
+    n_classes = next(iter(blocks.values())).n_classes
+    if not isinstance(final, PROBABILITY_BLENDS) or len(codes) in (0, 1, n_classes):
+        return table, names
+    kept = codes[1:] if len(codes) == 2 else codes
+    parts = [_shares(table[:, block.columns][:, codes])[:, -len(kept) :] for block in blocks.values()]
+    return np.hstack(parts), [block.names(name)[code] for name, block in blocks.items() for code in kept]
+
+
+def _shares(probabilities: np.ndarray) -> np.ndarray:
+    total = probabilities.sum(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        return np.where(total == 0, 1 / probabilities.shape[1], probabilities / total)
+
+
+# --- predicting: the final estimator knows codes, and only of the classes that its rows had -----------
+
+
+def final_labels(member: Member, table: Any, classes: Any, **params: Any) -> Any:
+    """The user's labels; for several labels a row, and for numbers, what the estimator gives."""
+    raw = member.estimator.predict(table, **params)
+    return classes[member.codes[np.searchsorted(member.labels, raw)]] if isinstance(classes, np.ndarray) else raw
+
+
+def final_probabilities(member: Member, table: Any, classes: Any) -> np.ndarray:
+    """A column a class; for several labels a row the probability of each."""
+    raw = member.estimator.predict_proba(table)
+    if isinstance(classes, list):
+        return np.column_stack([label[:, 1] for label in raw]) if isinstance(raw, list) else raw
+    if len(member.codes) == len(classes):
+        return raw
+    full = np.zeros((len(raw), len(classes)))
+    full[:, member.codes] = raw
+    return full

@@ -54,7 +54,7 @@ DATES = {"datetime64", "datetime", "date", "timedelta64", "timedelta", "period"}
 _str = np.frompyfunc(str, 1, 1)
 
 
-def _as_frame(X: Any) -> pd.DataFrame:
+def as_frame(X: Any) -> pd.DataFrame:
     if isinstance(X, pd.DataFrame):
         return X
     if hasattr(X, "get_columns"):  # polars; its own to_pandas() needs pyarrow
@@ -68,7 +68,7 @@ def _is_free_text(column: pd.Series) -> bool:
     return texts.nunique() > MAX_CATEGORIES and texts.str.contains(r"\S\s+\S").mean() > 0.5
 
 
-def _kind(column: pd.Series) -> str:
+def column_kind(column: pd.Series) -> str:
     found = pd.api.types.infer_dtype(column, skipna=True)
     if found in NUMBERS:
         return "number"
@@ -79,8 +79,8 @@ def _kind(column: pd.Series) -> str:
 
 def _of_kind(kind: str, X: Any) -> list[int]:
     # Positions serve arrays too; where columns have names, the ColumnTransformer goes on by name.
-    frame = _as_frame(X)
-    return [i for i in range(frame.shape[1]) if _kind(frame.iloc[:, i]) == kind]
+    frame = as_frame(X)
+    return [i for i in range(frame.shape[1]) if column_kind(frame.iloc[:, i]) == kind]
 
 
 # Functions of the module, not lambdas or partials: a fold model is pickled on its way between processes.
@@ -108,7 +108,7 @@ def _as_csr(X: Any) -> Any:
 
 
 def _to_numbers(X: Any) -> np.ndarray:
-    frame = _as_frame(X)
+    frame = as_frame(X)
     # A column of numbers may come as text or objects in the rows to predict: what is no number is missing.
     if not all(pd.api.types.is_numeric_dtype(dtype) for dtype in frame.dtypes):
         frame = frame.apply(pd.to_numeric, errors="coerce")
@@ -126,12 +126,12 @@ def _days(column: pd.Series) -> pd.Series:
 
 
 def _to_days(X: Any) -> np.ndarray:
-    return _as_frame(X).apply(_days).to_numpy(dtype=float, na_value=np.nan)
+    return as_frame(X).apply(_days).to_numpy(dtype=float, na_value=np.nan)
 
 
 def _to_text(X: Any) -> np.ndarray:
     # One spelling for None, NaN and NA, and no mixed types: the encoder cannot sort 1 and "a".
-    values = _as_frame(X).astype(object).to_numpy()
+    values = as_frame(X).astype(object).to_numpy()
     return np.where(pd.isna(values), "", _str(values))
 
 

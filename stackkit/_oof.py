@@ -65,6 +65,12 @@ class OutOfFold:
         Learners that failed and were dropped: learner, fold, stage, error, traceback.
     index : Index or None
         The row labels of X, where it was a pandas DataFrame.
+    y : ndarray of shape (n_rows,) or (n_rows, n_outputs)
+        The target as the learners saw it: codes 0, 1, ... of ``classes``, a 0/1 indicator of labels, or numbers.
+    classes : ndarray, list of ndarray or None
+        The labels behind the codes; a list of them, one a label, for a multilabel target; None for numbers.
+    sample_weight : ndarray of shape (n_rows,) or None
+        The weights that ``scores`` are made with.
     """
 
     train: np.ndarray
@@ -77,6 +83,9 @@ class OutOfFold:
     members: dict[str, list[Any]]
     failures: pd.DataFrame
     index: pd.Index | None
+    y: np.ndarray
+    classes: Any
+    sample_weight: np.ndarray | None
 
     def to_frame(self) -> pd.DataFrame:
         """P as a DataFrame with the learners' names and the row labels of X."""
@@ -378,8 +387,8 @@ def _collect(
             refitted[result.name] = [result.member]
         elif result.name in by_name:
             by_name[result.name].append(result)
-    blocks = _close_gaps({name: job.blocks[name] for name in names})
-    _warn_of_missing_classes(by_name, job.target)
+    blocks = close_gaps({name: job.blocks[name] for name in names})
+    warn_of_missing_classes(by_name, job.target, job.folds)
     members = {name: _members_of(found) for name, found in by_name.items()}
     oof = OutOfFold(
         train=np.hstack([_out_of_fold(job, by_name[name], blocks[name]) for name in names]),
@@ -394,13 +403,16 @@ def _collect(
         members={name: [member.estimator for member in found] for name, found in members.items()},
         failures=failures,
         index=job.X.index if is_pandas(job.X) else None,
+        y=job.target.values,
+        classes=job.target.classes,
+        sample_weight=weights,
     )
     wanted = [result.name for result in results if result.name in by_name and job.keeps_member(result.fold)]
     lacking = {result.name for result in results if result.member and result.member.estimator is None}
     return CrossFitted(oof, members, refitted, [name for name in names if name in lacking & set(wanted)])
 
 
-def _close_gaps(blocks: dict[str, Block]) -> dict[str, Block]:
+def close_gaps(blocks: dict[str, Block]) -> dict[str, Block]:
     """Where a learner was dropped the others' columns move up."""
     closed, start = {}, 0
     for name, block in blocks.items():
@@ -443,7 +455,7 @@ def _score_table(
     return frame
 
 
-def _warn_of_missing_classes(by_name: dict[str, list[Result]], target: Target) -> None:
+def warn_of_missing_classes(by_name: dict[str, list[Result]], target: Target, folds: Folds) -> None:
     """One warning for all: learners share the folds, so most lack the same classes."""
     lacking: dict[tuple[int, str], list[str]] = {}
     for name, results in by_name.items():
@@ -455,7 +467,7 @@ def _warn_of_missing_classes(by_name: dict[str, list[Result]], target: Target) -
             if missing:
                 lacking.setdefault((result.fold, _some(missing)), []).append(name)
     if lacking:
-        gaps = [f"fold {fold} lacks {missing} for {_some(names)}" for (fold, missing), names in lacking.items()]
+        gaps = [f"{folds.title(fold)} lacks {missing} for {_some(names)}" for (fold, missing), names in lacking.items()]
         warn(
             "Some training parts lack a class, whose probability is 0 there: "
             f"{'; '.join(gaps)}. Use fewer folds, or a stratified splitter.",

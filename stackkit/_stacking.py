@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,10 +36,20 @@ from stackkit._checks import (
     task_of_target,
     with_names,
 )
-from stackkit._final import BLENDS, check_final, check_usable, default_blend, default_final
-from stackkit._folds import make_folds, splitter_of
+from stackkit._final import (
+    BLENDS,
+    check_final,
+    check_usable,
+    default_blend,
+    default_final,
+    final_labels,
+    final_probabilities,
+    seen_columns,
+)
+from stackkit._folds import splitter_of
+from stackkit._leaderboard import full_board
 from stackkit._learners import default_learners
-from stackkit._members import Block, Member, fit_member, group_params, make_blocks, settle
+from stackkit._members import fit_member, group_params, make_blocks, settle
 from stackkit._oof import (
     Settings,
     fold_members_again,
@@ -45,10 +57,9 @@ from stackkit._oof import (
     refit_members,
     run_cross_fit,
     settings_of,
-    split_seed,
 )
 from stackkit._passthrough import as_features, beside, check_names_differ, picked_columns
-from stackkit._scores import METRICS
+from stackkit._plan import Plan
 from stackkit._tasks import seeded
 from stackkit._threads import single_threaded_blas
 from stackkit._work import predict_table
@@ -236,30 +247,18 @@ class StackingModel(CallbackSupportMixin, MetaEstimatorMixin, TransformerMixin, 
             A parameter or the data cannot be used; the message says which and why.
         """
         settings = self._settings()
-        self._check_estimators()
-        rows = check_rows(X, training=True)
-        validate_data(self, X=rows, skip_check_array=True)
-        target = check_target(y, self._known_task() or task_of_target(y), rows.shape[0])
-        learners = self._learners(target.task, rows)
-        methods = check_methods(
-            learners, self.stack_method, target.task, also_known=[name for name, _ in self._named()]
-        )
-        final = self._final(learners, methods, target, rows)
-        self._pick_columns(make_blocks(learners, methods, target), rows)
-        weights = check_weights(sample_weight, rows.shape[0])
-        splitter = splitter_of(self.cv, y, classifier=target.task == "classification")
-        routed = self._route(learners, final, {"groups": groups, "sample_weight": weights} | params)
-        blends = isinstance(final, BLENDS)
-        listeners = listeners_of(self, n_stages=2 + (self.refit and blends))
-        settings = replace(settings, listeners=listeners)
+        plan = self._plan(X, y, groups=groups, sample_weight=sample_weight, **params)
+        self._picked = plan.picked
+        blends = isinstance(plan.final, BLENDS)
+        settings = replace(settings, listeners=listeners_of(self, n_stages=2 + (self.refit and blends)))
         fitted = run_cross_fit(
-            learners,
-            rows,
-            target,
-            folds=make_folds(splitter, rows, y, seed=split_seed(settings.entropy), **routed.splitter),
-            methods=methods,
-            fit_params=routed.learners,
-            weights=weights,
+            plan.learners,
+            plan.X,
+            plan.target,
+            folds=plan.folds(settings.entropy),
+            methods=plan.methods,
+            fit_params=plan.routed.learners,
+            weights=plan.weights,
             # What a blend gives no weight is not refitted: its fold models then fill its columns, and those of
             # whatever time does not suffice for.
             keep_members=not self.refit or blends or self.time_limit is not None,
@@ -267,20 +266,17 @@ class StackingModel(CallbackSupportMixin, MetaEstimatorMixin, TransformerMixin, 
             settings=settings,
         )
         self.oof_, self.failures_ = fitted.oof, fitted.oof.failures
-        self._describe_target(target)
-        final = seeded(final, settings.entropy, "final_estimator", 0)
-        with listeners.hear_of_final(final):
-            self._fit_final(final, rows, target, routed.final_estimator)
-        again = {"like": fitted.oof, "fit_params": routed.learners, "settings": settings}
+        self._fit_final(plan, settings)
+        again = {"like": fitted.oof, "fit_params": plan.routed.learners, "settings": settings}
         refitted = fitted.refitted
         if self.refit and blends:
-            refitted = refit_members(self._only(learners, self._useful()), rows, target, **again)
-        lacking = self._only(learners, set(fitted.incomplete) - set(refitted))
-        folds_again = fold_members_again(lacking, rows, target, **again) if lacking else {}
+            refitted = refit_members(plan.only(self._useful()), plan.X, plan.target, **again)
+        lacking = plan.only(set(fitted.incomplete) - set(refitted))
+        folds_again = fold_members_again(lacking, plan.X, plan.target, **again) if lacking else {}
         self._members = fitted.fold_members | folds_again | refitted
         again_by_name = {name: [member.estimator for member in found] for name, found in folds_again.items()}
         self.oof_ = replace(fitted.oof, members=fitted.oof.members | again_by_name)
-        listeners.end()
+        settings.listeners.end()
         return self
 
     def fit_transform(self, X: Any, y: Any = None, **params: Any) -> Any:
@@ -315,9 +311,25 @@ class StackingModel(CallbackSupportMixin, MetaEstimatorMixin, TransformerMixin, 
             verbose=self.verbose,
         )
 
-    @staticmethod
-    def _only(learners: Learners, names: Iterable[str]) -> Learners:
-        return [(name, learner) for name, learner in learners if name in set(names)]
+    def _plan(self, X: Any, y: Any, *, groups: Any, sample_weight: Any, **params: Any) -> Plan:
+        """Check everything, before anything is fitted."""
+        self._check_estimators()
+        rows = check_rows(X, training=True)
+        validate_data(self, X=rows, skip_check_array=True)
+        target = check_target(y, self._known_task() or task_of_target(y), rows.shape[0])
+        learners = self._learners(target.task, rows)
+        methods = check_methods(
+            learners, self.stack_method, target.task, also_known=[name for name, _ in self._named()]
+        )
+        final = self._final(learners, methods, target, rows)
+        # Once, by position: new rows may come without names.
+        picked = picked_columns(self.passthrough, rows)
+        blocks = make_blocks(learners, methods, target)
+        check_names_differ([column for name, block in blocks.items() for column in block.names(name)], rows, picked)
+        weights = check_weights(sample_weight, rows.shape[0])
+        splitter = splitter_of(self.cv, y, classifier=target.task == "classification")
+        routed = self._route(learners, final, {"groups": groups, "sample_weight": weights} | params)
+        return Plan(rows, y, target, learners, methods, final, picked, weights, splitter, routed)
 
     def _check_estimators(self) -> None:
         """First of all: scikit-learn's own errors about them name neither learner nor parameter."""
@@ -331,27 +343,24 @@ class StackingModel(CallbackSupportMixin, MetaEstimatorMixin, TransformerMixin, 
         # The routing calls the splitter by that name.
         return check_learners(self.estimators, reserved=(*super().get_params(deep=False), "splitter"))
 
-    def _pick_columns(self, blocks: dict[str, Block], X: Any) -> None:
-        """Once, by position: new rows may come without names."""
-        self._picked = picked_columns(self.passthrough, X)
-        check_names_differ([column for name, block in blocks.items() for column in block.names(name)], X, self._picked)
-
     def _final(self, learners: Learners, methods: Sequence[str], target: Target, X: Any) -> Any:
         if self.final_estimator is not None:
             return check_final(self.final_estimator, learners, methods, target, self.passthrough)
         frame = is_pandas(X) or is_polars(X)
         return default_final(target, methods, passthrough=self.passthrough is not False, mixed_columns=frame)
 
-    def _describe_target(self, target: Target) -> None:
-        self._task, self._multilabel, self._n_classes = target.task, target.multilabel, target.n_classes
+    def _fit_final(self, plan: Plan, settings: Settings) -> None:
+        target = plan.target
+        self._task, self._classes = target.task, target.classes
         self.__dict__.pop("classes_", None)  # of an earlier fit
         if target.task == "classification":
             self.classes_ = target.classes
-
-    def _fit_final(self, final: Any, X: Any, target: Target, params: dict[str, Any]) -> None:
-        table = beside(self.oof_.train, self.oof_.columns, X, self._picked)
-        with single_threaded_blas():
-            self._final_member: Member = fit_member(final, table, target, np.flatnonzero(self.oof_.covered), params)
+        final = seeded(plan.final, settings.entropy, "final_estimator", 0)
+        rows = np.flatnonzero(self.oof_.covered)
+        codes = np.unique(target.values[rows]) if target.n_classes else np.arange(0)
+        table = beside(*seen_columns(final, self.oof_.train, self.oof_.blocks, codes), plan.X, plan.picked)
+        with settings.listeners.hear_of_final(final), single_threaded_blas():
+            self._final_member = fit_member(final, table, target, rows, plan.routed.final_estimator)
         self.final_estimator_ = final
 
     def _useful(self) -> list[str]:
@@ -426,11 +435,7 @@ class StackingModel(CallbackSupportMixin, MetaEstimatorMixin, TransformerMixin, 
         table = self._final_input(X)
         if params and get_config()["enable_metadata_routing"]:
             params = process_routing(self, "predict", **params)["final_estimator"]["predict"]
-        raw = self.final_estimator_.predict(table, **params)
-        if not self._n_classes:
-            return raw
-        member = self._final_member
-        return self.classes_[member.codes[np.searchsorted(member.labels, raw)]]
+        return final_labels(self._final_member, table, self._classes, **params)
 
     @available_if(_final_has("predict_proba"))
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -447,15 +452,7 @@ class StackingModel(CallbackSupportMixin, MetaEstimatorMixin, TransformerMixin, 
             In the order of ``classes_``; for a multilabel target of shape (n_rows, n_labels), the
             probability of each label.
         """
-        table = self._final_input(X)
-        raw = self.final_estimator_.predict_proba(table)
-        if self._multilabel:
-            return np.column_stack([label[:, 1] for label in raw]) if isinstance(raw, list) else raw
-        if len(self._final_member.codes) == self._n_classes:
-            return raw
-        full = np.zeros((len(raw), self._n_classes))
-        full[:, self._final_member.codes] = raw
-        return full
+        return final_probabilities(self._final_member, self._final_input(X), self._classes)
 
     @available_if(_final_has("decision_function"))
     def decision_function(self, X: Any) -> np.ndarray:
@@ -471,8 +468,7 @@ class StackingModel(CallbackSupportMixin, MetaEstimatorMixin, TransformerMixin, 
         ndarray of shape (n_rows,), (n_rows, n_classes) or (n_rows, n_labels)
             Decision values.
         """
-        table = self._final_input(X)
-        return self.final_estimator_.decision_function(table)
+        return self.final_estimator_.decision_function(self._final_input(X))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Accuracy of the classes, or R^2 of the numbers, predicted for new rows.
@@ -505,7 +501,7 @@ class StackingModel(CallbackSupportMixin, MetaEstimatorMixin, TransformerMixin, 
         """Columns of all learners; those not named are not computed, for nobody looks at them."""
         blocks = self.oof_.blocks
         means = predict_table({name: self._members[name] for name in names}, blocks, X, n_jobs=self.n_jobs)
-        unseen = 1 / self._n_classes if self._n_classes else 0.0
+        unseen = 1 / len(self._classes) if isinstance(self._classes, np.ndarray) else 0.0
         table = np.full((X.shape[0], len(self.oof_.columns)), unseen)
         for name, values in means.items():
             table[:, blocks[name].columns] = settle(values, blocks[name])
@@ -514,7 +510,8 @@ class StackingModel(CallbackSupportMixin, MetaEstimatorMixin, TransformerMixin, 
     def _final_input(self, X: Any) -> Any:
         rows = self._new_rows(X)
         table = self._table(rows, self._useful())
-        return beside(table, self.oof_.columns, rows, self._picked)
+        seen = seen_columns(self.final_estimator_, table, self.oof_.blocks, self._final_member.codes)
+        return beside(*seen, rows, self._picked)
 
     def _as_features(self, table: np.ndarray, X: Any) -> Any:
         return as_features(table, self.oof_.columns, X, self._picked)
@@ -527,30 +524,66 @@ class StackingModel(CallbackSupportMixin, MetaEstimatorMixin, TransformerMixin, 
         check_is_fitted(self)
         return {name: [member.estimator for member in members] for name, members in self._members.items()}
 
-    def leaderboard(self) -> pd.DataFrame:
-        """Each learner's out-of-fold scores, cost and weight, the best first.
+    def leaderboard(self, *, nested: Any = None, marginal: bool | str = "auto") -> pd.DataFrame:
+        """Each learner's out-of-fold scores, cost, weight and use, the best first.
 
-        The stack itself has no row: its score on the table that it was trained on is no estimate.
+        The stack itself has no row: its score on the table that it was trained on is no estimate. See
+        :func:`~stackkit.evaluation.nested_scores` for one.
+
+        Parameters
+        ----------
+        nested : NestedScores, optional
+            What ``nested_scores`` gave for this model: adds the learners' outer scores.
+        marginal : {"auto", True, False}
+            Whether to fit the final estimator on the table once more without each learner: "auto" does so
+            where that is quick, for blends and linear models.
 
         Returns
         -------
         DataFrame
-            Index: learner. Columns: mean and standard deviation over folds of log_loss and accuracy
-            (classification) or rmse and r2 (regression); fit_seconds and predict_seconds, summed over
-            folds; weight, where the final estimator gives one a learner.
+            Index: learner. Columns: log_loss and accuracy (classification) or rmse and r2 (regression), for
+            each the mean over folds, the standard deviation (``_std``) and a 95 % interval of the mean
+            (``_low``, ``_high``; Nadeau and Bengio 2003, for folds share training rows); fit_seconds and
+            predict_seconds, summed over folds; weight, where the final estimator gives one a learner;
+            marginal, what the stack's log-loss or rmse loses when the learner leaves (in accuracy where the
+            final estimator gives no probabilities; from the table alone, cross-fitted; NaN with
+            ``passthrough``); with ``nested``, outer with its interval; status, "ok" or why it was dropped.
         """
         check_is_fitted(self)
-        by_learner = self.oof_.scores.groupby(level="learner", sort=False)
-        metrics = METRICS[self._task]
-        columns = {}
-        for metric in metrics:
-            columns[metric] = by_learner[metric].mean()
-            columns[f"{metric}_std"] = by_learner[metric].std()
-        board = pd.DataFrame(columns | {key: by_learner[key].sum() for key in ("fit_seconds", "predict_seconds")})
-        if isinstance(self.final_estimator_, BLENDS):
-            board["weight"] = self.final_estimator_.weights_
-        # Log-loss and rmse: lower is better. Learners without probabilities come last.
-        return board.sort_values(metrics[0], na_position="last", kind="stable")
+        return full_board(
+            self.oof_,
+            self.final_estimator_,
+            passthrough=bool(self._picked),
+            nested=nested,
+            marginal=marginal,
+            n_jobs=self.n_jobs,
+        )
+
+    def report(self, path: str | Path, *, X: Any = None, nested: Any = None) -> Path:
+        """Write one self-contained HTML page about the fitted stack.
+
+        It tells what the stack was made of and how, its leaderboard, pictures, diversity and failures, and
+        the settings and versions to repeat it. Names from the data are text, whatever they look like.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file, such as "report.html"; written whole or not at all.
+        X : array-like or DataFrame of shape (n_rows, n_features), optional
+            The training rows, for a summary of their columns.
+        nested : NestedScores, optional
+            What :func:`~stackkit.evaluation.nested_scores` gave for this model: the page then has the
+            verdict, and outer scores.
+
+        Returns
+        -------
+        Path
+            The file.
+        """
+        written: Path = import_module("stackkit.report").write_report(
+            self, path, X=X, nested=nested
+        )  # loads matplotlib
+        return written
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the columns that ``transform`` returns.

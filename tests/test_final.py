@@ -23,7 +23,9 @@ from stackkit import (
     LogPoolClassifier,
     StackingModel,
 )
-from stackkit._final import BLENDS, PROBABILITY_BLENDS, default_blend
+from stackkit._checks import check_target
+from stackkit._final import BLENDS, PROBABILITY_BLENDS, default_blend, seen_columns
+from stackkit._members import make_blocks
 
 N = 40
 X = np.random.default_rng(0).normal(size=(N, 3))
@@ -226,3 +228,41 @@ def test_a_blend_of_numbers_is_no_blend_of_classes():
     for final in (ConvexClassifier(), EnsembleSelectionClassifier()):
         with pytest.raises(ValueError, match="Unknown label type: continuous"):
             StackingModel(REGRESSORS, final).fit(X, X[:, 0])
+
+
+# --- classes that the final estimator's rows lack -------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore:Some training parts lack a class")
+@pytest.mark.parametrize("n_seen", [2, 3])
+@pytest.mark.parametrize("blend", PROBABILITY_BLENDS)
+def test_a_blend_whose_rows_lack_a_class_weighs_learners_all_the_same(blend, n_seen):
+    """The first rows, which no fold tests, are the only ones of the last class."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(200, 3)), rng.integers(0, n_seen, 200)
+    X[np.arange(200), y] += 1
+    y[:20] = n_seen
+    learners = [("bayes", GaussianNB()), ("tree", DecisionTreeClassifier(max_depth=2, random_state=0))]
+    cv = [(np.setdiff1d(np.arange(200), test), test) for test in np.array_split(np.arange(20, 200), 3)]
+    model = StackingModel(learners, blend(), cv=cv).fit(X, y)
+    assert len(model.final_estimator_.weights_) == 2
+    P = model.oof_.train[20:].reshape(180, 2, n_seen + 1)[:, :, :n_seen]
+    P = P / P.sum(axis=2, keepdims=True)
+    alone = blend().fit(P[:, :, 1] if n_seen == 2 else P.reshape(180, -1), y[20:])
+    np.testing.assert_allclose(alone.weights_, model.final_estimator_.weights_, atol=1e-12)
+    p = model.predict_proba(X)
+    assert p.shape == (200, n_seen + 1)
+    assert (p[:, n_seen] == 0).all()
+    np.testing.assert_allclose(p.sum(axis=1), 1)
+
+
+def test_columns_of_unseen_classes_are_shared_out():
+    blocks = make_blocks([("a", GaussianNB())], ["predict_proba"], check_target([0, 1, 2, 3], "classification", 4))
+    table = np.array([[0.1, 0.2, 0.3, 0.4], [0.0, 1.0, 0.0, 0.0], [np.nan] * 4])
+    seen, names = seen_columns(LogPoolClassifier(), table, blocks, np.array([0, 2]))
+    np.testing.assert_allclose(seen, [[0.75], [0.5], [np.nan]])
+    assert names == ["a_2"]
+    seen, names = seen_columns(LogPoolClassifier(), table, blocks, np.array([0, 2, 3]))
+    np.testing.assert_allclose(seen[0], [0.125, 0.375, 0.5])
+    assert names == ["a_0", "a_2", "a_3"]
+    assert seen_columns(LogisticRegression(), table, blocks, np.array([0, 2]))[0] is table

@@ -1,0 +1,52 @@
+"""What a fit of a stack is about to do: everything checked and decided, nothing fitted yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import Bunch
+
+from stackkit._checks import Learners, Target, take_rows
+from stackkit._folds import Folds, make_folds
+from stackkit._members import rows_of_params
+from stackkit._oof import split_seed
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The data, who is fitted to them, and who gets which metadata.
+
+    ``routed`` holds the metadata of each of the ``learners``, of the ``final_estimator`` and of the ``splitter``;
+    ``picked`` are the positions of the columns of X that the final estimator sees, too.
+    """
+
+    X: Any
+    y: Any
+    target: Target
+    learners: Learners
+    methods: tuple[str, ...]
+    final: Any
+    picked: list[int]
+    weights: np.ndarray | None
+    splitter: Any
+    routed: Bunch
+
+    def only(self, names: Iterable[str]) -> Learners:
+        wanted = set(names)
+        return [(name, learner) for name, learner in self.learners if name in wanted]
+
+    def folds(self, entropy: int) -> Folds:
+        return make_folds(self.splitter, self.X, self.y, seed=split_seed(entropy), **self.routed.splitter)
+
+    def folds_of(self, rows: np.ndarray, entropy: int) -> Folds:
+        """The folds that a fit on these rows alone would make, in their own numbers."""
+        params = rows_of_params(self.routed.splitter, rows, self.X.shape[0])
+        y = self.y.toarray() if sparse.issparse(self.y) else self.y
+        y = y if hasattr(y, "shape") else np.asarray(y)
+        return make_folds(
+            self.splitter, take_rows(self.X, rows), take_rows(y, rows), seed=split_seed(entropy), **params
+        )

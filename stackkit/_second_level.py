@@ -1,0 +1,187 @@
+"""The final estimator out of fold: cross-fitted on the table of predictions, by the same folds.
+
+What it predicts for the rows that it was fitted on is no estimate of anything. Cross-fitted on the table it never saw
+the target of the row that it predicts. A little of it is left all the same, for the table's other rows come from
+learners that saw it: `stackkit.evaluation.nested_scores` is free of that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from warnings import catch_warnings, simplefilter
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.utils.parallel import Parallel, delayed
+
+from stackkit._checks import Target, check_methods
+from stackkit._final import seen_columns
+from stackkit._folds import Folds
+from stackkit._members import Block, fit_member, make_blocks, predict_block, settle, weight_params
+from stackkit._oof import OutOfFold, close_gaps
+from stackkit._scores import METRICS, score
+from stackkit._tasks import seeded
+from stackkit._threads import single_threaded_blas
+
+STACK = "stack"
+OWN_PARTS = 5  # where the folds' own test rows overlap
+MOST_PARTS = 10  # of leave-one-out many parts become one
+MOST_ROWS = 5000  # what tells the marginal values of forty learners in seconds, and their order well enough
+
+
+def target_of(oof: OutOfFold) -> Target:
+    return Target(oof.y, oof.classes, "regression" if oof.classes is None else "classification")
+
+
+def second_level(final: Any, oof: OutOfFold, *, n_jobs: int | None = None) -> OutOfFold:
+    """The stack's predictions of the training rows, by a final estimator that did not see them.
+
+    Its ``train`` has the same rows as that of ``oof``, and the columns of one learner named "stack".
+    """
+    folds, block = second_level_folds(oof), _block(final, oof)
+    train = np.full((len(oof.train), block.width), np.nan)
+    scores = {}
+    for fold, values in enumerate(_values(final, oof, folds, [list(oof.blocks)], n_jobs)[0]):
+        if isinstance(values, Exception):
+            raise values
+        test = folds.pairs[fold][1]
+        train[test] = settle(values, block)
+        scores[STACK, fold] = _score(oof, values, test, block)
+    frame = pd.DataFrame.from_dict(scores, orient="index")
+    frame.index = pd.MultiIndex.from_tuples(list(scores), names=["learner", "fold"])
+    return replace(
+        oof,
+        train=train,
+        test=None,
+        columns=block.names(STACK),
+        blocks={STACK: block},
+        folds=folds,
+        scores=frame,
+        members={STACK: []},
+        failures=oof.failures.iloc[:0],
+    )
+
+
+def marginal_values(final: Any, oof: OutOfFold, *, n_jobs: int | None = None) -> pd.Series:
+    """What the stack loses when a learner leaves: the final estimator is cross-fitted with and without its columns.
+
+    In log-loss or rmse; in accuracy where the final estimator gives no probabilities. Above zero: the learner is of
+    use. NaN where it cannot be told. Of a long table only some rows are used, always the same.
+    """
+    names, block = list(oof.blocks), _block(final, oof)
+    folds = _thinned(second_level_folds(oof))
+    others = [[other for other in names if other != name] for name in names] if len(names) > 1 else []
+    losses = [_loss(oof, values, folds, block) for values in _values(final, oof, folds, [names, *others], n_jobs)]
+    without = losses[1:] or [np.nan]
+    return pd.Series(np.array(without) - losses[0], index=names, name="marginal")
+
+
+def _loss(oof: OutOfFold, values: Sequence[np.ndarray | Exception], folds: Folds, block: Block) -> float:
+    """The mean over folds; NaN where one failed."""
+    parts = [part for part in values if not isinstance(part, Exception)]
+    if len(parts) < len(values):
+        return np.nan
+    metric, fallback = METRICS[target_of(oof).task]
+    scores = [_score(oof, part, test, block) for part, (_, test) in zip(parts, folds.pairs, strict=True)]
+    loss = float(np.mean([score[metric] for score in scores]))
+    return -float(np.mean([score[fallback] for score in scores])) if np.isnan(loss) else loss
+
+
+def second_level_folds(oof: OutOfFold) -> Folds:
+    """Each covered row is tested once: by the first repeat's parts; by parts of our own where tests overlap."""
+    covered = np.flatnonzero(oof.covered)
+    parts = _first_repeat(oof) or _own_parts(oof, covered)
+    return Folds(tuple((np.setdiff1d(covered, part), part) for part in parts), len(oof.train))
+
+
+def _first_repeat(oof: OutOfFold) -> list[np.ndarray]:
+    taken, parts = np.zeros(len(oof.train), dtype=bool), []
+    for _, test in oof.folds.pairs:
+        if not taken[test].any():
+            parts.append(test)
+            taken[test] = True
+    if len(parts) < 2 or not taken[oof.covered].all():
+        return []
+    if len(parts) > MOST_PARTS:
+        return [np.sort(np.concatenate(parts[start::MOST_PARTS])) for start in range(MOST_PARTS)]
+    return parts
+
+
+def _own_parts(oof: OutOfFold, covered: np.ndarray) -> list[np.ndarray]:
+    """Of groups and of time the table knows nothing."""
+    y = oof.y[covered]
+    most = np.bincount(y).max() if target_of(oof).n_classes else 0
+    how = StratifiedKFold if most > 1 else KFold
+    splitter = how(min(OWN_PARTS, most if most > 1 else len(covered)), shuffle=True, random_state=0)
+    with catch_warnings():
+        simplefilter("ignore", UserWarning)  # a class of few rows: nobody asked for this many parts
+        return [covered[test] for _, test in splitter.split(covered, y)]
+
+
+def _thinned(folds: Folds) -> Folds:
+    if folds.covered.sum() <= MOST_ROWS:
+        return folds
+    keep = np.zeros(folds.n_rows, dtype=bool)
+    keep[np.random.default_rng(0).choice(np.flatnonzero(folds.covered), MOST_ROWS, replace=False)] = True
+    pairs = [(train[keep[train]], test[keep[test]]) for train, test in folds.pairs]
+    return Folds(tuple((train, test) for train, test in pairs if len(test)), folds.n_rows)
+
+
+# --- fitting the final estimator on parts of the table ------------------------------------------------
+
+
+def _block(final: Any, oof: OutOfFold) -> Block:
+    """The final estimator is to the table what a learner is to X."""
+    target = target_of(oof)
+    stack = [(STACK, final)]
+    return make_blocks(stack, check_methods(stack, "auto", target.task), target)[STACK]
+
+
+def _values(
+    final: Any, oof: OutOfFold, folds: Folds, choices: Sequence[Sequence[str]], n_jobs: int | None
+) -> list[list[np.ndarray | Exception]]:
+    """For each choice of learners, what a final estimator on their columns predicts for each fold's test rows."""
+    target, block = target_of(oof), _block(final, oof)
+    params = weight_params(final, oof.sample_weight) or {}
+    trials = [
+        _Trial(seeded(final, 0, STACK, fold), *_only(oof, names), *pair)
+        for names in choices
+        for fold, pair in enumerate(folds.pairs)
+    ]
+    with single_threaded_blas():
+        found = Parallel(n_jobs=n_jobs, backend="threading")(
+            delayed(trial.predictions)(target, params, block) for trial in trials
+        )
+    return [found[start : start + len(folds)] for start in range(0, len(found), len(folds))]
+
+
+def _only(oof: OutOfFold, names: Sequence[str]) -> tuple[np.ndarray, dict[str, Block]]:
+    blocks = close_gaps({name: oof.blocks[name] for name in names})
+    return np.hstack([oof.train[:, oof.blocks[name].columns] for name in names]), blocks
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """A final estimator, the columns of some learners, and the rows that it is fitted to and tested on."""
+
+    final: Any
+    table: np.ndarray
+    blocks: dict[str, Block]
+    train: np.ndarray
+    test: np.ndarray
+
+    def predictions(self, target: Target, params: dict[str, Any], block: Block) -> np.ndarray | Exception:
+        codes = np.unique(target.values[self.train]) if target.n_classes else np.arange(0)
+        features, _ = seen_columns(self.final, self.table, self.blocks, codes)
+        try:
+            member = fit_member(self.final, features, target, self.train, params)
+            return predict_block(member, features[self.test], block)
+        except Exception as error:  # noqa: BLE001 - a final estimator may refuse in any way it likes
+            return error
+
+
+def _score(oof: OutOfFold, values: np.ndarray, test: np.ndarray, block: Block) -> dict[str, float]:
+    return score(oof.y[test], values, block, None if oof.sample_weight is None else oof.sample_weight[test])

@@ -1,0 +1,281 @@
+"""The leaderboard: what each learner is worth, by honest numbers alone."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import config_context
+from sklearn.datasets import make_classification, make_multilabel_classification, make_regression
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
+from sklearn.model_selection import RepeatedStratifiedKFold, ShuffleSplit, StratifiedKFold, TimeSeriesSplit
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.tree import DecisionTreeClassifier
+from spies import Fails, Troubled, with_row_ids
+
+from stackkit import ConvexRegressor, EnsembleSelectionClassifier, StackingModel, cross_fit
+from stackkit._intervals import corrected_interval
+from stackkit._leaderboard import score_board
+from stackkit._second_level import marginal_values
+from stackkit.evaluation import nested_scores
+from stackkit.exceptions import LearnerDroppedWarning
+
+LEARNERS = [
+    ("tree", DecisionTreeClassifier(max_depth=3, random_state=0)),
+    ("logistic", LogisticRegression(max_iter=1000)),
+    ("knn", KNeighborsClassifier()),
+]
+SCORES = [f"{metric}{end}" for metric in ("log_loss", "accuracy") for end in ("", "_std", "_low", "_high")]
+SECONDS = ["fit_seconds", "predict_seconds"]
+
+
+@pytest.fixture(scope="module")
+def binary():
+    return make_classification(150, 6, n_informative=4, flip_y=0.1, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def fitted(binary):
+    return StackingModel(LEARNERS, random_state=0, cv=4).fit(*binary)
+
+
+# --- columns --------------------------------------------------------------------------------------------
+
+
+def test_columns_and_order(fitted, binary):
+    board = fitted.leaderboard()
+    assert list(board.columns) == [*SCORES, *SECONDS, "weight", "marginal", "status"]
+    assert board.index.name == "learner"
+    assert sorted(board.index) == ["knn", "logistic", "tree"]
+    assert board["log_loss"].is_monotonic_increasing
+    assert (board["status"] == "ok").all()
+    without = StackingModel(LEARNERS, LogisticRegression(), cv=4).fit(*binary).leaderboard()
+    assert list(without.columns) == [*SCORES, *SECONDS, "marginal", "status"]
+
+
+def test_columns_of_numbers():
+    X, y = make_regression(120, 5, noise=20, random_state=0)
+    model = StackingModel([Ridge(), KNeighborsRegressor()], cv=4).fit(X, y)
+    assert isinstance(model.final_estimator_, ConvexRegressor)
+    board = model.leaderboard()
+    metrics = [f"{metric}{end}" for metric in ("rmse", "r2") for end in ("", "_std", "_low", "_high")]
+    assert list(board.columns) == [*metrics, *SECONDS, "weight", "marginal", "status"]
+    assert board["rmse"].is_monotonic_increasing
+    assert (board["r2_high"] <= 1).all()
+    assert board["marginal"]["ridge"] > 0
+
+
+def test_scores_are_means_over_folds_with_their_intervals(fitted):
+    board = fitted.leaderboard()
+    scores = fitted.oof_.scores
+    for name in fitted.oof_.blocks:
+        own = scores.loc[name]
+        for metric, (lowest, highest) in {"log_loss": (0, np.inf), "accuracy": (0, 1)}.items():
+            interval = corrected_interval(own[metric].to_numpy(), fitted.oof_.folds)
+            assert board.loc[name, metric] == pytest.approx(own[metric].mean())
+            assert board.loc[name, f"{metric}_std"] == pytest.approx(own[metric].std())
+            assert board.loc[name, f"{metric}_low"] == pytest.approx(max(interval.low, lowest))
+            assert board.loc[name, f"{metric}_high"] == pytest.approx(min(interval.high, highest))
+        for seconds in SECONDS:
+            assert board.loc[name, seconds] == pytest.approx(own[seconds].sum())
+
+
+def test_weights_stand_beside_their_learners(fitted):
+    weights = fitted.leaderboard()["weight"]
+    assert weights.to_dict() == dict(zip(fitted.oof_.blocks, fitted.final_estimator_.weights_, strict=True))
+    assert weights.max() > weights.min()
+
+
+def test_intervals_end_where_scores_do():
+    X, y = make_classification(60, 4, class_sep=3, random_state=0)
+    board = StackingModel(LEARNERS, cv=3).fit(X, y).leaderboard()
+    for metric in ("log_loss", "accuracy"):
+        assert (board[f"{metric}_low"] <= board[metric]).all()
+        assert (board[metric] <= board[f"{metric}_high"]).all()
+        assert (board[f"{metric}_low"] >= 0).all()
+    assert (board["accuracy_high"] <= 1).all()
+
+
+@pytest.mark.parametrize(
+    "cv",
+    [
+        RepeatedStratifiedKFold(n_splits=3, n_repeats=2, random_state=0),
+        TimeSeriesSplit(3),
+        ShuffleSplit(4, random_state=0),
+        ShuffleSplit(1, random_state=0),
+    ],
+    ids=["repeated", "in time", "drawn", "one fold"],
+)
+def test_folds_of_any_kind(binary, cv):
+    model = StackingModel(LEARNERS, cv=cv, random_state=0).fit(*binary)
+    board = model.leaderboard()
+    assert board[["log_loss", "accuracy", "marginal"]].notna().all(axis=None)
+    assert board["log_loss_low"].notna().all() == (len(model.oof_.folds) > 1)
+
+
+def test_learners_without_probabilities_come_last(binary):
+    learners = [("ridge", RidgeClassifier()), *LEARNERS]
+    board = StackingModel(learners, cv=3, random_state=0).fit(*binary).leaderboard()
+    assert board.index[-1] == "ridge"
+    assert board.loc["ridge", ["log_loss", "log_loss_low", "log_loss_high"]].isna().all()
+    assert board.loc["ridge", ["accuracy", "accuracy_low", "accuracy_high"]].notna().all()
+
+
+def test_several_labels_a_row():
+    X, y = make_multilabel_classification(120, 6, n_classes=3, random_state=0)
+    board = StackingModel([KNeighborsClassifier(), RandomForestClassifier(5)], cv=3, random_state=0).fit(X, y)
+    assert board.leaderboard(marginal=True)[["log_loss", "marginal"]].notna().all(axis=None)
+
+
+def test_the_board_of_a_table_alone(binary):
+    oof = cross_fit(LEARNERS, *binary, cv=4)
+    board = score_board(oof)
+    assert list(board.columns) == [*SCORES, *SECONDS]
+    model = StackingModel(LEARNERS, cv=4).fit(*binary)
+    pd.testing.assert_frame_equal(board[SCORES], model.leaderboard()[SCORES])
+
+
+def test_it_outlives_a_pickle_and_changes_nothing(fitted):
+    before = pickle.dumps(fitted.final_estimator_)
+    board = fitted.leaderboard()
+    pd.testing.assert_frame_equal(pickle.loads(pickle.dumps(fitted)).leaderboard(), board)
+    pd.testing.assert_frame_equal(fitted.leaderboard(), board)
+    assert pickle.dumps(fitted.final_estimator_) == before
+
+
+# --- marginal values ------------------------------------------------------------------------------------
+
+
+def test_marginal_is_what_the_table_alone_says(fitted):
+    expected = marginal_values(fitted.final_estimator_, fitted.oof_)
+    board = fitted.leaderboard()
+    assert board["marginal"].to_dict() == pytest.approx(expected.to_dict())
+
+
+def test_a_learner_that_is_there_twice_is_not_missed(binary):
+    learners = [*LEARNERS, ("logistic-again", LogisticRegression(max_iter=1000))]
+    board = StackingModel(learners, cv=4, random_state=0).fit(*binary).leaderboard()
+    assert board.loc[["logistic", "logistic-again"], "marginal"].abs().max() < 1e-4
+    once = StackingModel(LEARNERS, cv=4, random_state=0).fit(*binary).leaderboard()
+    assert abs(once.loc["logistic", "marginal"]) > 1e-3
+
+
+def test_marginal_where_it_is_quick_or_asked_for(binary):
+    slow = StackingModel(LEARNERS, RandomForestClassifier(5, random_state=0), cv=3).fit(*binary)
+    assert slow.leaderboard()["marginal"].isna().all()
+    assert slow.leaderboard(marginal=True)["marginal"].notna().all()
+    for final in (None, EnsembleSelectionClassifier(), LogisticRegression(), RidgeClassifier()):
+        quick = StackingModel(LEARNERS, final, cv=3).fit(*binary)
+        assert quick.leaderboard()["marginal"].notna().all()
+        assert quick.leaderboard(marginal=False)["marginal"].isna().all()
+
+
+@pytest.mark.parametrize("passthrough", [True, [0]])
+def test_with_raw_columns_the_table_does_not_tell(binary, passthrough):
+    model = StackingModel(LEARNERS, LogisticRegression(max_iter=1000), cv=3, passthrough=passthrough).fit(*binary)
+    for marginal in ("auto", True):
+        assert model.leaderboard(marginal=marginal)["marginal"].isna().all()
+
+
+@pytest.mark.parametrize("marginal", ["yes", None, 3])
+def test_marginal_is_one_of_three(fitted, marginal):
+    message = f"'marginal' parameter of leaderboard must be one of 'auto', True, False; got {marginal!r}"
+    with pytest.raises(ValueError, match=message):
+        fitted.leaderboard(marginal=marginal)
+
+
+def test_the_global_output_format_does_not_matter(fitted):
+    expected = fitted.leaderboard()
+    with config_context(transform_output="pandas"):
+        pd.testing.assert_frame_equal(fitted.leaderboard(), expected)
+
+
+# --- outer scores ---------------------------------------------------------------------------------------
+
+
+def test_outer_scores_stand_beside_the_inner_ones(fitted, binary):
+    nested = nested_scores(fitted, *binary, cv=3)
+    board = fitted.leaderboard(nested=nested)
+    assert list(board.columns[-4:]) == ["outer", "outer_low", "outer_high", "status"]
+    for name in fitted.oof_.blocks:
+        outer = board.loc[name, ["outer", "outer_low", "outer_high"]].tolist()
+        assert outer == nested.table.loc[name, ["score", "low", "high"]].tolist()
+    pd.testing.assert_frame_equal(board[SCORES], fitted.leaderboard()[SCORES])
+    assert sorted(board.index) == sorted(fitted.oof_.blocks)  # no row of the stack
+
+
+def test_outer_scores_of_other_learners_are_unknown(binary, fitted):
+    nested = nested_scores(StackingModel(LEARNERS[:2], cv=3, random_state=0), *binary, cv=3)
+    board = fitted.leaderboard(nested=nested)
+    assert board["outer"].isna().to_dict() == {name: name == "knn" for name in board.index}
+
+
+@pytest.mark.parametrize("nested", [3, "nested", True])
+def test_what_did_not_come_from_nested_scores_is_refused(fitted, nested):
+    with pytest.raises(TypeError, match=f"'nested' parameter of leaderboard must be .*; got {nested!r}"):
+        fitted.leaderboard(nested=nested)
+
+
+# --- failures -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_learners_that_failed_stand_at_the_end_with_the_reason(binary, nested):
+    X, y = binary
+    X = with_row_ids(X)
+    learners = [("bad", Fails(without_row=0)), *LEARNERS]
+    model = StackingModel(learners, cv=3, random_state=0, on_error="drop")
+    with pytest.warns(LearnerDroppedWarning):
+        model.fit(X, y)
+    outer = nested_scores(StackingModel(LEARNERS, cv=3, random_state=0), X, y, cv=3) if nested else None
+    board = model.leaderboard(nested=outer)
+    assert board.index[-1] == "bad"
+    assert board.index.name == "learner"
+    assert board.loc["bad", "status"] == "failed in fold 0, fit: RuntimeError: boom"
+    assert board.loc["bad"].drop("status").isna().all()
+    assert (board["status"][:-1] == "ok").all()
+    assert set(board.drop(columns="status").dtypes) == {np.dtype(float)}
+    assert board.drop("bad").drop(columns="status").notna().all(axis=None)
+
+
+def test_learners_that_came_too_late_have_that_status(binary):
+    X, y = binary
+    learners = [("slow", Troubled("slow", seconds=0.5)), ("bayes", GaussianNB())]
+    with pytest.warns(LearnerDroppedWarning):
+        model = StackingModel(learners, cv=3, time_limit=0.8).fit(with_row_ids(X), y)
+    assert "time_limit" in model.leaderboard().loc["slow", "status"]
+
+
+def test_a_refit_that_failed_is_not_called_a_fold(binary):
+    class FailsOnAll(GaussianNB):
+        def fit(self, X, y):
+            if len(X) == 150:
+                raise RuntimeError("too many")
+            return super().fit(X, y)
+
+    model = StackingModel([("bad", FailsOnAll()), *LEARNERS], LogisticRegression(), cv=3, refit=True, on_error="drop")
+    with pytest.warns(LearnerDroppedWarning):
+        model.fit(*binary)
+    status = model.leaderboard().loc["bad", "status"]
+    assert status.startswith("failed")
+    assert "-1" not in status
+    assert status.endswith("fit: RuntimeError: too many")
+
+
+# --- nothing in-sample ----------------------------------------------------------------------------------
+
+
+def test_a_memoriser_shows_no_skill_on_noise():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(600, 4)), rng.integers(0, 2, 600)
+    learners = [("bayes", GaussianNB()), ("knn", KNeighborsClassifier(1)), ("logistic", LogisticRegression())]
+    model = StackingModel(learners, KNeighborsClassifier(1), cv=StratifiedKFold(5), random_state=0).fit(X, y)
+    assert model.final_estimator_.score(model.oof_.train, y) == 1
+    board = model.leaderboard(marginal=True, nested=nested_scores(model, X, y, scoring="accuracy"))
+    assert board["accuracy"].between(0.4, 0.6).all()
+    assert board["outer"].between(0.4, 0.6).all()
+    # In-sample the loss would be 0 with and without any learner; out-of-fold leaving one changes it, at random.
+    assert board["marginal"].abs().max() < 3
+    assert "stack" not in board.index
