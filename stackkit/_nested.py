@@ -9,9 +9,10 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from stackkit._checks import Learners
 from stackkit._failures import handle_failures
 from stackkit._folds import Folds
-from stackkit._members import Block, make_blocks, settle
+from stackkit._members import Block, is_prefit, make_blocks, settle
 from stackkit._oof import Settings, close_gaps, warn_of_missing_classes
 from stackkit._plan import Plan
 from stackkit._tasks import ALL_ROWS, Job, Result, Task, make_tasks
@@ -24,9 +25,12 @@ class OuterFold:
     did not see.
     """
 
-    def __init__(self, plan: Plan, train: np.ndarray, test: np.ndarray, entropy: int, *, refit: bool) -> None:
+    def __init__(
+        self, plan: Plan, learners: Learners, pair: tuple[np.ndarray, np.ndarray], entropy: int, *, refit: bool
+    ) -> None:
+        self.train, self.test = train, _ = pair
         inner = plan.folds_of(train, entropy)
-        self.train, self.test, self.entropy, self.refit = train, test, entropy, refit
+        self.learners, self.entropy, self.refit = learners, entropy, refit
         self.inner = [(train[fitted], train[tested]) for fitted, tested in inner.pairs]
         self.covered = train[inner.covered]
 
@@ -42,11 +46,11 @@ class OuterFold:
         inner = [f"inner fold {fold} of outer fold {number}" for fold in range(len(self.inner))]
         return [*inner, f"the refit of outer fold {number}"] if self.refit else inner
 
-    def tasks(self, plan: Plan, first: int) -> list[Task]:
+    def tasks(self, first: int) -> list[Task]:
         """Seeded as a fit on these training rows would be; ``first`` is the number of the first of ``pairs``."""
-        tasks = make_tasks(plan.learners, range(len(self.inner)), self.entropy)
+        tasks = make_tasks(self.learners, range(len(self.inner)), self.entropy)
         if self.refit:
-            refits = make_tasks(plan.learners, [ALL_ROWS], self.entropy)
+            refits = make_tasks(self.learners, [ALL_ROWS], self.entropy)
             tasks += [replace(task, folds=(len(self.inner),)) for task in refits]
         return [replace(task, folds=tuple(fold + first for fold in task.folds)) for task in tasks]
 
@@ -54,17 +58,18 @@ class OuterFold:
         """P in the rows of the training part, p in those that the outer fold tests, NaN elsewhere."""
         table = np.full((n_rows, sum(block.width for block in blocks.values())), np.nan)
         for name, block in blocks.items():
-            table[:, block.columns] = self._columns(results[name], block, n_rows)
+            table[:, block.columns] = self._columns(name, results[name], block, n_rows)
         return table
 
-    def _columns(self, results: list[Result], block: Block, n_rows: int) -> np.ndarray:
+    def _columns(self, name: str, results: list[Result], block: Block, n_rows: int) -> np.ndarray:
         inner = results[: len(self.inner)]
         width = block.n_classes if block.kind == "label" else block.width
         total, times = np.zeros((n_rows, width)), np.zeros((n_rows, 1))
         for (_, tested), result in zip(self.inner, inner, strict=True):
             total[tested] += _values(result)[: len(tested)]
             times[tested] += 1
-        new = [_values(result)[-len(self.test) :] for result in (results[-1:] if self.refit else inner)]
+        members = results[-1:] if self.refit else inner[:1] if is_prefit(dict(self.learners)[name]) else inner
+        new = [_values(result)[-len(self.test) :] for result in members]
         total[self.test], times[self.test] = sum(new[1:], start=new[0]), len(new)
         with np.errstate(invalid="ignore"):  # 0 / 0: a row of neither part
             return settle(total / times, block)
@@ -86,7 +91,7 @@ def nested_tables(
         tuple(title for number, fold in enumerate(outer) for title in fold.titles(number)),
         tuple(cut for fold in outer for cut in fold.cuts()),
     )
-    tasks = [task for fold, first in zip(outer, starts[:-1], strict=True) for task in fold.tasks(plan, first)]
+    tasks = [task for fold, first in zip(outer, starts[:-1], strict=True) for task in fold.tasks(first)]
     blocks = make_blocks(plan.learners, plan.methods, plan.target)
     job = Job(plan.X, plan.target, folds, blocks, plan.routed.learners, keep_members=False)
     results = settings.run(job, tasks, "nested")

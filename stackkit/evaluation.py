@@ -13,11 +13,12 @@ from sklearn.base import clone
 from sklearn.model_selection import PredefinedSplit
 from sklearn.utils.metadata_routing import get_routing_for_object
 
-from stackkit._checks import take_rows
+from stackkit._checks import Learners, take_rows
 from stackkit._diversity import Diversity, diversity
 from stackkit._final import final_labels, final_probabilities, seen_columns
 from stackkit._folds import Folds, make_folds, splitter_of
 from stackkit._intervals import corrected_interval
+from stackkit._learners import default_learners
 from stackkit._members import Block, Member, fit_member
 from stackkit._nested import OuterFold, nested_tables
 from stackkit._oof import split_seed
@@ -212,8 +213,11 @@ def nested_scores(
     splitter = splitter_of(cv, y, classifier=plan.target.task == "classification")
     by_group = {} if groups is None else {"groups": groups}
     outer = make_folds(splitter, plan.X, y, seed=split_seed(settings.entropy), **by_group)
-    _check_each_row_once(outer)
-    folds = [OuterFold(plan, train, test, settings.entropy, refit=model.refit) for train, test in outer.pairs]
+    _check_outer(outer, plan)
+    folds = [
+        OuterFold(plan, _learners(model, plan, pair[0]), pair, settings.entropy, refit=model.refit)
+        for pair in outer.pairs
+    ]
     tables, blocks, failures = nested_tables(plan, folds, settings)
     referee = _Referee(plan, blocks, chosen, settings.entropy)
     scored = [referee.scores(fold, table) for fold, table in zip(folds, tables, strict=True)]
@@ -230,8 +234,19 @@ def _check_inner(cv: Any) -> None:
     )
 
 
-def _check_each_row_once(outer: Folds) -> None:
+def _learners(model: StackingModel, plan: Plan, rows: np.ndarray) -> Learners:
+    """The default ones go by the number of rows."""
+    return plan.learners if model.estimators is not None else default_learners(plan.target.task, plan.X[: len(rows)])
+
+
+def _check_outer(outer: Folds, plan: Plan) -> None:
     for number, (train, _) in enumerate(outer.pairs):
+        if plan.target.n_classes and np.unique(plan.target.values[train]).size == 1:
+            label = plan.target.classes[plan.target.values[train[0]]]
+            raise ValueError(
+                "The 'cv' parameter of nested_scores must leave at least two classes to train on; outer fold "
+                f"{number} has one class only, {label!r}. Use a stratified splitter."
+            )
         if np.unique(train).size < train.size:
             raise ValueError(
                 f"The 'cv' parameter of nested_scores must give each training row once; outer fold {number} has some "

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import make_classification
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import (
@@ -159,13 +160,14 @@ def test_random_labels_teach_nobody_anything(final):
 
 
 def test_the_tables_hold_inner_predictions_of_training_rows_and_outer_ones_of_the_others():
-    learners, refit = [("knn", KNeighborsClassifier()), ("noisy", Noisy())], False
+    prefit = FrozenEstimator(GaussianNB().fit(X, Y))
+    learners = [("knn", KNeighborsClassifier()), ("noisy", Noisy()), ("prefit", prefit)]
     for refit in (False, True):
         model = _stack(learners, refit=refit, cv=TimeSeriesSplit(3))
         settings = model._settings()
         plan = model._plan(X, Y, groups=None, sample_weight=None)
         train, test = np.arange(20, 100), np.arange(100, 115)
-        fold = OuterFold(plan, train, test, settings.entropy, refit=refit)
+        fold = OuterFold(plan, plan.learners, (train, test), settings.entropy, refit=refit)
         (table,), blocks, failures = nested_tables(plan, [fold], settings)
         fitted = clone(model).fit(X[train], Y[train])
         np.testing.assert_array_equal(table[train], fitted.oof_.train)
@@ -173,7 +175,7 @@ def test_the_tables_hold_inner_predictions_of_training_rows_and_outer_ones_of_th
         assert np.isnan(table[:20]).all()
         assert np.isnan(table[115:]).all()
         np.testing.assert_array_equal(fold.covered, train[fitted.oof_.covered])
-        assert list(blocks) == ["knn", "noisy"]
+        assert list(blocks) == ["knn", "noisy", "prefit"]
         assert failures.empty
 
 
@@ -391,9 +393,9 @@ def test_outer_folds_are_numbered_one_after_the_other():
     model = _stack([("a", GaussianNB()), ("together", Together())], refit=True)
     plan = model._plan(X, Y, groups=None, sample_weight=None)
     train, test = np.arange(80), np.arange(80, 120)
-    fold = OuterFold(plan, train, test, 0, refit=True)
+    fold = OuterFold(plan, plan.learners, (train, test), 0, refit=True)
     assert fold.titles(7) == [*(f"inner fold {i} of outer fold 7" for i in range(3)), "the refit of outer fold 7"]
-    tasks = fold.tasks(plan, first=8)
+    tasks = fold.tasks(first=8)
     assert sorted((task.name, task.folds) for task in tasks) == [
         ("a", (8,)), ("a", (9,)), ("a", (10,)), ("a", (11,)), ("together", (8, 9, 10)), ("together", (11,)),
     ]  # fmt: skip
@@ -411,7 +413,7 @@ def test_seeds_are_those_of_a_fit_on_the_outer_training_rows():
     seeds = [
         [
             task.learner.random_state
-            for task in OuterFold(plan, rows, np.setdiff1d(range(120), rows), 5, refit=False).tasks(plan, 0)
+            for task in OuterFold(plan, plan.learners, (rows, np.setdiff1d(range(120), rows)), 5, refit=False).tasks(0)
         ]
         for rows in (np.arange(80), np.arange(40, 120))
     ]
