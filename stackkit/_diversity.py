@@ -12,6 +12,7 @@ from stackkit._oof import OutOfFold
 from stackkit._scoring import answers_of, labels_of
 from stackkit._second_level import target_of
 
+ROUNDING = 1e-10  # what is smaller, of numbers of size 1, is no difference between predictions
 COLUMNS = ["correlation", "error_correlation", "disagreement", "q_statistic", "double_fault"]
 
 
@@ -24,7 +25,8 @@ class Diversity:
     pairs : DataFrame
         A row for each two learners (MultiIndex), with these columns. Less is more diverse, but for disagreement.
 
-        - correlation: of their predictions; over all classes' columns, each centred.
+        - correlation: of their predictions; over all columns (classes, outputs), each centred. Predicted classes
+          count as columns of zeros and ones, outputs in units of their target's standard deviation.
         - error_correlation: of their errors, prediction minus truth; among classes, of what is left of it when each
           true class's mean is taken away, so that learners that err independently have 0.
         - disagreement: the share of rows for which they name different classes.
@@ -75,7 +77,7 @@ def diversity(oof: OutOfFold) -> Diversity:
     rows = np.flatnonzero(oof.covered)
     target = target_of(oof)
     truth = labels_of(target)[rows]
-    tables = {name: _columns(oof, name, rows) for name in oof.blocks}
+    tables = _tables(oof, rows)
     guesses = {
         name: answers_of(oof.train[rows, block.columns], block, oof.classes).given.get("predict")
         for name, block in oof.blocks.items()
@@ -85,10 +87,9 @@ def diversity(oof: OutOfFold) -> Diversity:
         for name, guess in guesses.items()
         if guess is not None and oof.classes is not None
     }
-    likeness = _correlations(tables)
-    errors = _correlations({name: _errors(oof, table, rows) for name, table in tables.items()})
+    likeness, errors = _likeness(tables), _likeness_of_errors(oof, tables, rows)
     pairs = {
-        (one, other): {"correlation": likeness[one, other], "error_correlation": errors[one, other]}
+        (one, other): {"correlation": likeness.loc[one, other], "error_correlation": errors.loc[one, other]}
         | (_of_faults(guesses, right, one, other) if one in right and other in right else {})
         for one, other in combinations(oof.blocks, 2)
     }
@@ -101,10 +102,27 @@ def _no_pairs() -> pd.MultiIndex:
     return pd.MultiIndex.from_arrays([[], []], names=["learner", "other"])
 
 
-def _columns(oof: OutOfFold, name: str, rows: np.ndarray) -> np.ndarray:
-    """The learner's columns; class codes as votes, for codes are no numbers to correlate."""
-    block, values = oof.blocks[name], oof.train[rows, oof.blocks[name].columns]
-    return _votes(values[:, 0].astype(int), block.n_classes) if block.kind == "label" else values
+def correlations(oof: OutOfFold) -> pd.DataFrame:
+    """Of each learner's predictions with each other's, over all columns, each centred; NaN where there is none."""
+    return _likeness(_tables(oof, np.flatnonzero(oof.covered)))
+
+
+def _tables(oof: OutOfFold, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """The learners' columns; class codes as votes, for codes are no numbers to correlate."""
+    scale, tables = _scale(oof, rows), {}
+    for name, block in oof.blocks.items():
+        values = oof.train[rows, block.columns]
+        tables[name] = _votes(values[:, 0].astype(int), block.n_classes) if block.kind == "label" else values / scale
+    return tables
+
+
+def _scale(oof: OutOfFold, rows: np.ndarray) -> np.ndarray | float:
+    """What to divide outputs by, so that their units do not matter; one that never changes counts for nothing."""
+    if oof.classes is not None or oof.y.ndim == 1:
+        return 1.0
+    y = oof.y[rows]
+    spread = y.std(axis=0)
+    return np.where(spread > ROUNDING * np.abs(y).max(axis=0), spread, np.inf)
 
 
 def _votes(codes: np.ndarray, n_classes: int) -> np.ndarray:
@@ -112,33 +130,54 @@ def _votes(codes: np.ndarray, n_classes: int) -> np.ndarray:
     return votes if n_classes > 2 else votes[:, 1:]
 
 
-def _errors(oof: OutOfFold, table: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Numbers: how far off. Classes: what is off in one's own way, not what all miss because of the row's class.
+def _likeness(tables: dict[str, np.ndarray]) -> pd.DataFrame:
+    return _correlated({name: _direction(table, _size(table)) for name, table in tables.items()})
+
+
+def _likeness_of_errors(oof: OutOfFold, tables: dict[str, np.ndarray], rows: np.ndarray) -> pd.DataFrame:
+    """Numbers: of how far off. Classes: of what is off in one's own way, not of what all miss for the row's class.
 
     Predictions of 0.7 for a row of the one class and 0.3 for one of the other err in opposite directions, for every
     learner: without the class's mean that would count as agreement.
     """
     y = oof.y[rows]
     if oof.classes is None:
-        return table - y.reshape(len(y), -1)
-    errors = table.copy()
+        truth = y.reshape(len(y), -1) / _scale(oof, rows)
+        return _correlated({name: _direction(table - truth, _size(table, truth)) for name, table in tables.items()})
+    return _correlated({name: _direction(_own(table, y), _size(table)) for name, table in tables.items()})
+
+
+def _own(table: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Without the mean of each true class."""
+    own = table.copy()
     for column in range(table.shape[1]):
         truth = y if y.ndim == 1 else y[:, column]
         counts = np.bincount(truth)
         means = np.bincount(truth, weights=table[:, column]) / np.maximum(counts, 1)
-        errors[:, column] -= means[truth]
-    return errors
+        own[:, column] -= means[truth]
+    return own
 
 
-def _correlations(tables: dict[str, np.ndarray]) -> dict[tuple[str, str], float]:
-    """Over all columns at once, each centred; NaN where the widths differ or a learner is constant."""
-    centred = {name: table - table.mean(axis=0) for name, table in tables.items()}
-    found = {}
-    for one, other in combinations(centred, 2):
-        a, b = centred[one], centred[other]
-        size = np.sqrt((a**2).sum() * (b**2).sum())
-        found[one, other] = float((a * b).sum() / size) if a.shape == b.shape and size > 0 else np.nan
-    return found
+def _size(*tables: np.ndarray) -> float:
+    return max(float(np.abs(table).max()) for table in tables)
+
+
+def _direction(values: np.ndarray, size: float) -> np.ndarray:
+    """All columns, each centred, as one vector of length 1: NaN if they are mere rounding of numbers of that size."""
+    centred = (values - values.mean(axis=0)).ravel()
+    length = np.linalg.norm(centred)
+    flat = length <= ROUNDING * size * np.sqrt(len(centred))
+    return np.full(len(centred), np.nan) if flat else centred / length
+
+
+def _correlated(directions: dict[str, np.ndarray]) -> pd.DataFrame:
+    """Inner products; NaN where the widths differ, such as a regressor's one column beside columns of classes."""
+    values = np.full((len(directions), len(directions)), np.nan)
+    for i, ours in enumerate(directions.values()):
+        for j, theirs in enumerate(list(directions.values())[: i + 1]):
+            if len(ours) == len(theirs):
+                values[i, j] = values[j, i] = np.clip(ours @ theirs, -1, 1)
+    return pd.DataFrame(values, index=list(directions), columns=list(directions))
 
 
 def _of_faults(guesses: dict, right: dict[str, np.ndarray], one: str, other: str) -> dict[str, float]:

@@ -273,10 +273,10 @@ def _in_words(size: int) -> str:
 
 def _check_key(store: Store, folder: Path) -> None:
     if store.key is None:
-        if _key_path(store).resolve().is_relative_to(folder.resolve()):
+        if key_path(store).resolve().is_relative_to(folder.resolve()):
             raise ValueError(
                 "The 'key_file' parameter of a Store must be outside of its folder, or who gets the folder gets the "
-                f"key; got {_key_path(store)} in {folder}. Choose another file or folder."
+                f"key; got {key_path(store)} in {folder}. Choose another file or folder."
             )
         return
     if store.key_file is not None:
@@ -303,7 +303,7 @@ def _as_bytes(key: str | bytes) -> bytes:
 # --- the key ----------------------------------------------------------------------------------------
 
 
-def _key_path(store: Store) -> Path:
+def key_path(store: Store) -> Path:
     if store.key_file is not None:
         return _check_path("key_file", store.key_file)
     return platformdirs.user_data_path("stackkit", appauthor=False) / "store.key"
@@ -312,7 +312,7 @@ def _key_path(store: Store) -> Path:
 def _key_of(store: Store) -> bytes:
     if store.key is not None:
         return _as_bytes(store.key)
-    path = _key_path(store)
+    path = key_path(store)
     try:
         if not path.exists():
             _make_key(path)

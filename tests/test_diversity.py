@@ -119,12 +119,33 @@ def test_numbers(n_outputs):
     target = y if n_outputs == 1 else np.column_stack([y, y**2 / 100])
     oof = cross_fit([("ridge", Ridge()), ("knn", KNeighborsRegressor())], X, target, cv=5)
     row = diversity(oof).pairs.loc[("ridge", "knn")]
-    a, b = (oof.train[:, block.columns] for block in oof.blocks.values())
-    shown = [a, b, a - target.reshape(len(y), -1), b - target.reshape(len(y), -1)]
+    # Each output by its own scale: of one it does not matter.
+    units = target.reshape(len(y), -1).std(axis=0)
+    truth = target.reshape(len(y), -1) / units
+    a, b = (oof.train[:, block.columns] / units for block in oof.blocks.values())
+    shown = [a, b, a - truth, b - truth]
     centred = [(table - table.mean(axis=0)).ravel() for table in shown]
     assert row["correlation"] == pytest.approx(np.corrcoef(centred[0], centred[1])[0, 1])
     assert row["error_correlation"] == pytest.approx(np.corrcoef(centred[2], centred[3])[0, 1])
     assert row[["disagreement", "q_statistic", "double_fault"]].isna().all()
+
+
+def test_the_units_of_an_output_do_not_matter():
+    X, y = load_diabetes(return_X_y=True)
+    learners = [("line", LinearRegression()), ("knn", KNeighborsRegressor())]
+    targets = [np.column_stack([unit * y, X[:, 2] ** 2]) for unit in (1, 1e6)]
+    found = [diversity(cross_fit(learners, X, target, cv=3)).pairs for target in targets]
+    pd.testing.assert_frame_equal(found[0], found[1])
+
+
+def test_an_output_that_never_changes_does_not_count():
+    X, y = load_diabetes(return_X_y=True)
+    learners = [("line", LinearRegression()), ("knn", KNeighborsRegressor())]
+    found = [
+        diversity(cross_fit(learners, X, target, cv=3)).pairs[["correlation", "error_correlation"]]
+        for target in (y, np.column_stack([y, np.full(len(y), 0.1)]))
+    ]
+    pd.testing.assert_frame_equal(found[0], found[1])
 
 
 @pytest.mark.parametrize("method", ["predict_proba", "predict"])

@@ -1,0 +1,24 @@
+"""Pictures of a stack and of its out-of-fold table, after scikit-learn's Display classes.
+
+Each class is made by `from_estimator` (a fitted :class:`~stackkit.StackingModel`) or `from_oof` (what
+:func:`~stackkit.cross_fit` returns), keeps the numbers that it shows, and draws them by `plot`. Colours are told apart
+by colour-blind people, and shapes differ too.
+"""
+
+from stackkit.plots._correlation import CorrelationDisplay
+from stackkit.plots._curves import LearningCurvesDisplay
+from stackkit.plots._drawing import GREY as GREY
+from stackkit.plots._drawing import INK as INK
+from stackkit.plots._hardest import HardestRowsDisplay
+from stackkit.plots._leaderboard import LeaderboardDisplay
+from stackkit.plots._reliability import ReliabilityDisplay
+from stackkit.plots._weights import WeightsDisplay
+
+__all__ = [
+    "CorrelationDisplay",
+    "HardestRowsDisplay",
+    "LeaderboardDisplay",
+    "LearningCurvesDisplay",
+    "ReliabilityDisplay",
+    "WeightsDisplay",
+]

@@ -1,0 +1,265 @@
+"""The page about a stack: complete, self-contained, and names in it are text."""
+
+import re
+import shutil
+import subprocess
+from collections import Counter
+from html.parser import HTMLParser
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+from scipy import sparse
+from sklearn.datasets import load_diabetes, load_iris, make_classification, make_multilabel_classification
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import ShuffleSplit, TimeSeriesSplit
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.svm import LinearSVC
+from sklearn.tree import DecisionTreeClassifier
+from spies import Fails, with_row_ids
+
+import stackkit.report
+from stackkit import StackingModel
+from stackkit.evaluation import nested_scores
+from stackkit.exceptions import LearnerDroppedWarning
+from stackkit.nn import BNMLPClassifier
+
+EVIL = "<img src=x onerror=alert(1)>"
+LEARNERS = [("tree", DecisionTreeClassifier(max_depth=3)), ("bayes", GaussianNB())]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+class _Page(HTMLParser):
+    """Its tags with their attributes, the text of each section, and that of the table cells."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.open, self.sections, self.section, self.cells = [], [], {}, "", []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in {"meta", "link", "br"}:
+            self.open.append(tag)
+        if tag == "section":
+            self.section = dict(attrs)["id"]
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.sections[self.section] = self.sections.get(self.section, "") + data
+        if self.open and self.open[-1] in {"th", "td"}:
+            self.cells.append(data)
+
+
+def _write(model, tmp_path, **options):
+    path = model.report(tmp_path / "report.html", **options)
+    assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
+    page = _Page(path.read_text(encoding="utf8"))
+    assert not page.open
+    return page
+
+
+@pytest.fixture(scope="module")
+def classed():
+    X, y = make_classification(120, n_informative=4, random_state=0)
+    return X, y
+
+
+@pytest.fixture(scope="module")
+def model(classed):
+    return StackingModel(LEARNERS, cv=3, random_state=0).fit(*classed)
+
+
+def test_the_page_tells_all_of_a_stack(model, classed, tmp_path):
+    nested = nested_scores(model, *classed, cv=3)
+    page = _write(model, tmp_path, X=classed[0], nested=nested)
+    text = {name: " ".join(section.split()) for name, section in page.sections.items()}
+    assert nested.verdict() in text["verdict"]
+    assert "stack - best learner" in text["verdict"]
+    assert f"{nested.table.loc['stack', 'score']:.5f}"[:-2] in text["verdict"]
+    board = model.leaderboard()
+    for name in board.index:
+        assert name in text["leaderboard"]
+        assert f"{board.loc[name, 'log_loss']:.4f}"[:5] in text["leaderboard"]
+    assert "120 training rows, 20 columns" in text["data"]
+    assert "3 folds, the same for all learners (cv=3): trained on 80 rows, tested on 40." in text["table"]
+    assert "None." in text["failures"]
+    assert "double fault" in text["diversity"]
+    for known in ("scikit-learn", "StackingModel(cv=3", "random_state=0", "the same bits"):
+        assert known in text["repeat"]
+    # The scores, the weights, correlations, reliability and the hardest rows; no network among the learners.
+    assert sum(tag == "svg" for tag, _ in page.tags) == 5
+    assert "Not shown: Learning curves of the networks." in text["pictures"]
+
+
+def test_nothing_comes_from_elsewhere_and_nothing_runs(model, tmp_path):
+    page = _write(model, tmp_path)
+    assert "script" not in dict(page.tags)
+    for tag, attributes in page.tags:
+        assert not [name for name in attributes if name.startswith("on")], tag
+        for key in ("src", "href", "xlink:href"):
+            assert attributes.get(key, "#").startswith(("#", "data:")), tag
+    ids = Counter(attributes["id"] for _, attributes in page.tags if "id" in attributes)
+    assert max(ids.values()) == 1
+    for _, attributes in page.tags:  # what is pointed to is there
+        for value in filter(None, attributes.values()):
+            assert set(re.findall(r"url\(#([^)]+)\)|^#(.+)$", value)) <= {(name, "") for name in ids} | {
+                ("", name) for name in ids
+            }
+
+
+def test_pictures_take_the_colour_of_the_page(model, tmp_path):
+    page = _write(model, tmp_path)
+    styles = " ".join(attributes.get("style") or "" for _, attributes in page.tags)
+    assert "currentColor" in styles
+    assert "#24292f" not in styles
+    assert not any(attributes.get("height") for tag, attributes in page.tags if tag == "svg")
+
+
+def test_without_outer_folds_there_is_no_verdict(model, tmp_path):
+    page = _write(model, tmp_path)
+    assert "Not evaluated" in page.sections["verdict"]
+    assert "stack" not in page.cells  # in-sample scores are not shown
+
+
+def test_names_are_text_whatever_they_look_like(tmp_path):
+    X, codes = load_iris(return_X_y=True)
+    frame = pd.DataFrame(X[:, :2], columns=[EVIL, "b&b"], index=[f"{EVIL}{i}" for i in range(150)])
+    y = np.array([EVIL, "]]>", "'\"&amp;"])[codes]
+    learners = [
+        (EVIL, KNeighborsClassifier(30)),
+        ("$\\frac$", GaussianNB()),
+        ("_x", DecisionTreeClassifier(max_depth=2)),
+    ]
+    model = StackingModel(learners, cv=3, random_state=0).fit(frame, y)
+    page = _write(model, tmp_path, X=frame, nested=nested_scores(model, frame, y, cv=2))
+    assert "img" not in dict(page.tags)
+    assert EVIL in page.cells
+    assert "_x" in page.cells
+    assert "'\"&amp;" in page.cells
+    assert "<img" not in (tmp_path / "report.html").read_text(encoding="utf8")
+
+
+def test_failures_are_told_with_their_tracebacks(classed, tmp_path):
+    X, y = with_row_ids(classed[0]), classed[1]
+    learners = [*LEARNERS, ("bad", Fails(without_row=3))]
+    with pytest.warns(LearnerDroppedWarning):
+        model = StackingModel(learners, cv=3, on_error="drop").fit(X, y)
+    page = _write(model, tmp_path)
+    assert "RuntimeError: boom" in page.sections["failures"]
+    assert "Traceback (most recent call last)" in page.sections["failures"]
+    assert "failed in fold" in page.sections["leaderboard"]
+    assert "random_state is None" in " ".join(page.sections["repeat"].split())
+
+
+def _stacks():
+    iris, diabetes = load_iris(return_X_y=True), load_diabetes(return_X_y=True)
+    several = np.column_stack([diabetes[1], -diabetes[1]])
+    regressors = [("ridge", Ridge()), ("knn", KNeighborsRegressor())]
+    yield "regression", StackingModel(regressors, cv=3), diabetes
+    yield "several outputs", StackingModel(regressors, cv=3), (diabetes[0], several)
+    yield "time", StackingModel(regressors, cv=TimeSeriesSplit(3)), diabetes
+    yield "shuffled", StackingModel(regressors, cv=ShuffleSplit(3, random_state=0)), diabetes
+    yield "one learner", StackingModel(LEARNERS[:1], cv=3), iris
+    yield "refit", StackingModel(LEARNERS, cv=3, refit=True), iris
+    yield "passthrough", StackingModel(LEARNERS, cv=3, passthrough=True), iris
+    yield "forest on top", StackingModel(LEARNERS, RandomForestClassifier(5), cv=3), iris
+    svm = [("svm", LinearSVC()), ("bayes", GaussianNB())]
+    yield "scores", StackingModel(svm, cv=3), iris
+    yield "labels", StackingModel(LEARNERS, LogisticRegression(), cv=3, stack_method="predict"), iris
+    multilabel = make_multilabel_classification(80, n_classes=3, random_state=0)
+    yield "multilabel", StackingModel([("knn", KNeighborsClassifier()), ("tree", LEARNERS[0][1])], cv=3), multilabel
+    yield "network", StackingModel([("mlp", BNMLPClassifier(max_epochs=2)), LEARNERS[1]], cv=3, random_state=0), iris
+    yield "no weight", StackingModel(LEARNERS, cv=3), (iris[0], np.random.default_rng(0).permutation(iris[1]))
+
+
+STACKS = list(_stacks())
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(("model", "data"), [stack[1:] for stack in STACKS], ids=[stack[0] for stack in STACKS])
+def test_every_kind_of_stack_has_a_page(model, data, tmp_path):
+    page = _write(model.fit(*data), tmp_path, X=data[0])
+    for section in ("verdict", "leaderboard", "data", "table", "pictures", "diversity", "failures", "repeat"):
+        assert page.sections[section].strip()
+    assert "nan" not in page.cells
+
+
+@pytest.mark.parametrize(
+    "form", [pd.DataFrame, sparse.csr_matrix, lambda X: X.reshape(-1, 4, 5)], ids=["frame", "sparse", "images"]
+)
+def test_rows_of_every_kind_are_described_as_far_as_they_can_be(form, model, classed, tmp_path):
+    page = _write(model, tmp_path, X=form(classed[0]))
+    assert ("column" in page.cells) == (form is pd.DataFrame)
+
+
+def test_columns_are_described(tmp_path):
+    frame = pd.DataFrame(
+        {
+            "size": [1.5, np.nan, 3.0, 2.0] * 10,
+            "born": pd.to_datetime(["2001-01-02", "2003-04-05", None, "2002-01-01"] * 10),
+            "town": ["Rome", "Oslo", None, "Rome"] * 10,
+        }
+    )
+    y = [0, 1, 0, 1] * 10
+    model = StackingModel(cv=2, random_state=0).set_params(estimators=_for_frames()).fit(frame, y)
+    page = _write(model, tmp_path, X=frame)
+    start = page.cells.index("size")
+    assert page.cells[start : start + 6] == ["size", "number", "25.0%", "3", "1.5", "3"]
+    start = page.cells.index("born")
+    assert page.cells[start : start + 6] == ["born", "date", "25.0%", "3", "2001-01-02 00:00:00", "2003-04-05 00:00:00"]
+    start = page.cells.index("town")
+    assert page.cells[start : start + 4] == ["town", "category", "25.0%", "2"]
+
+
+def _for_frames():
+    from stackkit import default_learners
+
+    return [pair for pair in default_learners("classification") if pair[0] in {"logistic", "naive_bayes"}]
+
+
+def test_wide_tables_and_many_classes_are_cut_and_it_is_said(tmp_path):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(120, 250)), np.arange(120) % 40
+    model = StackingModel([("bayes", GaussianNB())], cv=3, random_state=0).fit(X, y)
+    page = _write(model, tmp_path, X=X)
+    assert "250 columns, the first 200 shown" in page.sections["data"]
+    assert "The 30 most frequent of 40 classes." in page.sections["data"]
+
+
+def test_nothing_is_left_open_and_no_setting_changed(model, tmp_path):
+    before, figures = dict(mpl.rcParams), plt.get_fignums()
+    _write(model, tmp_path)
+    assert plt.get_fignums() == figures
+    assert dict(mpl.rcParams) == before
+
+
+def test_a_page_that_fails_leaves_the_old_one(model, tmp_path, monkeypatch):
+    (tmp_path / "report.html").write_text("old")
+    monkeypatch.setattr(stackkit.report, "_repeat", lambda _model: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        model.report(tmp_path / "report.html")
+    assert (tmp_path / "report.html").read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+def test_a_browser_has_nothing_to_complain_of(model, classed, tmp_path):
+    page = model.report(tmp_path / "report.html", X=classed[0])
+    quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", *quiet, "--enable-logging=stderr"]
+    where = [f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri()]
+    done = subprocess.run([*command, *where], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0
+    assert "CONSOLE" not in done.stderr
+    assert "To repeat it" in done.stdout
