@@ -9,11 +9,15 @@ from pathlib import Path
 import pytest
 
 import stackkit
+import stackkit.evaluation
+import stackkit.plots
 
 PACKAGE = Path(stackkit.__file__).parent
 # In the order in which data flows; each module may import only those named before it.
 ORDER = [
     "exceptions",
+    "_files",
+    "_versions",
     "_checks",
     "_folds",
     "_members",
@@ -36,12 +40,26 @@ ORDER = [
     "_failures",
     "_scores",
     "_oof",
+    "_plan",
+    "_intervals",
     "_blend",
     "_selection",
     "_learners",
     "_final",
+    "_second_level",
+    "_leaderboard",
     "_passthrough",
     "_stacking",
+    "_nested",
+    "_scoring",
+    "_diversity",
+    "evaluation",
+    "report",
+    "_tables",
+    "_problem",
+    "_model_file",
+    "_printed",
+    "cli",
     "datasets",
 ]
 # The same for the folder of networks, whose modules may import `_checks` and `_members` besides.
@@ -63,6 +81,18 @@ NETWORKS = [
     "_estimators",
     "_raw",
 ]
+# The same for the folder of pictures. It stands right before `report`: its modules may import all of ORDER before
+# that, and `report` and what follows may import the folder.
+PLOTS = [
+    "_drawing",
+    "_inputs",
+    "_leaderboard",
+    "_correlation",
+    "_weights",
+    "_reliability",
+    "_curves",
+    "_hardest",
+]
 # scikit-learn has no public name for the block of its HTML diagram.
 PRIVATE_ALLOWED = {("_stacking", "sklearn.utils._repr_html.estimator")}
 
@@ -78,27 +108,44 @@ def _imports(module):
                 yield alias.name, []
 
 
+def _own_imports(module):
+    for source, names in _imports(module):
+        if source == "stackkit" and names:  # such as `from stackkit import plots`
+            yield from (f"stackkit.{name}" for name in names)
+        elif source.partition(".")[0] == "stackkit":
+            yield source
+
+
+def _before(module):
+    return {f"stackkit.{name}" for name in ORDER[: ORDER.index(module)]}
+
+
 def test_every_module_has_its_place():
     assert sorted(ORDER) == sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
     assert sorted(NETWORKS) == sorted(path.stem for path in PACKAGE.glob("nn/*.py") if path.stem != "__init__")
+    assert sorted(PLOTS) == sorted(path.stem for path in PACKAGE.glob("plots/*.py") if path.stem != "__init__")
 
 
 @pytest.mark.parametrize("module", ORDER)
 def test_imports_run_one_way(module):
-    earlier = {f"stackkit.{name}" for name in ORDER[: ORDER.index(module)]}
-    own = {name for name, _ in _imports(module) if name.partition(".")[0] == "stackkit"}
-    assert own <= earlier
+    folder = {"stackkit.plots"} if ORDER.index(module) >= ORDER.index("report") else set()
+    assert set(_own_imports(module)) <= _before(module) | folder
 
 
 @pytest.mark.parametrize("module", NETWORKS)
 def test_imports_of_networks_run_one_way(module):
     earlier = {f"stackkit.nn.{name}" for name in NETWORKS[: NETWORKS.index(module)]}
     earlier |= {"stackkit._checks", "stackkit._members"}
-    own = {name for name, _ in _imports(f"nn.{module}") if name.partition(".")[0] == "stackkit"}
-    assert own <= earlier
+    assert set(_own_imports(f"nn.{module}")) <= earlier
 
 
-@pytest.mark.parametrize("module", [*ORDER, *(f"nn.{name}" for name in NETWORKS)])
+@pytest.mark.parametrize("module", PLOTS)
+def test_imports_of_pictures_run_one_way(module):
+    earlier = {f"stackkit.plots.{name}" for name in PLOTS[: PLOTS.index(module)]}
+    assert set(_own_imports(f"plots.{module}")) <= earlier | _before("report")
+
+
+@pytest.mark.parametrize("module", [*ORDER, *(f"nn.{name}" for name in NETWORKS), *(f"plots.{name}" for name in PLOTS)])
 def test_no_private_name_of_scikit_learn(module):
     for source, names in _imports(module):
         if source.partition(".")[0] == "sklearn" and (module, source) not in PRIVATE_ALLOWED:
@@ -116,15 +163,24 @@ def test_every_module_of_networks_has_a_test_file_of_its_name(module):
     assert (Path(__file__).parent / "nn" / f"test_{module.lstrip('_')}.py").exists()
 
 
+@pytest.mark.parametrize("module", PLOTS)
+def test_every_module_of_pictures_has_a_test_file_of_its_name(module):
+    assert (Path(__file__).parent / "plots" / f"test_{module.lstrip('_')}.py").exists()
+
+
 @pytest.mark.parametrize(
-    "package", [stackkit, stackkit.nn, stackkit.nn.batchnorm], ids=lambda package: package.__name__
+    "package",
+    [stackkit, stackkit.evaluation, stackkit.plots, stackkit.nn, stackkit.nn.batchnorm],
+    ids=lambda package: package.__name__,
 )
 def test_all_names_are_there(package):  # that they are sorted is for the linter to see
     for name in package.__all__:
         assert getattr(package, name).__doc__, name
 
 
-@pytest.mark.parametrize("package", [stackkit, stackkit.nn], ids=lambda p: p.__name__)
+@pytest.mark.parametrize(
+    "package", [stackkit, stackkit.evaluation, stackkit.plots, stackkit.nn], ids=lambda p: p.__name__
+)
 def test_public_methods_are_documented(package):
     for name in package.__all__:
         for key, member in vars(getattr(package, name)).items() if isinstance(getattr(package, name), type) else ():

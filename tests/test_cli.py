@@ -1,0 +1,657 @@
+"""The command `stackkit`, used as its users do: files in, files and lines out."""
+
+import html
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from click.testing import CliRunner
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+
+import stackkit
+from stackkit.cli import main
+from stackkit.evaluation import nested_scores
+from stackkit.exceptions import LearnerFailedError
+
+QUICK = ("--learners", "logistic,naive_bayes")
+KAGGLE = Path(os.environ.get("STACKKIT_DATA", "nowhere"), "titanic")
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """The command in an empty folder, where it finds what a test writes."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+    return run
+
+
+def _passengers(n=90, seed=0):
+    """A table of all kinds of columns; x tells most of the class."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=n)
+    frame = pd.DataFrame(
+        {
+            "id": [f"{i:03}" for i in range(n)],
+            "x": x.round(6),
+            "gap": np.where(rng.random(n) < 0.2, "", rng.integers(0, 9, n).astype(str)),
+            "port": rng.choice(["Cherbourg", "Queens, town", ""], n),
+            "born": pd.Timestamp("1900-01-01") + pd.to_timedelta(rng.integers(0, 5000, n), unit="D"),
+        }
+    )
+    return frame.assign(y=np.where(x + rng.normal(size=n) > 0, "yes", "no"))
+
+
+@pytest.fixture
+def files(tmp_path):
+    _passengers().to_csv(tmp_path / "train.csv", index=False)
+    _passengers(30, seed=1).drop(columns="y").to_csv(tmp_path / "test.csv", index=False)
+    return tmp_path
+
+
+FIT = ("fit", "train.csv", "--target", "y", "--id", "id", *QUICK)
+TEST = ("--test", "test.csv", "--output", "out.csv")
+
+
+def _only_line(done, code=2):
+    """What every failure has in common."""
+    assert done.exit_code == code, done.output
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert [line for line in lines if line.startswith("stackkit: error: ")] == lines[-1:], done.stderr
+    assert "Traceback" not in done.stderr
+    assert all(lines), done.stderr  # click has an empty line for Ctrl-C
+    return lines[-1]
+
+
+# --- from file to predictions ----------------------------------------------------------------------------------------
+
+
+def test_fit_writes_what_was_asked_for(run, files):
+    done = run(*FIT, *TEST)
+    assert done.exit_code == 0, done.stderr
+    out = pd.read_csv(files / "out.csv", dtype=str, keep_default_na=False)
+    assert list(out.columns) == ["id", "y"]
+    assert out["id"].tolist() == [f"{i:03}" for i in range(30)]
+    truth = _passengers(30, seed=1)["y"]
+    assert (out["y"] == truth).mean() > 0.6
+    assert "classification: 2 classes, no (" in done.stderr
+    assert "features: 4 (date 1, number 2, text 1)" in done.stderr
+    assert "logistic" in done.stdout
+    assert sorted(path.name for path in files.iterdir()) == ["out.csv", "test.csv", "train.csv"]
+
+
+def test_the_same_as_by_hand(run, files):
+    assert run(*FIT, *TEST, "--probabilities").exit_code == 0
+    out = pd.read_csv(files / "out.csv")
+    train, test = (pd.read_csv(files / name, parse_dates=["born"]) for name in ("train.csv", "test.csv"))
+    from sklearn.model_selection import StratifiedKFold
+
+    features = ["x", "gap", "port", "born"]
+    learners = [pair for pair in stackkit.default_learners("classification") if pair[0] in ("logistic", "naive_bayes")]
+    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    model = stackkit.StackingModel(learners, cv=folds, random_state=0).fit(train[features], train["y"])
+    assert list(out.columns) == ["id", "no", "yes"]
+    np.testing.assert_allclose(out[["no", "yes"]], model.predict_proba(test[features]), rtol=1e-9)
+
+
+def test_a_kept_model_predicts_the_same(run, files):
+    assert run(*FIT, *TEST, "--model", "kept.model").exit_code == 0
+    _passengers(30, seed=1).to_csv(files / "new.csv", index=False)  # with the target
+    done = run("predict", "kept.model", "new.csv", "--output", "again.csv")
+    assert done.exit_code == 0, done.stderr
+    assert (files / "again.csv").read_text() == (files / "out.csv").read_text()
+    assert "new.csv: ignored: 'y'" in done.stderr
+    shown = run("info", "kept.model").stdout
+    assert 'learners: ["logistic", "naive_bayes"]' in shown
+    assert "rows: 90" in shown
+
+
+def test_labels_and_ids_come_back_as_they_are_spelled(run, files):
+    labels, ids = ["007", "7", "NA", "None", " x"], ["NA", "None", " x", "1.0", "1"]
+    rows = [f"{i},{label},{k * 10 + i % 3}" for k, label in enumerate(labels) for i in range(k * 10, k * 10 + 10)]
+    (files / "train.csv").write_text("\n".join(["id,y,x", *rows]))
+    (files / "test.csv").write_text("\n".join(["x,id", *(f"{k * 10},{name}" for k, name in enumerate(ids))]))
+    done = run(*FIT, *TEST)
+    assert done.exit_code == 0, done.stderr
+    assert (files / "out.csv").read_text() == "id,y\nNA,007\nNone,7\n x,NA\n1.0,None\n1, x\n"
+
+
+def test_without_an_id_there_is_one_column(run, files):
+    X, y = load_iris(return_X_y=True, as_frame=True)
+    X.assign(species=y).to_csv(files / "train.csv", index=False)
+    X.iloc[::-10, ::-1].to_csv(files / "test.csv", index=False)  # columns in another order
+    done = run("fit", "train.csv", "--target", "species", *QUICK, *TEST)
+    assert done.exit_code == 0, done.stderr
+    out = pd.read_csv(files / "out.csv")
+    assert list(out.columns) == ["species"]
+    assert (out["species"].to_numpy() == y.iloc[::-10]).mean() > 0.8
+
+
+def test_numbers_are_predicted_as_numbers(run, files):
+    X, y = load_diabetes(return_X_y=True, as_frame=True)
+    X.assign(progress=y).to_csv(files / "train.csv", index=False)
+    X.head(20).to_csv(files / "test.csv", index=False)
+    done = run("fit", "train.csv", "--target", "progress", "--learners", "ridge,knn", "--final", "ridge", *TEST)
+    assert done.exit_code == 0, done.stderr
+    assert "regression: 442 rows, progress from 25 to 346" in done.stderr
+    assert np.corrcoef(pd.read_csv(files / "out.csv")["progress"], y.head(20))[0, 1] > 0.4
+
+
+@pytest.mark.parametrize("suffix", [".csv.gz", ".parquet"])
+def test_files_of_other_kinds_give_the_same(run, files, suffix):
+    for name in ("train", "test"):
+        frame = pd.read_csv(files / f"{name}.csv", dtype=str, keep_default_na=False)
+        if suffix == ".parquet":
+            frame = pl.DataFrame({key: frame[key].to_list() for key in frame})
+            numbers = frame.with_columns(pl.col("x").cast(float), pl.col("gap").replace("", None).cast(pl.Int64))
+            numbers.with_columns(pl.col("born").str.to_date()).write_parquet(files / f"{name}.parquet")
+        else:
+            frame.to_csv(files / f"{name}{suffix}", index=False)
+    assert run(*FIT, *TEST).exit_code == 0
+    done = run("fit", f"train{suffix}", *FIT[2:], "--test", f"test{suffix}", "--output", f"out{suffix}")
+    assert done.exit_code == 0, done.stderr
+    new = (
+        pl.read_parquet(files / "out.parquet") if suffix == ".parquet" else pd.read_csv(files / "out.csv.gz", dtype=str)
+    )
+    old = pd.read_csv(files / "out.csv", dtype=str)
+    assert {name: list(new[name]) for name in new.columns} == old.to_dict("list")
+
+
+# --- what is printed -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("files")
+def test_json_is_one_document(run):
+    done = run(*FIT, *TEST, "--json", "--model", "kept.model")
+    document = json.loads(done.stdout, parse_constant=pytest.fail)
+    assert document["task"] == "classification"
+    assert document["classes"] == ["no", "yes"]
+    assert document["folds"] == 5
+    assert document["files"] == {"output": "out.csv", "model": "kept.model"}
+    assert {row["name"] for row in document["leaderboard"]} == {"logistic", "naive_bayes"}
+    losses = [row["log_loss"] for row in document["leaderboard"]]
+    assert losses == sorted(losses)
+    assert "verdict" not in document
+
+
+@pytest.mark.usefixtures("files")
+def test_quiet_is_quiet(run):
+    done = run(*FIT, "--quiet")
+    assert done.stderr == ""
+    assert "naive_bayes" in done.stdout
+
+
+@pytest.mark.usefixtures("files")
+def test_no_colours_where_nobody_sees_them(run):
+    assert "\x1b" not in run(*FIT).output
+    assert "\x1b" not in run("fit", "--help").output
+
+
+@pytest.mark.usefixtures("files")
+def test_the_board_is_ranked_by_the_metric(run):
+    rows = json.loads(run(*FIT, "--json", "--metric", "f1").stdout)["leaderboard"]
+    scores = [row["f1"] for row in rows]
+    assert scores == sorted(scores, reverse=True)
+    assert all(0.3 < score < 1 for score in scores)
+
+
+@pytest.mark.usefixtures("files")
+def test_compare_says_what_nested_scores_says(run):
+    done = run("compare", *FIT[1:], "--outer", "3", "--metric", "f1", "--json")
+    assert done.exit_code == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert [row["name"] for row in document["table"]] == [
+        "stack",
+        "best learner",
+        "plain mean",
+        "logistic",
+        "naive_bayes",
+    ]
+    assert len(document["differences"]) == 2
+    assert document["metric"] == "f1"
+    text = run("compare", *FIT[1:], "--outer", "3", "--metric", "f1").stdout
+    assert document["verdict"] in text
+    assert f"{document['table'][0]['score']:.4g}" in text
+
+
+def test_the_report_has_the_verdict(run, files):
+    done = run(*FIT, *TEST, "--verdict", "--report", "page.html", "--json")
+    assert done.exit_code == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["files"] == {"output": "out.csv", "report": "page.html"}
+    page = html.unescape((files / "page.html").read_text())
+    assert document["verdict"] in page
+    assert "port" in page
+    assert {row["name"] for row in document["leaderboard"] if row["outer"] is not None} == {"logistic", "naive_bayes"}
+    assert sorted(path.name for path in files.iterdir()) == ["out.csv", "page.html", "test.csv", "train.csv"]
+
+
+@pytest.mark.usefixtures("files")
+def test_the_verdict_is_that_of_nested_scores(run, monkeypatch):
+    seen = {}
+
+    def spy(model, X, y, **settings):
+        seen["scores"] = nested_scores(model, X, y, **settings)
+        seen["folds"] = settings["cv"].get_n_splits()
+        return seen["scores"]
+
+    monkeypatch.setattr("stackkit.evaluation.nested_scores", spy)
+    done = run(*FIT, "--verdict")
+    assert seen["scores"].verdict() in done.stdout
+    assert seen["folds"] == 5
+
+
+def test_warnings_are_lines(run, files):
+    rare = _passengers().sort_values("born")
+    rare["y"] = ["late" if i > 80 else label for i, label in enumerate(rare["y"])]
+    rare.to_csv(files / "train.csv", index=False)
+    done = run(*FIT, "--time-order", "born", "--cv", "3")
+    assert done.exit_code == 0, done.stderr
+    warned = [line for line in done.stderr.splitlines() if "arning" in line]
+    assert warned
+    assert all(line.startswith("stackkit: warning: ") and ".py" not in line for line in warned)
+
+
+# --- columns with a part to play -------------------------------------------------------------------------------------
+
+
+def test_rows_of_a_group_stay_together(run, files, monkeypatch):
+    seen = {}
+    fit = stackkit.StackingModel.fit
+
+    def spy(model, X, y, **params):
+        seen.update(model=fit(model, X, y, **params), X=X, **params)
+        return model
+
+    monkeypatch.setattr(stackkit.StackingModel, "fit", spy)
+    _passengers().assign(team=np.arange(90) // 6).to_csv(files / "train.csv", index=False)
+    done = run(*FIT, "--groups", "team")
+    assert done.exit_code == 0, done.stderr
+    assert "15 groups by 'team', which is no feature" in done.stderr
+    assert list(seen["X"]) == ["x", "gap", "port", "born"]
+    for train, test in seen["model"].oof_.folds.pairs:
+        assert not set(seen["groups"][train]) & set(seen["groups"][test])
+
+
+def test_time_order_learns_from_the_past_only(run, files, monkeypatch):
+    seen = {}
+    fit = stackkit.StackingModel.fit
+
+    def spy(model, X, y, **params):
+        seen.update(model=fit(model, X, y, **params), X=X)
+        return model
+
+    monkeypatch.setattr(stackkit.StackingModel, "fit", spy)
+    frame = _passengers().assign(clock=np.random.default_rng(5).permutation(90))
+    frame.to_csv(files / "train.csv", index=False)
+    done = run(*FIT, *TEST, "--time-order", "clock")
+    assert done.exit_code == 0, done.stderr
+    assert seen["X"]["x"].tolist() == frame.sort_values("clock")["x"].tolist()
+    assert "clock" not in seen["X"]
+    for train, test in seen["model"].oof_.folds.pairs:
+        assert train.max() < test.min()
+    assert pd.read_csv(files / "out.csv", dtype=str)["id"].tolist() == [f"{i:03}" for i in range(30)]
+
+
+@pytest.mark.usefixtures("files")
+def test_an_id_that_nobody_named_is_pointed_out(run):
+    arguments = [argument for argument in FIT if argument not in ("--id", "id")]
+    assert "looks like an ID and is used as a feature; name it with --id 'id'" in run(*arguments).stderr
+    assert "looks like an ID" not in run(*FIT).stderr
+
+
+def test_rows_without_a_target_are_left_out_and_counted(run, files):
+    frame = _passengers()
+    frame.loc[[3, 5], "y"] = ""
+    frame.to_csv(files / "train.csv", index=False)
+    done = run(*FIT, "--json")
+    assert "train.csv: 2 row(s) without a target are left out" in done.stderr
+    assert json.loads(done.stdout)["rows"] == 88
+
+
+def test_strays_among_numbers_are_counted(run, files):
+    text = (files / "test.csv").read_text().splitlines()
+    text[3] = text[3].replace(text[3].split(",")[1], "unknown", 1)
+    (files / "test.csv").write_text("\n".join(text))
+    assert "test.csv: the column 'x' has 1 value(s) that are no number, such as 'unknown'" in run(*FIT, *TEST).stderr
+
+
+def test_dropped_columns_may_be_in_one_file_only(run, files):
+    pd.read_csv(files / "test.csv", dtype=str).assign(extra=1).to_csv(files / "test.csv", index=False)
+    assert run(*FIT, *TEST, "--drop", "extra", "--drop", "born").exit_code == 0
+
+
+def test_the_test_files_target_can_be_ignored(run, files):
+    _passengers(30, seed=1).to_csv(files / "test.csv", index=False)
+    line = _only_line(run(*FIT, *TEST))
+    assert "test.csv: has the target 'y', which rows to predict do not have; is it the right file?" in line
+    assert run(*FIT, *TEST, "--ignore-test-target").exit_code == 0
+
+
+# --- what is refused -------------------------------------------------------------------------------------------------
+
+ROWS = "".join(f"{i},{i % 7},{'ab'[i % 2]}\n" for i in range(20))
+BAD_TRAIN = {
+    "empty": (b"", "train.csv: is empty"),
+    "header only": (b"id,x,y\n", "train.csv: holds the names of columns and no rows"),
+    "names twice": (b"id,x,x,y\n1,2,3,a\n", "train.csv, line 1: two columns have the name 'x'"),
+    "long row": (f"id,x,y\n{ROWS}99,1,a,2\n", "train.csv, line 22: 4 field(s) where the header has 3"),
+    "short row": (f"id,x,y\n{ROWS}99,1\n", "train.csv, line 22: 2 field(s) where the header has 3"),
+    "Latin-1": (f"id,x,y\n{ROWS}".encode() + b"99,\xe9,a\n", "train.csv, line 22: is not UTF-8"),
+    "open quote": (f'id,x,y\n{ROWS}99,"1,a\n', "train.csv, line 22: a quote is opened"),
+    "NUL": (f"id,x,y\n{ROWS}99,\0,a\n", "train.csv, line 22: holds a NUL byte"),
+    "empty line": (f"id,x,y\n\n{ROWS}", "train.csv, line 2: an empty line"),
+    "blank row": (f"id,x,y\n{ROWS},,\n", "train.csv, line 22: a row of nothing but blanks"),
+    "no target": (f"id,x,Y2\n{ROWS}", "train.csv, line 1: no column 'y', which --target names; did you mean 'Y2'?"),
+    "no ID": (f"Id,x,y\n{ROWS}", "train.csv, line 1: no column 'id', which --id names; did you mean 'Id'?"),
+    "ID twice": (f"id,x,y\n{ROWS}3,1,a\n", "train.csv, line 22: the ID 'id' is '3' again"),
+    "blank ID": (f"id,x,y\n{ROWS} ,1,a\n", "train.csv, line 22: the ID 'id' is empty"),
+    "one class": ("id,x,y\n1,1,a\n2,2,a\n", "train.csv: the target 'y' has one class only, 'a'"),
+    "targets missing": ("id,x,y\n1,1,\n2,2,\n", "train.csv: the target 'y' is empty in all rows"),
+    "rare class": (f"id,x,y\n{ROWS}99,1,c\n", "train.csv: --cv 5 needs 5 rows of the class 'c', and there are 1"),
+    "no features": ("id,y\n1,a\n2,b\n", "train.csv: no column is left to predict from"),
+    "empty column": (
+        "id,x,e,y\n" + "".join(f"{i},{i},NA,{'ab'[i % 2]}\n" for i in range(20)),
+        "train.csv: the column 'e' has no value in any row; leave it out with --drop 'e'",
+    ),
+    "infinity": (f"id,x,y\n{ROWS}99,inf,a\n", "train.csv, line 22: the column 'x' holds 'inf'"),
+    "one column": ("id|x|y\n1|2|a\n", "train.csv, line 1: no column 'y'"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_TRAIN)
+def test_bad_training_files_are_one_line_and_leave_nothing(run, tmp_path, case):
+    content, message = BAD_TRAIN[case]
+    (tmp_path / "train.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+    (tmp_path / "test.csv").write_text("id,x\n1,2\n")
+    assert f"stackkit: error: {message}" in _only_line(run(*FIT, *TEST, "--model", "kept.model"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["test.csv", "train.csv"]
+
+
+BAD_TEST = {
+    "missing and extra": (
+        "id,z\n1,2\n",
+        "test.csv, line 1: columns differ from the training file's: missing ['x'], extra ['z']",
+    ),
+    "extra": ("id,x,z\n1,2,3\n", "extra ['z']; leave out what is extra with --drop"),
+    "no ID": ("x\n1\n", "missing ['id']"),
+    "ID twice": ("id,x\n1,2\n1,3\n", "test.csv, line 3: the ID 'id' is '1' again"),
+    "short row": ("id,x\n1,2\n2\n", "test.csv, line 3: 1 field(s)"),
+    "empty": ("", "test.csv: is empty"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_TEST)
+def test_bad_test_files_are_one_line_and_leave_nothing(run, tmp_path, case):
+    content, message = BAD_TEST[case]
+    (tmp_path / "train.csv").write_text(f"id,x,y\n{ROWS}")
+    (tmp_path / "test.csv").write_text(content)
+    (tmp_path / "out.csv").write_text("of an earlier run")
+    assert message in _only_line(run(*FIT, *TEST))
+    assert (tmp_path / "out.csv").read_text() == "of an earlier run"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.csv", "test.csv", "train.csv"]
+
+
+BAD_OPTIONS = {
+    ("--learners", "logistc"): "--learners: no learner 'logistc' for classification; did you mean 'logistic'?",
+    ("--learners", "knn,knn"): "--learners names 'knn' more than once",
+    ("--learners", ","): "Invalid value for '--learners': it names none",
+    ("--final", "ridge"): "--final: no final estimator 'ridge' for classification; there are 'log_pool'",
+    ("--metric", "roc_auk"): "--metric: scikit-learn has no scorer 'roc_auk'; did you mean 'roc_auc'?",
+    ("--metric", "neg_mean_squared_log_error"): "--metric neg_mean_squared_log_error is not for classification",
+    ("--cv", "many"): "Invalid value for '--cv'",
+    ("--cv", "1"): "Invalid value for '--cv'",
+    ("--cv", "60"): "train.csv: --cv 60 needs 60 rows of the class",
+    ("--groups", "port"): "the group 'port' is empty",
+    ("--groups", "grup"): "no column 'grup', which --groups names",
+    ("--time-order", "port"): "--time-order needs numbers or dates",
+    ("--time-order", "gap"): "'gap', which orders the rows, is empty",
+    ("--drop", "prt"): "no column 'prt', which --drop names; did you mean 'port'?",
+    ("--drop", "y"): "the column 'y' is named by --target and --drop",
+    ("--task", "regression"): "train.csv, line 2: the target 'y' is",
+    ("--test", "test.csv"): "--test and --output go together",
+    ("--output", "out.csv"): "--test and --output go together",
+    ("--probabilities",): "--probabilities needs --test and --output",
+    ("--test", "test.csv", "--output", "no/out.csv"): "no/out.csv: cannot be written (no such file or directory)",
+    ("--test", "test.csv", "--output", "."): "does not tell what kind of table it is",
+    ("--test", "test.csv", "--output", "out.doc"): "does not tell what kind of table it is",
+    ("--test", "test.csv", "--output", "test.csv"): "test.csv: is both --test and --output",
+    ("--test", "test.csv", "--output", "train.csv"): "train.csv: is both TRAIN and --output",
+    ("--test", "nope.csv", "--output", "out.csv"): "nope.csv: cannot be read (no such file or directory)",
+    ("--model", "no/kept.model"): "no/kept.model: cannot be written",
+    ("--model", "x", "--report", "x"): "x: is both --model and --report",
+    ("--repeats", "2", "--groups", "born"): "--repeats goes with neither --groups nor --time-order",
+    ("--time-limit", "0"): "Invalid value for '--time-limit'",
+    ("--memory", "train.csv"): "must be a folder; got the file",
+    ("--jobs", "0"): "n_jobs",
+    ("--tset", "x"): "No such option",
+}
+
+
+@pytest.mark.parametrize("options", BAD_OPTIONS, ids=" ".join)
+def test_bad_options_are_one_line_and_leave_nothing(run, files, options):
+    before = (files / "train.csv").read_bytes()
+    assert BAD_OPTIONS[options] in _only_line(run(*FIT, *options))
+    assert sorted(path.name for path in files.iterdir()) == ["test.csv", "train.csv"]
+    assert (files / "train.csv").read_bytes() == before
+
+
+@pytest.mark.usefixtures("files")
+def test_options_reach_the_stack(run, monkeypatch):
+    def fails(model, *_args, **_params):
+        params = model.get_params(deep=False)
+        seen = [params[name] for name in ("random_state", "n_jobs", "time_limit", "task", "verbose")]
+        raise LearnerFailedError(f"{seen} {params['cv'].random_state} {type(params['final_estimator']).__name__}")
+
+    monkeypatch.setattr(stackkit.StackingModel, "fit", fails)
+    options = ("--seed", "3", "--jobs", "2", "--time-limit", "60", "--final", "convex", "--quiet")
+    line = _only_line(run(*FIT, *options), 1)
+    assert line == "stackkit: error: [3, 2, 60.0, 'classification', False] 3 ConvexClassifier"
+
+
+def test_probabilities_need_classes_with_names_of_their_own(run, files):
+    _passengers().assign(y=np.arange(90) / 7).to_csv(files / "train.csv", index=False)
+    options = ("--learners", "ridge", *TEST, "--probabilities")
+    assert "--probabilities needs classes, and 'y' is a number" in _only_line(run(*FIT, *options))
+    _passengers().replace({"y": {"no": "id"}}).to_csv(files / "train.csv", index=False)
+    assert "a class has the name of the ID column, 'id'" in _only_line(run(*FIT, *TEST, "--probabilities"))
+
+
+def test_metrics_for_two_classes_are_refused_for_three(run, files):
+    _passengers().assign(y=np.arange(90) % 3).to_csv(files / "train.csv", index=False)
+    assert "--metric precision does not suit this target: " in _only_line(run(*FIT, "--metric", "precision"))
+    assert run(*FIT, "--metric", "precision_macro").exit_code == 0
+
+
+def test_too_few_groups_for_the_folds(run, files):
+    _passengers().assign(team=np.arange(90) % 3).to_csv(files / "train.csv", index=False)
+    assert "--cv 5 needs 5 groups, and there are 3; use --cv 3" in _only_line(run(*FIT, "--groups", "team"))
+
+
+def test_too_few_rows_inside_outer_folds(run, files):
+    frame = _passengers().head(30)
+    frame["y"] = ["rare" if i < 5 else "often" for i in range(30)]
+    frame.to_csv(files / "train.csv", index=False)
+    for command in (("compare", *FIT[1:]), (*FIT, "--verdict")):
+        assert "5 outer folds leave 4 rows of the class 'rare' to --cv 5 inner ones" in _only_line(run(*command))
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="the superuser may write anywhere")
+def test_a_folder_that_cannot_be_written_is_found_out(run, files):
+    (files / "closed").mkdir(mode=0o500)
+    assert "cannot be written (permission denied)" in _only_line(run(*FIT, *TEST[:3], "closed/out.csv"))
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (LearnerFailedError("knn failed\n in fold 2."), 1, "stackkit: error: knn failed in fold 2."),
+        (OSError(28, "No space left on device"), 1, "No space left on device"),
+        (MemoryError(), 1, "out of memory"),
+        (ValueError("X is odd."), 2, "X is odd."),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+@pytest.mark.parametrize("stage", ["fit", "predict"])
+def test_failures_during_the_work_leave_nothing(run, files, monkeypatch, stage, error, code, message):  # noqa: PLR0917
+    def fails(*_args, **_params):
+        raise error
+
+    monkeypatch.setattr(stackkit.StackingModel, stage, fails)
+    assert message in _only_line(run(*FIT, *TEST, "--model", "kept.model"), code)
+    assert sorted(path.name for path in files.iterdir()) == ["test.csv", "train.csv"]
+
+
+def test_a_full_disk_leaves_nothing(run, files, monkeypatch):
+    (files / "out.csv").write_text("of an earlier run")
+
+    def half(_frame, path):
+        path.write_text("id,y\n0")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("stackkit._tables.write_table", half)
+    assert _only_line(run(*FIT, *TEST, "--model", "kept.model"), 1) == "stackkit: error: No space left on device"
+    assert (files / "out.csv").read_text() == "of an earlier run"
+    assert sorted(path.name for path in files.iterdir()) == ["out.csv", "test.csv", "train.csv"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"x,y\n1,2\n", "is no model file that this version of stackkit can read"),
+        (b"stackkit model 2\nwhatever", "is no model file that this version of stackkit can read"),
+        (b"stackkit model 1\n", "is damaged, or cut short"),
+        (b"stackkit model 1\n[]\n", "is damaged, or cut short"),
+        (None, "is damaged, or cut short"),
+    ],
+)
+def test_what_is_no_model_is_refused_unopened(run, files, content, message):
+    if content is None:
+        assert run(*FIT, "--model", "kept.model").exit_code == 0
+        content = (files / "kept.model").read_bytes()[:-1]
+    (files / "kept.model").write_bytes(content)
+    for command in (("predict", "kept.model", "test.csv", "--output", "out.csv"), ("info", "kept.model")):
+        assert f"kept.model: {message}" in _only_line(run(*command))
+    assert not (files / "out.csv").exists()
+
+
+def test_predict_refuses_rows_that_lack_columns(run, files):
+    assert run(*FIT, "--model", "kept.model").exit_code == 0
+    (files / "new.csv").write_text("id,x\n1,2\n")
+    line = _only_line(run("predict", "kept.model", "new.csv", "--output", "out.csv"))
+    assert "new.csv, line 1: columns differ from the training file's: missing ['gap', 'port', 'born']" in line
+
+
+# --- help, and real processes ----------------------------------------------------------------------------------------
+
+
+def test_help_names_every_learner_and_final_estimator(run):
+    from stackkit._problem import EXTRA, FINALS
+
+    text = " ".join(run("fit", "--help").stdout.split())
+    for task in ("classification", "regression"):
+        for name in [*dict(stackkit.default_learners(task)), *EXTRA[task], *FINALS[task]]:
+            assert re.search(rf"\b{name}\b", text), name
+
+
+@pytest.mark.usefixtures("files")
+def test_info_names_versions_the_key_and_what_a_store_holds(run):
+    shown = run("info").stdout
+    assert f"stackkit {metadata.version('stackkit')}" in shown
+    assert "store.key" in shown
+    assert run(*FIT, "--memory", "cache").exit_code == 0
+    assert re.search(r"Store in .*cache: [1-9]\d* entries", run("info", "cache").stdout)
+
+
+def _process(*arguments, cwd):
+    command = [sys.executable, "-m", "stackkit.cli", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def test_help_is_light():
+    code = "import sys; from stackkit.cli import main; main(['--help'], standalone_mode=False); print(*sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "Commands:" in shown
+    assert not {"torch", "xgboost", "skorch", "matplotlib", "polars"} & set(shown.split())
+
+
+@pytest.mark.slow
+def test_as_a_process(files):
+    done = _process(*FIT, *TEST, cwd=files)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == 8
+    assert "\x1b" not in done.stdout + done.stderr
+    done = _process("fit", "nope.csv", "--target", "y", cwd=files)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "stackkit: error: nope.csv: cannot be read (no such file or directory)\n"
+
+
+@pytest.mark.slow
+def test_ctrl_c_is_one_line_and_leaves_nothing(files):
+    command = [
+        sys.executable,
+        "-m",
+        "stackkit.cli",
+        "fit",
+        "train.csv",
+        "--target",
+        "y",
+        *QUICK,
+        *TEST,
+        "--repeats",
+        "200",
+    ]
+    process = subprocess.Popen(command, cwd=files, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for line in process.stderr:
+        if "learners, " in line:  # the plan: it begins
+            break
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert stdout == ""
+    assert stderr.splitlines()[-1] == "stackkit: error: interrupted"
+    assert "Traceback" not in stderr
+    assert sorted(path.name for path in files.iterdir()) == ["test.csv", "train.csv"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (KAGGLE / "train.csv").exists(), reason="Kaggle's files are not in $STACKKIT_DATA/titanic")
+def test_kaggles_titanic(tmp_path):
+    start = time.monotonic()
+    arguments = ("--target", "Survived", "--id", "PassengerId", "--test", KAGGLE / "test.csv", "--output", "out.csv")
+    done = _process("fit", KAGGLE / "train.csv", *arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - start < 60
+    out = pd.read_csv(tmp_path / "out.csv", dtype=str)
+    assert list(out.columns) == ["PassengerId", "Survived"]
+    assert out["PassengerId"].tolist() == pd.read_csv(KAGGLE / "test.csv", dtype=str)["PassengerId"].tolist()
+    assert set(out["Survived"]) == {"0", "1"}
+    assert 0.25 < (out["Survived"] == "1").mean() < 0.5
+
+
+@pytest.mark.slow
+def test_large_tables_are_read_in_seconds(tmp_path):
+    from stackkit._problem import Columns, read_problem
+    from stackkit._tables import read_table
+
+    X, _ = load_breast_cancer(return_X_y=True)
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.choice(X.ravel(), size=(60_000, 93))).add_prefix("f").assign(y=rng.integers(0, 9, 60_000))
+    frame.to_csv(tmp_path / "big.csv", index=False)
+    start = time.monotonic()
+    read_problem(read_table(tmp_path / "big.csv", print), Columns("y"), None, print)
+    assert time.monotonic() - start < 20  # a few, on an idle machine

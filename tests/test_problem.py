@@ -1,0 +1,248 @@
+"""Tables and options become rows, targets, folds and learners; what does not fit together is said."""
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_diabetes, load_iris
+from sklearn.metrics import get_scorer_names, roc_auc_score
+from sklearn.model_selection import (
+    GroupKFold,
+    KFold,
+    RepeatedKFold,
+    RepeatedStratifiedKFold,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+    TimeSeriesSplit,
+)
+
+from stackkit import StackingModel, cross_fit, default_learners
+from stackkit._final import BLENDS
+from stackkit._problem import (
+    EXTRA,
+    FINALS,
+    LIKE_AN_ID,
+    OF_NUMBERS,
+    Columns,
+    Schema,
+    in_order,
+    make_final,
+    make_learners,
+    make_metric,
+    make_splitter,
+    read_new,
+    read_problem,
+    rescored,
+)
+from stackkit._tables import TableError, read_table, write_table
+
+
+@pytest.fixture
+def said():
+    return []
+
+
+@pytest.fixture
+def problem_of(tmp_path, said):
+    def problem_of(frame, task=None, **columns):
+        write_table(frame, tmp_path / "t.csv")
+        return read_problem(read_table(tmp_path / "t.csv", said.append), Columns(**columns), task, said.append)
+
+    return problem_of
+
+
+@pytest.fixture
+def flowers(problem_of):
+    X, y = load_iris(return_X_y=True, as_frame=True)
+    return problem_of(X.assign(y=y, group=np.arange(150) // 3, when=np.arange(150)[::-1]), target="y")
+
+
+# --- the target ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("target", "task", "y"),
+    [
+        (["a", "b"] * 20, "classification", ["a", "b"] * 20),
+        (["0", "1"] * 20, "classification", ["0", "1"] * 20),
+        (["007", "7", "NA", "None"] * 20, "classification", ["007", "7", "NA", "None"] * 20),
+        (["0", "1", "NA"] * 20, "classification", ["0", "1", "NA"] * 20),
+        ([f"{i}.5" for i in range(40)], "regression", [i + 0.5 for i in range(40)]),
+        ([str(i) for i in range(40)], "regression", list(range(40))),
+        (["NA", *(str(i) for i in range(40))], "regression", list(range(40))),
+        (["", *(str(i) for i in range(40))], "regression", list(range(40))),
+        ([f"name {i}" for i in range(40)], "classification", [f"name {i}" for i in range(40)]),
+    ],
+)
+def test_the_target_tells_the_task_and_keeps_its_spelling(problem_of, target, task, y):
+    problem = problem_of(pd.DataFrame({"y": target, "x": range(len(target))}), target="y")
+    assert problem.task == task
+    assert problem.y.tolist() == y
+    assert problem.X["x"].tolist() == [
+        i for i, text in enumerate(target) if task == "classification" or text not in ("NA", "")
+    ]
+
+
+def test_the_user_knows_the_task_better(problem_of):
+    frame = pd.DataFrame({"y": [0, 1] * 20, "x": range(40)})
+    assert problem_of(frame, "regression", target="y").y.tolist() == [0.0, 1.0] * 20
+    assert problem_of(frame, "classification", target="y").y.tolist() == ["0", "1"] * 20
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (["1.5", "x", "2.5"], "line 3: the target 'y' is 'x', which is no finite number"),
+        (["1.5", "inf", "2.5"], "line 3: the target 'y' is 'inf', which is no finite number"),
+    ],
+)
+def test_a_quantity_has_to_be_a_number(problem_of, target, message):
+    with pytest.raises(TableError, match=message):
+        problem_of(pd.DataFrame({"y": target, "x": range(3)}), "regression", target="y")
+
+
+def test_codes_stand_for_classes_in_the_order_of_the_model(flowers):
+    target = flowers.target
+    assert [flowers.schema.classes[code] for code in target.values] == flowers.y.tolist()
+
+
+def test_classes_that_are_numbers_go_by_size():
+    assert in_order(["10", "9", "-1"]) == ["-1", "9", "10"]
+    assert in_order(["10", "9", "b"]) == ["10", "9", "b"]
+
+
+def test_many_classes_are_not_all_listed(problem_of, said):
+    problem_of(pd.DataFrame({"y": [f"c{i % 12:02}" for i in range(60)], "x": range(60)}), target="y")
+    assert said[0] == "classification: 12 classes, " + ", ".join(f"c{i:02} (5)" for i in range(10)) + ", ..."
+
+
+# --- features --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["id", "ID", "PassengerId", "user_id", "row-id", "Unnamed: 0", "index", "orderID"])
+def test_names_like_those_of_ids(name):
+    assert LIKE_AN_ID.fullmatch(name)
+
+
+@pytest.mark.parametrize("name", ["paid", "Paid", "valid", "humid", "AID", "identity", "Idea"])
+def test_names_unlike_those_of_ids(name):
+    assert not LIKE_AN_ID.fullmatch(name)
+
+
+def test_decimal_commas_are_pointed_out(problem_of, said):
+    problem_of(pd.DataFrame({"y": ["a", "b"] * 3, "x": ["1,5", "2,5"] * 3}), target="y")
+    assert "the column 'x' has decimal commas and is read as text; write numbers as 1.5" in said
+
+
+def test_new_rows_get_the_kinds_of_the_training_rows(problem_of, tmp_path, said):
+    frame = pd.DataFrame({"y": ["a", "b"] * 3, "zip": ["007", "123"] * 3, "n": range(6), "d": ["2024-01-01"] * 6})
+    schema = problem_of(frame, target="y").schema
+    (tmp_path / "new.csv").write_text("d,zip,n\n,123,007\nsoon,9,x\n")
+    X, ids = read_new(read_table(tmp_path / "new.csv", said.append), schema, said.append, strict=True)
+    assert list(X) == ["zip", "n", "d"]
+    assert X["zip"].tolist() == ["123", "9"]
+    assert X["n"].iloc[0] == 7
+    assert X["n"].isna().tolist() == [False, True]
+    assert str(X["d"].dtype).startswith("datetime64")
+    assert ids is None
+
+
+def test_a_schema_survives_json(flowers):
+    assert Schema(**json.loads(json.dumps(asdict(flowers.schema)))) == flowers.schema
+
+
+# --- folds -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("columns", "repeats", "classes", "numbers"),
+    [
+        ({}, 1, StratifiedKFold, KFold),
+        ({}, 2, RepeatedStratifiedKFold, RepeatedKFold),
+        ({"groups": "group"}, 1, StratifiedGroupKFold, GroupKFold),
+        ({"time_order": "when"}, 1, TimeSeriesSplit, TimeSeriesSplit),
+    ],
+)
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_the_splitter_follows_task_and_columns(problem_of, columns, repeats, classes, numbers, task):  # noqa: PLR0917
+    X, y = load_iris(return_X_y=True, as_frame=True)
+    frame = X.assign(y=y, group=np.arange(150) // 3, when=np.arange(150)[::-1])
+    problem = problem_of(frame, task, target="y", **columns)
+    splitter = make_splitter(problem, 4, repeats=repeats, seed=3, option="--cv")
+    assert type(splitter) is (classes if task == "classification" else numbers)
+    assert splitter.get_n_splits() == 4 * repeats
+    again = make_splitter(problem, 4, repeats=repeats, seed=3, option="--cv")
+    split = [
+        [(a.tolist(), b.tolist()) for a, b in one.split(problem.X, problem.y, problem.groups)]
+        for one in (splitter, again)
+    ]
+    assert split[0] == split[1]
+
+
+def test_groups_and_time_order_exclude_each_other(problem_of):
+    frame = pd.DataFrame({"y": ["a", "b"] * 9, "x": range(18), "g": range(18), "t": range(18)})
+    problem = problem_of(frame, target="y", groups="g", time_order="t")
+    with pytest.raises(ValueError, match="--groups and --time-order exclude each other"):
+        make_splitter(problem, 3, repeats=1, seed=0, option="--cv")
+
+
+def test_dates_order_rows_as_dates(problem_of):
+    days = ["2.1.2024", "13.1.2024", "1.2.2023"]
+    frame = pd.DataFrame({"y": ["a", "b", "a"], "x": [1, 2, 3], "t": days})
+    assert problem_of(frame, target="y", time_order="t").X["x"].tolist() == [3, 1, 2]
+
+
+# --- learners, final estimators, scorers -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("data", [load_iris, load_diabetes])
+def test_every_name_is_one_that_can_be_fitted(problem_of, data):
+    X, y = data(return_X_y=True, as_frame=True)
+    problem = problem_of(X.assign(y=y), target="y")
+    assert make_learners(None, problem) is None
+    assert make_final(None, problem) is None
+    names = [*dict(default_learners(problem.task)), *EXTRA[problem.task]]
+    assert [name for name, _ in make_learners(names, problem)] == names
+    quick = make_learners(["knn", *EXTRA[problem.task]], problem)
+    oof = cross_fit(quick, problem.X, problem.y, cv=3)
+    for name in FINALS[problem.task]:
+        final = make_final(name, problem)
+        StackingModel(quick[:1], final, cv=3).fit(problem.X, problem.y)
+    assert not np.isnan(oof.train).any()
+    assert type(next(iter(FINALS[problem.task].values()))) in BLENDS
+
+
+def test_kinds_of_scorers_are_told_apart():
+    assert {"r2", "neg_mean_absolute_error", "neg_max_error", "neg_mean_poisson_deviance"} <= set(get_scorer_names())
+    told = {name for name in get_scorer_names() if OF_NUMBERS.fullmatch(name)}
+    assert {"r2", "neg_mean_absolute_error", "neg_max_error", "neg_mean_poisson_deviance"} <= told
+    assert not told & {"accuracy", "neg_log_loss", "roc_auc", "neg_brier_score", "f1", "matthews_corrcoef"}
+
+
+def test_scorers_of_classes_are_refused_for_numbers(problem_of):
+    X, y = load_diabetes(return_X_y=True, as_frame=True)
+    problem = problem_of(X.assign(y=y), target="y")
+    with pytest.raises(ValueError, match="--metric accuracy is not for regression; choose another, such as 'neg_mean"):
+        make_metric("accuracy", problem)
+    assert make_metric("r2", problem).name == "r2"
+
+
+def test_the_board_by_another_metric_scores_out_of_fold_rows(flowers):
+    learners = make_learners(["naive_bayes", "knn"], flowers)
+    model = StackingModel(learners, cv=3).fit(flowers.X, flowers.y)
+    board = rescored(model.leaderboard(), model.oof_, flowers, make_metric("roc_auc_ovr", flowers))
+    for name, block in model.oof_.blocks.items():
+        expected = roc_auc_score(flowers.y, model.oof_.train[:, block.columns], multi_class="ovr")
+        assert board.loc[name, "roc_auc_ovr"] == pytest.approx(expected)
+    assert board["roc_auc_ovr"].is_monotonic_decreasing
+
+
+def test_rows_that_no_fold_tests_are_not_scored(problem_of):
+    frame = pd.DataFrame({"y": ["a", "b"] * 30, "x": np.arange(60) % 7, "t": range(60)})
+    problem = problem_of(frame, target="y", time_order="t")
+    splitter = make_splitter(problem, 3, repeats=1, seed=0, option="--cv")
+    model = StackingModel(make_learners(["naive_bayes"], problem), cv=splitter).fit(problem.X, problem.y)
+    board = rescored(model.leaderboard(), model.oof_, problem, make_metric("neg_log_loss", problem))
+    assert np.isfinite(board["neg_log_loss"]).all()
