@@ -429,8 +429,12 @@ def test_clones_and_pickles_keep_the_memory(log, store):
 
 @pytest.mark.parametrize("memory", [5, True, joblib.Memory, ["store"], b"store"])
 def test_another_kind_of_memory_is_refused_and_the_cure_is_told(log, memory, tmp_path):
-    memory = memory(tmp_path, verbose=0) if memory is joblib.Memory else memory
-    with pytest.raises(TypeError, match=r"The 'memory' parameter must be a folder, a Store or None; .*memory='a/"):
+    cure = "memory='a/"
+    if memory is joblib.Memory:
+        memory, cure = memory(tmp_path, verbose=0), f"memory='{tmp_path}"
+    with pytest.raises(
+        TypeError, match=f"The 'memory' parameter must be a folder, a Store or None; .*{re.escape(cure)}"
+    ):
         _stack(log, memory).fit(X, Y)
     assert log.fits() == {}
 
