@@ -363,6 +363,8 @@ def make_metric(name: str | None, problem: Problem) -> Scoring | None:
 
 def rescored(board: pd.DataFrame, oof: OutOfFold, problem: Problem, metric: Scoring) -> pd.DataFrame:
     """The leaderboard by another metric: each learner's out-of-fold rows, all together; the best first."""
+    if metric.name in board:
+        return board.sort_values(metric.name, ascending=False, na_position="last", kind="stable")
     target, rows = problem.target, np.flatnonzero(oof.covered)
     labels = labels_of(target)[rows]
     scores = {

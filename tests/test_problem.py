@@ -239,6 +239,17 @@ def test_the_board_by_another_metric_scores_out_of_fold_rows(flowers):
     assert board["roc_auc_ovr"].is_monotonic_decreasing
 
 
+@pytest.mark.parametrize(("data", "metric"), [(load_iris, "accuracy"), (load_diabetes, "r2")])
+def test_a_metric_that_the_leaderboard_has_ranks_by_that(problem_of, data, metric):
+    X, y = data(return_X_y=True, as_frame=True)
+    problem = problem_of(X.assign(y=y), target="y")
+    learners = make_learners(["knn", "naive_bayes" if metric == "accuracy" else "ridge"], problem)
+    model = StackingModel(learners, cv=3).fit(problem.X, problem.y)
+    board = rescored(model.leaderboard(), model.oof_, problem, make_metric(metric, problem))
+    assert list(board.columns) == list(model.leaderboard().columns)
+    assert board[metric].is_monotonic_decreasing
+
+
 def test_rows_that_no_fold_tests_are_not_scored(problem_of):
     frame = pd.DataFrame({"y": ["a", "b"] * 30, "x": np.arange(60) % 7, "t": range(60)})
     problem = problem_of(frame, target="y", time_order="t")
