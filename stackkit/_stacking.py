@@ -452,7 +452,8 @@ class StackingModel(CallbackSupportMixin, MetaEstimatorMixin, TransformerMixin, 
             In the order of ``classes_``; for a multilabel target of shape (n_rows, n_labels), the
             probability of each label.
         """
-        return final_probabilities(self._final_member, self._final_input(X), self._classes)
+        table = self._final_input(X)
+        return final_probabilities(self._final_member, table, self._classes)
 
     @available_if(_final_has("decision_function"))
     def decision_function(self, X: Any) -> np.ndarray:
@@ -468,7 +469,8 @@ class StackingModel(CallbackSupportMixin, MetaEstimatorMixin, TransformerMixin, 
         ndarray of shape (n_rows,), (n_rows, n_classes) or (n_rows, n_labels)
             Decision values.
         """
-        return self.final_estimator_.decision_function(self._final_input(X))
+        table = self._final_input(X)
+        return self.final_estimator_.decision_function(table)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Accuracy of the classes, or R^2 of the numbers, predicted for new rows.
