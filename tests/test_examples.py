@@ -111,10 +111,81 @@ def test_batch_norm(tmp_path, data):
 
 
 @pytest.mark.slow
+def test_decision_regions(tmp_path):
+    done = _run(tmp_path, "--quick", example="04_decision_regions.py")
+    assert done.returncode == 0, done.stderr
+    for name in ("knn", "forest", "bayes", "stack"):
+        assert re.search(rf"Accuracy: 0\.\d\d \(\+/- 0\.\d\d\) \[{name}\]", done.stdout)
+    assert "0.95 (+/- 0.03)" in done.stdout  # the report's
+    assert "hold up" in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["decision_regions.png"]
+
+
+@pytest.mark.slow
+def test_your_own_learner(tmp_path):
+    done = _run(tmp_path, example="05_your_own_learner.py")
+    assert done.returncode == 0, done.stderr
+    assert "3 of 3 classes" in done.stdout
+    assert float(re.search(r"of any probability: (\S+)", done.stdout)[1]) < 1e-6
+    assert "failed in fold 0, predict_proba: ValueError" in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_groups_and_time(tmp_path):
+    done = _run(tmp_path, example="06_groups_and_time.py")
+    assert done.returncode == 0, done.stderr
+    claims = re.findall(
+        r"- ([\w ]+): (\S+) was claimed for the stack, (\S+) is true: it (flatters|does not)", done.stdout
+    )
+    assert [name for name, *_ in claims] == ["random folds", "whole patients", "random days", "forward in time"]
+    for name, claimed, true, way in claims:
+        assert (way == "flatters") == (float(claimed) < float(true)), name
+    assert [way for *_, way in claims][::2] == ["flatters", "flatters"]
+    assert [path.name for path in tmp_path.iterdir()] == ["groups_and_time.png"]
+
+
+@pytest.mark.slow
+def test_resume_and_add_learners(tmp_path):
+    done = _run(tmp_path, example="07_resume_and_add_learners.py")
+    assert done.returncode == 0, done.stderr
+    assert "equal, bit for bit" in done.stdout
+    killed, begun = (int(re.search(rf"{what} (\d+)", done.stdout)[1]) for what in ("after", "started again:"))
+    assert 0 < killed < 20
+    assert begun < 20
+    assert re.search(r"8 final estimators +0 fits", done.stdout)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_sklearn_pipeline(tmp_path):
+    done = _run(tmp_path, example="08_sklearn_pipeline.py")
+    assert done.returncode == 0, done.stderr
+    for learned in ("predicts the same bits", "random_state: yes", "asked for, and for nobody else", "in 'sex'"):
+        assert learned in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_cluster(tmp_path):
+    done = _run(tmp_path, example="10_cluster.py")
+    assert done.returncode == 0, done.stderr
+    assert "was killed at the" in done.stdout
+    assert "bit for bit: equal" in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_example_is_run_here():
+    text = Path(__file__).read_text(encoding="utf8")
+    for path in (ROOT / "examples").glob("*.py"):
+        assert f'example="{path.name}"' in text, path
+
+
+@pytest.mark.slow
 def test_the_code_of_the_readme_runs(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # it makes a store
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf8"), re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     for block in blocks:
         exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
     assert "(75, 6) (75, 6)" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Lesson four: the same stack on several machines, one of which dies.
+"""Lesson ten: the same stack on several machines, one of which dies.
 
 A stack is a flat list of tasks, learner times fold, and none needs another's answer. So it does not matter
 which machine a task runs on, nor in which order, nor how often: every task carries its own seed. On a Dask
@@ -16,11 +16,11 @@ on each of the others, with the same versions of everything installed, N workers
 
 and the program that wants to be helped: Client("tcp://ADDRESS:8786"). Run it on yours,
 
-    python examples/04_cluster.py tcp://ADDRESS:8786
+    python examples/10_cluster.py tcp://ADDRESS:8786
 
 or, to see it on one machine (offline, less than a minute), with those very commands on loopback:
 
-    python examples/04_cluster.py
+    python examples/10_cluster.py
 
 In this case one of the two workers is killed in mid-fit, as the kernel does when memory runs out. Nothing
 is lost but its last task, which another worker does again.
