@@ -112,7 +112,9 @@ def test_what_is_no_table_is_refused_with_its_line(read, content, message):
         read(content)
 
 
-@pytest.mark.parametrize("damage", [b"", b"no gzip", gzip.compress(b"a,b\n" + b"1,2\n" * 500)[:-12]])
+@pytest.mark.parametrize(
+    "damage", [b"", b"no gzip", gzip.compress(b"a,b\n" + b"1,2\n" * 500)[:-12]], ids=["empty", "other", "cut short"]
+)
 def test_damaged_archives_are_refused(read, damage):
     with pytest.raises(TableError, match=r"t\.csv\.gz: (is damaged|cannot be read|is empty)"):
         read(damage, "t.csv.gz")
