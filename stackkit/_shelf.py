@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 import stat
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -34,6 +35,9 @@ ROOT = f"stackkit-{FORMAT}"
 _NAME = re.compile(r"[0-9a-f]{2}[0-9a-z-]*(\.[0-9a-z-]+)+")
 _SHARD = re.compile(r"[0-9a-f]{2}")
 _DRAFT = re.compile(r"[0-9]+-[0-9a-f]{16}")
+# NumPy reads the head of an array with Python's parser, of which 3.11 before 3.11.5 bears one thread at a time
+# (python/cpython#106905): SystemError, "AST constructor recursion depth mismatch".
+_PARSING = threading.Lock()
 _ABANDONED = 3600 * 10**9  # nanoseconds after which nobody goes on with a draft, or minds a look at a lock
 
 
@@ -256,7 +260,7 @@ class Shelf:
         if content is None:
             return None
         try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as table:
+            with _PARSING, np.load(io.BytesIO(content), allow_pickle=False) as table:
                 head, *arrays = (table[f"arr_{k}"] for k in range(len(table.files)))
             names, facts = json.loads(head.tobytes())
             return dict(zip(names, arrays, strict=True)), facts

@@ -737,3 +737,28 @@ ready()
         assert is_ready(two)
     assert store_info(folder).n_tables == 50
     assert shelf.has(f"{399 % 256:02x}-399.table")
+
+
+def test_one_thread_at_a_time_reads_the_heads_of_arrays(shelf, monkeypatch):
+    """Python 3.11 before 3.11.5 cannot parse in two threads at once, and NumPy reads heads with its parser."""
+    shelf.write_table(TABLE, {"oof": np.arange(6.0)}, {})
+    at_it, most, load = [], [], np.load
+
+    def slow_load(*args, **options):
+        at_it.append(None)
+        most.append(len(at_it))
+        time.sleep(0.02)
+        try:
+            return load(*args, **options)
+        finally:
+            at_it.pop()
+
+    monkeypatch.setattr(_shelf.np, "load", slow_load)
+    found = []
+    readers = [threading.Thread(target=lambda: found.append(shelf.read_table(TABLE))) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join()
+    assert len(found) == 4
+    assert max(most) == 1
