@@ -144,8 +144,13 @@ def findings(nested: NestedScores, table: pd.DataFrame) -> Iterator[str]:
     yield f"Against the learner that looked best in each training part: {nested.verdict()}"
     low, high = nested.differences.loc["stack - best learner", ["low", "high"]]
     reported = REPORTED.accuracy["stack"] - REPORTED.accuracy.drop("stack").max()
-    how = "holds up" if low > 0 and low <= reported <= high else "does NOT hold up"
-    yield f"So the report's gain of {reported:+.2f} over the best learner {how}."
+    if not low <= reported <= high:
+        how = "does NOT hold up: it lies outside of that interval"
+    elif low > 0:
+        how = "holds up"
+    else:
+        how = "is NOT borne out: the interval has room for it, and for no gain at all"
+    yield f"The report's gain of {reported:+.2f} over the best learner {how}."
 
 
 def ten_trees(X: np.ndarray, y: np.ndarray, n_rounds: int) -> float:
@@ -172,7 +177,7 @@ def draw(X: np.ndarray, y: np.ndarray, axes_names: list[str], species: np.ndarra
         _draw_regions(panels[name], fitted, X, y, species)
         panels[name].set_title(TITLES[name], loc="left", fontweight="bold" if name == "stack" else "normal")
         panels[name].set(xlabel=axes_names[0], ylabel=axes_names[1])
-    panels["knn"].sharex(panels["bayes"])
+        panels[name].label_outer()
     _draw_bars(panels["bars"], table)
     _draw_curves(panels["curve"], X, y)
     figure.legend(*panels["knn"].get_legend_handles_labels(), loc="outside lower left", ncols=3, frameon=False)

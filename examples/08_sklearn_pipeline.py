@@ -61,7 +61,7 @@ def learners() -> list[tuple[str, object]]:
 
 def make_model(**params: object) -> Pipeline:
     """The preparation learns from the rows of the outer training part only: it has no target to leak."""
-    stack = StackingModel(learners(), cv=FOLDS, random_state=0, **params)
+    stack = StackingModel(learners(), cv=FOLDS, n_jobs=2, random_state=0, **params)
     return Pipeline([("prepare", preparation()), ("stack", stack)])
 
 

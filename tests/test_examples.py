@@ -133,7 +133,7 @@ def test_your_own_learner(tmp_path):
 
 @pytest.mark.slow
 def test_groups_and_time(tmp_path):
-    done = _run(tmp_path, example="06_groups_and_time.py")
+    done = _run(tmp_path, "--quick", example="06_groups_and_time.py")
     assert done.returncode == 0, done.stderr
     claims = re.findall(
         r"- ([\w ]+): (\S+) was claimed for the stack, (\S+) is true: it (flatters|does not)", done.stdout
