@@ -14,8 +14,8 @@ from sklearn.pipeline import make_pipeline
 from stackkit._blend import ConvexClassifier, ConvexRegressor, LogPoolClassifier
 from stackkit._checks import Target, TaskName
 from stackkit._folds import Folds, SameFolds
-from stackkit._learners import scaled_preprocessing
 from stackkit._members import Block, Member, last_step
+from stackkit._preparation import scaled_preprocessing
 from stackkit._selection import EnsembleSelectionClassifier, EnsembleSelectionRegressor
 
 # Meta-learners that give one weight a learner: where it is zero, the learner need not be fitted

@@ -45,6 +45,9 @@ ORDER = [
     "_intervals",
     "_blend",
     "_selection",
+    "_inner_split",
+    "_boosting",
+    "_preparation",
     "_learners",
     "_final",
     "_second_level",
@@ -63,7 +66,7 @@ ORDER = [
     "cli",
     "datasets",
 ]
-# The same for the folder of networks, whose modules may import `_checks` and `_members` besides.
+# The same for the folder of networks, whose modules may import `_checks`, `_inner_split` and `_members` besides.
 NETWORKS = [
     "batchnorm",
     "_augment",
@@ -136,7 +139,7 @@ def test_imports_run_one_way(module):
 @pytest.mark.parametrize("module", NETWORKS)
 def test_imports_of_networks_run_one_way(module):
     earlier = {f"stackkit.nn.{name}" for name in NETWORKS[: NETWORKS.index(module)]}
-    earlier |= {"stackkit._checks", "stackkit._members"}
+    earlier |= {"stackkit._checks", "stackkit._inner_split", "stackkit._members"}
     assert set(_own_imports(f"nn.{module}")) <= earlier
 
 
