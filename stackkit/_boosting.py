@@ -41,6 +41,16 @@ class StoppedXGBClassifier(XGBClassifier):
         super().__init__(**kwargs)
         self.validation_fraction = validation_fraction
 
+    def get_xgb_params(self) -> dict[str, Any]:
+        """Parameters that XGBoost itself knows.
+
+        Returns
+        -------
+        dict
+            Name to value.
+        """
+        return _without_ours(super().get_xgb_params())
+
     def fit(self, X: Any, y: Any, *, sample_weight: Any = None, groups: Any = None) -> StoppedXGBClassifier:
         """Fit on most rows, stop by the others.
 
@@ -93,6 +103,16 @@ class StoppedXGBRegressor(XGBRegressor):
         super().__init__(**kwargs)
         self.validation_fraction = validation_fraction
 
+    def get_xgb_params(self) -> dict[str, Any]:
+        """Parameters that XGBoost itself knows.
+
+        Returns
+        -------
+        dict
+            Name to value.
+        """
+        return _without_ours(super().get_xgb_params())
+
     def fit(self, X: Any, y: Any, *, sample_weight: Any = None, groups: Any = None) -> StoppedXGBRegressor:
         """Fit on most rows, stop by the others.
 
@@ -115,6 +135,10 @@ class StoppedXGBRegressor(XGBRegressor):
         numbers = np.asarray(y)
         train, held = _sides(self, X, numbers, groups, classifier=False)
         return super().fit(**_arguments(X, numbers, sample_weight, train, held))
+
+
+def _without_ours(params: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in params.items() if name != "validation_fraction"}
 
 
 def _sides(model: Any, X: Any, y: np.ndarray, groups: Any, *, classifier: bool) -> tuple[np.ndarray, np.ndarray]:

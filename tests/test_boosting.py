@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,13 @@ from stackkit._boosting import StoppedXGBClassifier, StoppedXGBRegressor
 from stackkit._inner_split import inner_split
 
 FEW = {"n_estimators": 300, "early_stopping_rounds": 5, "max_depth": 3, "random_state": 7, "n_jobs": 1}
+
+
+@pytest.fixture(autouse=True)
+def every_warning_is_an_error():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +73,7 @@ def test_groups_stay_on_one_side(rows):
 
 @pytest.mark.parametrize("y", [[0] * 20 + [1] * 19 + [2], [0, 1, 2, 3], [0, 0, 1, 1]])
 def test_rare_classes_are_trained_on(y):
-    X = np.random.default_rng(0).normal(size=(len(y), 2))
+    X, y = np.random.default_rng(0).normal(size=(len(y), 2)), np.array(y)
     for seed in range(10):
         model = StoppedXGBClassifier(n_estimators=5, early_stopping_rounds=2, random_state=seed).fit(X, y)
         assert model.predict_proba(X).shape == (len(y), len(set(y)))
