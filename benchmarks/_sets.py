@@ -52,7 +52,7 @@ def shop(n=3000, seed=7):
     town = rng.integers(0, 200, n)
     kind = rng.choice(["shoes", "books", "toys", "tools", "garden"], n, p=[0.3, 0.3, 0.2, 0.1, 0.1])
     amount, day = rng.lognormal(3, 0.8, n), rng.integers(0, 730, n)
-    logit = 1.2 * (kind == "shoes") - 1.5 * (kind == "books") + 0.5 * np.sin(2 * np.pi * day / 365) + 0.4 * (town % 7 == 0)
+    logit = 1.2 * (kind == "shoes") - 1.5 * (kind == "books") + 0.5 * np.sin(day / 58) + 0.4 * (town % 7 == 0)
     logit += 0.02 * np.minimum(amount, 60) * (kind != "tools") - 1
     frame = pd.DataFrame(
         {
@@ -84,7 +84,9 @@ MADE = {
     "few of many columns": partial(make_classification, 600, 100, n_informative=5, random_state=2),
     "noisy labels": partial(make_classification, 1500, 20, n_informative=8, flip_y=0.4, random_state=3),
     "five classes": partial(make_classification, 2500, 30, n_informative=12, n_classes=5, flip_y=0.1, random_state=4),
-    "rare class": partial(make_classification, 2000, 20, n_informative=6, weights=[0.93], class_sep=0.7, random_state=5),
+    "rare class": partial(
+        make_classification, 2000, 20, n_informative=6, weights=[0.93], class_sep=0.7, random_state=5
+    ),
     "moons": partial(make_moons, 1000, noise=0.3, random_state=6),
     "quantiles": partial(make_gaussian_quantiles, n_samples=1500, n_features=6, n_classes=3, random_state=6),
     "hastie": hastie,
