@@ -479,7 +479,8 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         # The seeds of fit, also where random_state left them to chance.
         settings = replace(twin._settings(), entropy=self._entropy)  # noqa: SLF001
         learners, routed = plan.only(self._predictor.useful()), plan.routed.learners
-        return refit_members(learners, plan.X, plan.target, like=self.oof_, fit_params=routed, settings=settings)
+        like = replace(self.oof_, folds=replace(self.oof_.folds, n_rows=plan.X.shape[0]))
+        return refit_members(learners, plan.X, plan.target, like=like, fit_params=routed, settings=settings)
 
     # --- describing ---------------------------------------------------------------------------------
 
