@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -12,11 +13,9 @@ import numpy as np
 import pandas as pd
 from sklearn import get_config
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, TransformerMixin, is_classifier, is_regressor
-from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import KFold
 from sklearn.utils import Bunch, ClassifierTags, RegressorTags, get_tags, metadata_routing
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from stackkit._callbacks import CallbackSupportMixin, listeners_of, with_callbacks
@@ -36,14 +35,13 @@ from stackkit._checks import (
     task_of_target,
     with_names,
 )
+from stackkit._compact import CompactModel, check_refit, compact_model
 from stackkit._final import (
     BLENDS,
     check_final,
     check_usable,
     default_blend,
     default_final,
-    final_labels,
-    final_probabilities,
     seen_columns,
     upper_stack,
 )
@@ -51,7 +49,7 @@ from stackkit._folds import splitter_of
 from stackkit._leaderboard import full_board
 from stackkit._learners import default_learners
 from stackkit._levels import check_choice, check_levels, on_level, upper_failures, with_upper_board
-from stackkit._members import fit_member, make_blocks, settle
+from stackkit._members import Member, fit_member, make_blocks
 from stackkit._oof import (
     Settings,
     fold_members_again,
@@ -60,25 +58,16 @@ from stackkit._oof import (
     run_cross_fit,
     settings_of,
 )
+from stackkit._panels import panel_of
 from stackkit._passthrough import as_features, beside, check_names_differ, picked_columns
 from stackkit._plan import Plan
+from stackkit._predictor import Predictor, Predicts
 from stackkit._progress import say
 from stackkit._tasks import seeded
 from stackkit._threads import single_threaded_blas
-from stackkit._work import predict_table
 
 
-def _final_has(method: str) -> Callable[[Any], bool]:
-    """The model has a method when its final estimator has it."""
-
-    def check(model: StackingModel) -> bool:
-        getattr(model._final_prototype(), method)  # noqa: SLF001 - the model asks itself
-        return True
-
-    return check
-
-
-class StackingModel(CallbackSupportMixin, MetaEstimatorMixin, TransformerMixin, BaseEstimator):
+class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, TransformerMixin, BaseEstimator):
     """Stacked generalisation: out-of-fold predictions of base learners train a final estimator.
 
     K folds, K fits a learner: each training row is predicted by models that did not see it (the
@@ -284,15 +273,18 @@ class StackingModel(CallbackSupportMixin, MetaEstimatorMixin, TransformerMixin, 
             settings=settings,
         )
         self.oof_ = fitted.oof
-        self._fit_final(plan, settings)
+        final = self._fit_final(plan, settings)
         self.failures_ = self._all_failures()
+        predictor = Predictor({}, fitted.oof.blocks, final, plan.target.classes, plan.picked)
         again = {"like": fitted.oof, "fit_params": plan.routed.learners, "settings": settings}
         refitted = fitted.refitted
         if self.refit and blends:
-            refitted = refit_members(plan.only(self._useful()), plan.X, plan.target, **again)
+            refitted = refit_members(plan.only(predictor.useful()), plan.X, plan.target, **again)
         lacking = plan.only(set(fitted.incomplete) - set(refitted))
         folds_again = fold_members_again(lacking, plan.X, plan.target, **again) if lacking else {}
-        self._members = fitted.fold_members | folds_again | refitted
+        members = fitted.fold_members | folds_again | refitted
+        self._predictor = replace(predictor, panels={name: panel_of(found) for name, found in members.items()})
+        self._entropy = settings.entropy
         again_by_name = {name: [member.estimator for member in found] for name, found in folds_again.items()}
         self.oof_ = replace(fitted.oof, members=fitted.oof.members | again_by_name)
         settings.listeners.end()
@@ -385,9 +377,9 @@ class StackingModel(CallbackSupportMixin, MetaEstimatorMixin, TransformerMixin, 
         own = self.oof_.failures
         return own if above is None or above.empty else pd.concat([own, above], ignore_index=True)
 
-    def _fit_final(self, plan: Plan, settings: Settings) -> None:
-        target, self._seen = plan.target, plan.picked
-        self._task, self._classes = target.task, target.classes
+    def _fit_final(self, plan: Plan, settings: Settings) -> Member:
+        target = plan.target
+        self._task = target.task
         self.__dict__.pop("classes_", None)  # of an earlier fit
         if target.task == "classification":
             self.classes_ = target.classes
@@ -397,17 +389,9 @@ class StackingModel(CallbackSupportMixin, MetaEstimatorMixin, TransformerMixin, 
         codes = np.unique(target.values[rows]) if target.n_classes else np.arange(0)
         table = beside(*seen_columns(final, self.oof_.train, self.oof_.blocks, codes), plan.X, plan.picked)
         with settings.listeners.hear_of_final(final), single_threaded_blas():
-            self._final_member = fit_member(final, table, target, rows, plan.routed.final_estimator)
+            member = fit_member(final, table, target, rows, plan.routed.final_estimator)
         self.final_estimator_ = final
-
-    def _useful(self) -> list[str]:
-        """The learners that the final estimator looks at."""
-        names = list(self.oof_.blocks)
-        if not isinstance(self.final_estimator_, BLENDS):
-            return names
-        weighty = [name for name, weight in zip(names, self.final_estimator_.weights_, strict=True) if weight != 0]
-        # A pool that trusts nobody predicts the class frequencies; new rows must be checked all the same.
-        return weighty or names
+        return member
 
     def _route(self, learners: Learners, final: Any, given: dict[str, Any]) -> Bunch:
         """What goes to each learner's fit, to the final estimator's, and to the splitter."""
@@ -448,110 +432,90 @@ class StackingModel(CallbackSupportMixin, MetaEstimatorMixin, TransformerMixin, 
         ndarray, sparse matrix or DataFrame of shape (n_rows, n_columns)
             p, then the columns of X that ``passthrough`` names.
         """
-        rows = self._new_rows(X)
-        return self._as_features(self._table(rows, list(self.oof_.blocks)), rows)
-
-    @available_if(_final_has("predict"))
-    def predict(self, X: Any, **params: Any) -> Any:
-        """Predict classes or numbers.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or DataFrame of shape (n_rows, n_features)
-            New rows.
-        **params : dict
-            Passed to the final estimator's ``predict``, such as ``return_std=True``.
-
-        Returns
-        -------
-        ndarray of shape (n_rows,) or (n_rows, n_outputs)
-            Predictions.
-        """
-        table = self._final_input(X)
-        if params and get_config()["enable_metadata_routing"]:
-            params = process_routing(self, "predict", **params)["final_estimator"]["predict"]
-        return final_labels(self._final_member, table, self._classes, **params)
-
-    @available_if(_final_has("predict_proba"))
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Predict class probabilities.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or DataFrame of shape (n_rows, n_features)
-            New rows.
-
-        Returns
-        -------
-        ndarray of shape (n_rows, n_classes)
-            In the order of ``classes_``; for a multilabel target of shape (n_rows, n_labels), the
-            probability of each label.
-        """
-        table = self._final_input(X)
-        return final_probabilities(self._final_member, table, self._classes)
-
-    @available_if(_final_has("decision_function"))
-    def decision_function(self, X: Any) -> np.ndarray:
-        """Return the final estimator's decision values.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or DataFrame of shape (n_rows, n_features)
-            New rows.
-
-        Returns
-        -------
-        ndarray of shape (n_rows,), (n_rows, n_classes) or (n_rows, n_labels)
-            Decision values.
-        """
-        table = self._final_input(X)
-        return self.final_estimator_.decision_function(table)
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Accuracy of the classes, or R^2 of the numbers, predicted for new rows.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or DataFrame of shape (n_rows, n_features)
-            New rows.
-        y : array-like of shape (n_rows,) or (n_rows, n_outputs)
-            Their true targets.
-        sample_weight : array-like of shape (n_rows,), optional
-            Weights.
-
-        Returns
-        -------
-        float
-            Higher is better; at most 1.
-        """
-        predicted = self.predict(X)
-        metric = accuracy_score if self._task == "classification" else r2_score
-        return float(metric(y, predicted, sample_weight=sample_weight))
-
-    def _new_rows(self, X: Any) -> Any:
-        check_is_fitted(self)
-        rows = check_rows(X, training=False)
-        validate_data(self, X=rows, reset=False, skip_check_array=True)
-        return rows
-
-    def _table(self, X: Any, names: list[str]) -> np.ndarray:
-        """Columns of all learners; those not named are not computed, for nobody looks at them."""
-        blocks = self.oof_.blocks
-        means = predict_table({name: self._members[name] for name in names}, blocks, X, n_jobs=self.n_jobs)
-        unseen = 1 / len(self._classes) if isinstance(self._classes, np.ndarray) else 0.0
-        table = np.full((X.shape[0], len(self.oof_.columns)), unseen)
-        for name, values in means.items():
-            table[:, blocks[name].columns] = settle(values, blocks[name])
-        return table
-
-    def _final_input(self, X: Any) -> Any:
-        rows = self._new_rows(X)
-        table = self._table(rows, self._useful())
-        seen = seen_columns(self.final_estimator_, table, self.oof_.blocks, self._final_member.codes)
-        return beside(*seen, rows, self._seen)
+        rows, predictor = self._new_rows(X), self._predictor
+        return self._as_features(predictor.table(rows, list(predictor.blocks), self.n_jobs), rows)
 
     def _as_features(self, table: np.ndarray, X: Any) -> Any:
         return as_features(table, self.oof_.columns, X, self._picked)
+
+    # --- for production -----------------------------------------------------------------------------
+
+    def compact(
+        self,
+        *,
+        refit: bool = False,
+        X: Any = None,
+        y: Any = None,
+        groups: Any = None,
+        sample_weight: Any = None,
+        pack: bool = True,
+        **params: Any,
+    ) -> CompactModel:
+        """Return a stack for predictions alone, with only the learners that the final estimator looks at.
+
+        The model stays as it is. Predictions are the same, bit for bit, but for networks packed as one (``pack``).
+
+        Parameters
+        ----------
+        refit : bool
+            True: fit each of these learners once more, on all rows, in place of its K fold models: what
+            ``StackingModel(refit=True)`` would have as ``members_``. It predicts K times faster, and slightly
+            otherwise.
+        X : array-like, sparse matrix or DataFrame of shape (n_rows, n_features), optional
+            With ``refit=True``: the rows to fit to, those of ``fit`` or more of their kind.
+        y : array-like of shape (n_rows,) or (n_rows, n_outputs), optional
+            With ``refit=True``: their targets, of the classes that the model knows.
+        groups, sample_weight : array-like of shape (n_rows,), optional
+            With ``refit=True``: as in ``fit``.
+        pack : bool
+            Whether BN-MLPs predict for all members of a learner in one pass. Probabilities then differ by less than
+            1e-12 for rows of float64, by 1e-5 for rows of float32; numbers by as much of their scale.
+        **params : dict
+            With ``refit=True``: as in ``fit``.
+
+        Returns
+        -------
+        CompactModel
+            Nested stacks are compact, too. A stack as final estimator keeps its own members.
+
+        Raises
+        ------
+        LearnerFailedError
+            A learner failed when it was refitted (``on_error="raise"``). With ``on_error="drop"`` it keeps its fold
+            models, with a warning.
+        ValueError
+            The rows are not of the kind that the model was fitted to.
+        """
+        check_is_fitted(self)
+        predictor = self._predictor
+        given = {"X": X, "y": y, "groups": groups, "sample_weight": sample_weight} | params
+        if refit:
+            members = self._refitted(**given)
+            predictor = replace(
+                predictor, panels=predictor.panels | {name: panel_of(found) for name, found in members.items()}
+            )
+        elif any(value is not None for value in given.values()):
+            names = [name for name, value in given.items() if value is not None]
+            raise ValueError(
+                f"compact() takes data only to refit learners; got {names}. Set refit=True, or leave them out."
+            )
+        return compact_model(self, predictor, pack=pack)
+
+    def _refitted(self, X: Any, y: Any, **params: Any) -> dict[str, list[Member]]:
+        if X is None or y is None:
+            lacking = [name for name, value in (("X", X), ("y", y)) if value is None]
+            raise ValueError(
+                f"compact(refit=True) fits to all rows, and needs X and y; got no {' and no '.join(lacking)}."
+            )
+        self._new_rows(X)  # of the columns of fit?
+        twin = copy(self).set_params(random_state=0)
+        plan = twin._plan(X, y, **params)  # noqa: SLF001 - a copy, because it notes down what it finds
+        check_refit(plan, self._predictor)
+        # The seeds of fit, also where random_state left them to chance.
+        settings = replace(twin._settings(), entropy=self._entropy)  # noqa: SLF001
+        learners, routed = plan.only(self._predictor.useful()), plan.routed.learners
+        like = replace(self.oof_, folds=replace(self.oof_.folds, n_rows=plan.X.shape[0]))
+        return refit_members(learners, plan.X, plan.target, like=like, fit_params=routed, settings=settings)
 
     # --- describing ---------------------------------------------------------------------------------
 
@@ -559,7 +523,8 @@ class StackingModel(CallbackSupportMixin, MetaEstimatorMixin, TransformerMixin, 
     def members_(self) -> dict[str, list[Any]]:
         """What predicts new rows for each learner."""
         check_is_fitted(self)
-        return {name: [member.estimator for member in members] for name, members in self._members.items()}
+        panels = self._predictor.panels
+        return {name: [member.estimator for member in panel.members] for name, panel in panels.items()}
 
     def leaderboard(self, *, nested: Any = None, marginal: bool | str = "auto") -> pd.DataFrame:
         """Each learner's out-of-fold scores, cost, weight and use, the best first.
@@ -591,7 +556,7 @@ class StackingModel(CallbackSupportMixin, MetaEstimatorMixin, TransformerMixin, 
         board = full_board(
             self.oof_,
             self.final_estimator_,
-            passthrough=bool(self._seen),
+            passthrough=bool(self._predictor.picked),
             nested=nested,
             marginal=marginal,
             n_jobs=self.n_jobs,

@@ -1,7 +1,7 @@
 """The two kinds of networks: what goes into a BN-MLP and into a BN-CNN, and how each is trained."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,6 +16,7 @@ from stackkit._checks import choice
 from stackkit.nn._augment import AUGMENTATIONS, Augmentation
 from stackkit.nn._batches import n_batches
 from stackkit.nn._enrolment import Affine
+from stackkit.nn._joint import JointNets, joint_nets
 from stackkit.nn._learner import NetLearner
 from stackkit.nn._modules import BNCNN, BNMLP, ConvBlock
 from stackkit.nn._numerics import has_bfloat16
@@ -46,6 +47,24 @@ class TableNet(NetLearner):
 
     hidden_layer_sizes: Any
     input_batch_norm: bool
+
+    @staticmethod
+    def pack_folds(learners: Sequence[Any]) -> JointNets | None:
+        """Make fitted estimators predict in one pass: what ``StackingModel.compact`` calls.
+
+        Parameters
+        ----------
+        learners : sequence of BNMLPClassifier or of BNMLPRegressor
+            Fitted, such as the fold models of a stack.
+
+        Returns
+        -------
+        joint : object or None
+            It has the estimators' ``predict_proba`` and ``predict``, which take a list of rows, an item an estimator,
+            and return a list of what each gives: up to rounding. None where the networks differ in shape, or are the
+            user's own.
+        """
+        return joint_nets(learners)
 
     def _inputs(self, X: Any, y: Any, *, reset: bool) -> tuple[np.ndarray, Any]:
         return _validated(self, X, y, reset=reset, dtype=_floats(self))

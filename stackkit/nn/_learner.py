@@ -263,8 +263,7 @@ class NetClassifier(ClassifierMixin, NetLearner):
         probabilities : ndarray of shape (n_samples, n_classes)
             In the order of ``classes_``; the mean over the members.
         """
-        probabilities = np.exp(self._predicted(X))
-        return probabilities / probabilities.sum(axis=1, keepdims=True)
+        return self._as_probabilities(self._predicted(X))
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class of each row.
@@ -278,8 +277,7 @@ class NetClassifier(ClassifierMixin, NetLearner):
         -------
         labels : ndarray of shape (n_samples,)
         """
-        best = self._predicted(X).argmax(axis=1)
-        return self.classes_[best]
+        return self._as_prediction(self._predicted(X))
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Train on for one epoch over these rows, at the constant rate ``lr``.
@@ -302,6 +300,14 @@ class NetClassifier(ClassifierMixin, NetLearner):
         if classes is not None and not hasattr(self, "net_"):
             self.classes_ = np.unique(classes)
         return self._partial_fit(X, y, sample_weight, known=classes is not None)
+
+    def _as_probabilities(self, outputs: np.ndarray) -> np.ndarray:
+        probabilities = np.exp(outputs)
+        return probabilities / probabilities.sum(axis=1, keepdims=True)
+
+    def _as_prediction(self, outputs: np.ndarray) -> np.ndarray:
+        labels: np.ndarray = self.classes_[outputs.argmax(axis=1)]
+        return labels
 
     def _as_target(self, y: Any) -> np.ndarray:
         y = column_or_1d(y, warn=True)
@@ -344,8 +350,7 @@ class NetRegressor(RegressorMixin, NetLearner):
         values : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             As y was.
         """
-        values = self._predicted(X)
-        return values if self._shape else values[:, 0]
+        return self._as_prediction(self._predicted(X))
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train on for one epoch over these rows, at the constant rate ``lr``.
@@ -371,6 +376,9 @@ class NetRegressor(RegressorMixin, NetLearner):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+    def _as_prediction(self, outputs: np.ndarray) -> np.ndarray:
+        return outputs if self._shape else outputs[:, 0]
 
     def _as_target(self, y: Any) -> np.ndarray:
         return np.asarray(y, dtype=np.float64)
