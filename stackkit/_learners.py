@@ -1,22 +1,28 @@
 """Default learners: varied, and each with the preprocessing that it needs for a raw data frame."""
 
+from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 from scipy import sparse
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import (
     ExtraTreesClassifier,
     ExtraTreesRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
     RandomForestClassifier,
     RandomForestRegressor,
 )
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeCV
+from sklearn.model_selection import RepeatedKFold, RepeatedStratifiedKFold
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import Pipeline
 
+from stackkit._checks import choice
 from stackkit._preparation import scaled_preprocessing, sparse_preprocessing, tree_preprocessing
 
 # scikit-learn's leaves of one row give probabilities of exactly 0, which cost an unbounded log-loss.
@@ -29,6 +35,32 @@ BOOSTING = {
     "colsample_bytree": 0.8,
     "tree_method": "hist",
 }
+# As many trees as the rows that each fit sets aside ask for.
+STOPPED = {"n_estimators": 1500, "early_stopping_rounds": 40, "subsample": 0.8, "tree_method": "hist"}
+SHALLOW = STOPPED | {"learning_rate": 0.05, "max_depth": 5, "colsample_bytree": 0.6}
+DEEP = STOPPED | {"learning_rate": 0.04, "max_depth": 9, "min_child_weight": 3, "colsample_bytree": 0.4}
+BINNED = {
+    "max_iter": 1000,
+    "learning_rate": 0.06,
+    "early_stopping": True,
+    "n_iter_no_change": 15,
+    "validation_fraction": 0.15,
+}
+WIDE_NET = {"hidden_layer_sizes": (256, 128), "dropout": 0.3, "n_members": 4, "max_epochs": 20}
+
+# Chosen by measurement: see benchmarks/defaults.md.
+FAST = ("logistic", "ridge", "knn", "naive_bayes", "random_forest", "extra_trees", "xgboost", "bn_mlp")
+BALANCED = (*FAST, "lda", "xgboost_stopped", "bn_mlp_wide")
+BEST = (*BALANCED, "xgboost_deep", "hist_gradient_boosting")
+LEARNERS_OF = {"fast": FAST, "balanced": BALANCED, "best": BEST}
+REPEATS = {"fast": 1, "balanced": 1, "best": 3}  # of five folds
+PRESETS = tuple(LEARNERS_OF)
+
+DENSE = {"naive_bayes", "lda", "bn_mlp", "bn_mlp_wide", "hist_gradient_boosting"}  # they take no sparse matrix
+OF_TREES = {"random_forest", "extra_trees", "xgboost", "xgboost_stopped", "xgboost_deep", "hist_gradient_boosting"}
+
+# Made when asked for: some load slow libraries.
+Catalogue = dict[str, Callable[[], Any]]
 
 
 def _neighbors(X: Any) -> dict[str, Any]:
@@ -38,49 +70,76 @@ def _neighbors(X: Any) -> dict[str, Any]:
     return {"n_neighbors": max(1, min(30, most)), "weights": "distance"}
 
 
+# xgboost and torch load slowly, which `import stackkit` must not pay.
+
+
+def _xgboost() -> ModuleType:
+    return import_module("xgboost")
+
+
+def _boosting() -> ModuleType:
+    return import_module("stackkit._boosting")
+
+
 def _networks() -> ModuleType:
-    return import_module("stackkit.nn")  # loads torch, which `import stackkit` must not pay
+    return import_module("stackkit.nn")
 
 
-def _classifiers(X: Any) -> dict[str, Any]:
-    from xgboost import XGBClassifier  # noqa: PLC0415  # a slow import that `import stackkit` must not pay
-
+def _classifiers(X: Any) -> Catalogue:
     return {
-        "logistic": LogisticRegression(max_iter=1000),
-        "knn": KNeighborsClassifier(**_neighbors(X)),
+        "logistic": lambda: LogisticRegression(max_iter=1000),
+        "knn": lambda: KNeighborsClassifier(**_neighbors(X)),
         # Columns made from one text or category are far from independent; without this much smoothing
         # the product over them is certain of everything.
-        "naive_bayes": GaussianNB(var_smoothing=1.0),
-        "random_forest": RandomForestClassifier(**FOREST),
-        "extra_trees": ExtraTreesClassifier(**FOREST),
-        "xgboost": XGBClassifier(**BOOSTING),
-        "bn_mlp": _networks().BNMLPClassifier(),
+        "naive_bayes": lambda: GaussianNB(var_smoothing=1.0),
+        "random_forest": lambda: RandomForestClassifier(**FOREST),
+        "extra_trees": lambda: ExtraTreesClassifier(**FOREST),
+        "xgboost": lambda: _xgboost().XGBClassifier(**BOOSTING),
+        "bn_mlp": lambda: _networks().BNMLPClassifier(),
+        "lda": lambda: LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto"),
+        "xgboost_stopped": lambda: _boosting().StoppedXGBClassifier(**SHALLOW),
+        "bn_mlp_wide": lambda: _networks().BNMLPClassifier(**WIDE_NET),
+        "xgboost_deep": lambda: _boosting().StoppedXGBClassifier(**DEEP),
+        "hist_gradient_boosting": lambda: HistGradientBoostingClassifier(**BINNED),
     }
 
 
-def _regressors(X: Any) -> dict[str, Any]:
-    from xgboost import XGBRegressor  # noqa: PLC0415  # a slow import that `import stackkit` must not pay
-
+def _regressors(X: Any) -> Catalogue:
     return {
         # The leave-one-out formula of RidgeCV needs a dense decomposition of X.
-        "ridge": Ridge() if sparse.issparse(X) else RidgeCV(alphas=(0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)),
-        "knn": KNeighborsRegressor(**_neighbors(X)),
-        "random_forest": RandomForestRegressor(max_features=0.5, **FOREST),
-        "extra_trees": ExtraTreesRegressor(max_features=0.5, **FOREST),
-        "xgboost": XGBRegressor(**BOOSTING),
-        "bn_mlp": _networks().BNMLPRegressor(),
+        "ridge": lambda: Ridge() if sparse.issparse(X) else RidgeCV(alphas=(0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)),
+        "knn": lambda: KNeighborsRegressor(**_neighbors(X)),
+        "random_forest": lambda: RandomForestRegressor(max_features=0.5, **FOREST),
+        "extra_trees": lambda: ExtraTreesRegressor(max_features=0.5, **FOREST),
+        "xgboost": lambda: _xgboost().XGBRegressor(**BOOSTING),
+        "bn_mlp": lambda: _networks().BNMLPRegressor(),
+        "xgboost_stopped": lambda: _boosting().StoppedXGBRegressor(**SHALLOW),
+        "bn_mlp_wide": lambda: _networks().BNMLPRegressor(**WIDE_NET),
+        "xgboost_deep": lambda: _boosting().StoppedXGBRegressor(**DEEP),
+        "hist_gradient_boosting": lambda: HistGradientBoostingRegressor(**BINNED),
     }
 
 
 def _preparation(name: str, X: Any) -> Any:
     if sparse.issparse(X):
         return sparse_preprocessing()
-    if name in {"random_forest", "extra_trees", "xgboost"}:
-        return tree_preprocessing()
-    return scaled_preprocessing()
+    return tree_preprocessing() if name in OF_TREES else scaled_preprocessing()
 
 
-def default_learners(task: str, X: Any = None) -> list[tuple[str, Any]]:
+def check_preset(preset: Any, owner: str) -> None:
+    if preset not in PRESETS:
+        raise choice("preset", owner, PRESETS, preset)
+
+
+def default_splitter(preset: str, task: str) -> Any:
+    """None stands for five folds, in scikit-learn too; repeats are averaged."""
+    if REPEATS[preset] == 1:
+        return None
+    repeated = RepeatedStratifiedKFold if task == "classification" else RepeatedKFold
+    return repeated(n_splits=5, n_repeats=REPEATS[preset])
+
+
+def default_learners(task: str, X: Any = None, *, preset: str = "fast") -> list[tuple[str, Any]]:
     """Make a varied set of learners that take a raw table.
 
     Each one is an unfitted pipeline of two steps, ``"prepare"`` and ``"learner"``. The preparation
@@ -96,21 +155,26 @@ def default_learners(task: str, X: Any = None) -> list[tuple[str, Any]]:
     X : table, default=None
         The training data, where they are known already. For a scipy sparse matrix, the learners are
         prepared for sparse input: scaled and not centred, missing values not filled in, and without
-        naive Bayes and the network, which need a dense matrix. With few rows, k-NN asks fewer neighbours. Nothing
-        is learned from ``X`` here. None gives the learners for data frames and dense arrays.
+        those that need a dense matrix: naive Bayes, discriminant analysis, histogram boosting,
+        networks. With few rows, k-NN asks fewer neighbours. Nothing is learned from ``X`` here. None
+        gives the learners for data frames and dense arrays.
+    preset : {"fast", "balanced", "best"}, default="fast"
+        How many of them, and how costly: see :class:`~stackkit.StackingModel`.
 
     Returns
     -------
     learners : list of (str, Pipeline)
-        ``"logistic"``, ``"knn"``, ``"naive_bayes"``, ``"random_forest"``, ``"extra_trees"``,
-        ``"xgboost"`` and ``"bn_mlp"`` for classification; ``"ridge"``, ``"knn"``, ``"random_forest"``,
-        ``"extra_trees"``, ``"xgboost"`` and ``"bn_mlp"`` for regression. Parameters are set as in every pipeline:
+        For classification "fast" has ``"logistic"``, ``"knn"``, ``"naive_bayes"``, ``"random_forest"``,
+        ``"extra_trees"``, ``"xgboost"`` and ``"bn_mlp"``; "balanced" has ``"lda"``, ``"xgboost_stopped"`` (as
+        many trees as rows that it sets aside ask for) and ``"bn_mlp_wide"`` besides; "best" also has
+        ``"xgboost_deep"`` and ``"hist_gradient_boosting"``. For regression ``"ridge"`` stands for
+        ``"logistic"``, ``"naive_bayes"`` and ``"lda"``. Parameters are set as in every pipeline:
         ``set_params(learner__C=0.1)``; weights go in as ``learner__sample_weight``.
 
     Raises
     ------
     ValueError
-        If ``task`` is neither of the two.
+        If ``task`` or ``preset`` is none of those.
 
     Examples
     --------
@@ -130,11 +194,11 @@ def default_learners(task: str, X: Any = None) -> list[tuple[str, Any]]:
     """
     if task not in ("classification", "regression"):
         raise ValueError(f"task must be 'classification' or 'regression', got {task!r}")
-    learners = _classifiers(X) if task == "classification" else _regressors(X)
-    if sparse.issparse(X):
-        for dense in ("naive_bayes", "bn_mlp"):
-            learners.pop(dense, None)
+    check_preset(preset, "default_learners")
+    catalogue = _classifiers(X) if task == "classification" else _regressors(X)
+    left_out = DENSE if sparse.issparse(X) else set()
     return [
-        (name, Pipeline([("prepare", _preparation(name, X)), ("learner", learner)]))
-        for name, learner in learners.items()
+        (name, Pipeline([("prepare", _preparation(name, X)), ("learner", make())]))
+        for name, make in catalogue.items()
+        if name in LEARNERS_OF[preset] and name not in left_out
     ]

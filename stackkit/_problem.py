@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.metrics import get_scorer_names
 from sklearn.model_selection import (
@@ -22,13 +21,11 @@ from sklearn.model_selection import (
     StratifiedKFold,
     TimeSeriesSplit,
 )
-from sklearn.pipeline import Pipeline
 
 from stackkit._blend import ConvexClassifier, ConvexRegressor, LogPoolClassifier
 from stackkit._checks import Target, TaskName, task_of_target
-from stackkit._learners import default_learners
+from stackkit._learners import REPEATS, default_learners
 from stackkit._oof import OutOfFold
-from stackkit._preparation import tree_preprocessing
 from stackkit._scoring import Scoring, answers_of, labels_of, make_scoring
 from stackkit._selection import EnsembleSelectionClassifier, EnsembleSelectionRegressor
 from stackkit._tables import Say, Table, TableError, as_kind, blank, did_you_mean, kind_of, missing, numbers_of
@@ -45,11 +42,6 @@ FINALS: dict[TaskName, dict[str, Any]] = {
         "ensemble_selection": EnsembleSelectionRegressor(),
         "ridge": RidgeCV(),
     },
-}
-# Beyond the default learners; each takes missing values.
-EXTRA: dict[TaskName, dict[str, Any]] = {
-    "classification": {"hist_gradient_boosting": HistGradientBoostingClassifier()},
-    "regression": {"hist_gradient_boosting": HistGradientBoostingRegressor()},
 }
 LIKE_AN_ID = re.compile(r"(.*[\W_])?(id|uuid|guid|index|Unnamed: \d+)|.*[a-z0-9](Id|ID)|ID", re.DOTALL)
 
@@ -279,6 +271,10 @@ def read_new(table: Table, schema: Schema, say: Say, *, strict: bool) -> tuple[p
 # --- folds ------------------------------------------------------------------------------------------
 
 
+def default_repeats(problem: Problem, preset: str) -> int:
+    return 1 if problem.groups is not None or problem.in_order else REPEATS[preset]
+
+
 def make_splitter(problem: Problem, n_folds: int, *, repeats: int, seed: int, option: str) -> Any:
     """Shuffled, and stratified for classes; by groups or in time order where asked for."""
     classes = problem.task == "classification"
@@ -325,12 +321,10 @@ def check_nested(problem: Problem, n_inner: int, n_outer: int) -> None:
 
 
 def make_learners(names: Sequence[str] | None, problem: Problem) -> list[tuple[str, Any]] | None:
-    """None for all default ones."""
+    """None for those of the preset."""
     if names is None:
         return None
-    known = dict(default_learners(problem.task, problem.X))
-    for name, learner in EXTRA[problem.task].items():
-        known[name] = Pipeline([("prepare", tree_preprocessing()), ("learner", learner)])
+    known = dict(default_learners(problem.task, problem.X, preset="best"))
     for name in names:
         if name not in known:
             raise ValueError(f"--learners: no learner {name!r} for {problem.task}; {did_you_mean(name, list(known))}")

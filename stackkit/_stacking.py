@@ -47,7 +47,7 @@ from stackkit._final import (
 )
 from stackkit._folds import splitter_of
 from stackkit._leaderboard import full_board
-from stackkit._learners import default_learners
+from stackkit._learners import check_preset, default_learners, default_splitter
 from stackkit._levels import check_choice, check_levels, on_level, upper_failures, with_upper_board
 from stackkit._members import Member, fit_member, make_blocks
 from stackkit._oof import (
@@ -89,6 +89,10 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         :class:`~stackkit.ConvexRegressor`; where a learner gives no probabilities, for several
         target columns, and with ``passthrough``, it means scikit-learn's own choice, logistic
         regression or ridge.
+    preset : {"fast", "balanced", "best"}
+        What ``estimators=None`` and ``cv=None`` mean: five folds of 7, of 10, or three times five folds of
+        12 learners (regression: 6, 8, 10). Meant for some 10, 60 and 600 seconds on two cores for a few thousand
+        rows; benchmarks/defaults.md in the sources tells what they took, and what they gave.
     task : {"classification", "regression"} or None
         Says what neither estimator tells.
     cv : int, splitter, iterable of index pairs, or None
@@ -188,6 +192,7 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         estimators: Any = None,
         final_estimator: Any = None,
         *,
+        preset: Any = "fast",
         task: Any = None,
         cv: Any = None,
         stack_method: Any = "auto",
@@ -205,6 +210,7 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
     ) -> None:
         self.estimators = estimators
         self.final_estimator = final_estimator
+        self.preset = preset
         self.task = task
         self.cv = cv
         self.stack_method = stack_method
@@ -338,19 +344,20 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         blocks = make_blocks(learners, methods, target)
         check_names_differ([column for name, block in blocks.items() for column in block.names(name)], rows, picked)
         weights = check_weights(sample_weight, rows.shape[0])
-        splitter = splitter_of(self.cv, y, classifier=target.task == "classification")
+        splitter = self._splitter(y, target.task)
         routed = self._route(learners, final, {"groups": groups, "sample_weight": weights} | params)
         return Plan(rows, y, target, learners, methods, final, picked, weights, splitter, routed)
 
     def _check_estimators(self) -> None:
         """First of all: scikit-learn's own errors about them name neither learner nor parameter."""
+        check_preset(self.preset, "StackingModel")
         if self.estimators is not None:
             self._learners("classification", None)
         check_usable(self.final_estimator)
 
     def _learners(self, task: TaskName, X: Any) -> Learners:
         if self.estimators is None:
-            return default_learners(task, X)
+            return default_learners(task, X, preset=self.preset)
         # The routing calls the splitter by that name.
         return check_learners(self.estimators, reserved=(*super().get_params(deep=False), "splitter"))
 
@@ -359,6 +366,10 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
             return check_final(self.final_estimator, learners, methods, target, self.passthrough)
         frame = is_pandas(X) or is_polars(X)
         return default_final(target, methods, passthrough=self.passthrough is not False, mixed_columns=frame)
+
+    def _splitter(self, y: Any, task: TaskName) -> Any:
+        cv = default_splitter(self.preset, task) if self.cv is None else self.cv
+        return splitter_of(cv, y, classifier=task == "classification")
 
     def _checks_levels(self, plan: Plan) -> bool:
         return check_choice(self.levels) and upper_stack(plan.final) is not None

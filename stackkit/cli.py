@@ -144,7 +144,7 @@ _OF_DATA = _together(
     ),
     _option("Folds", "--cv", type=click.IntRange(2), default=5, show_default=True, help="Number of folds."),
     _option(
-        "Folds", "--repeats", type=click.IntRange(1), default=1, show_default=True, help="With other folds each time."
+        "Folds", "--repeats", type=click.IntRange(1), help="With other folds each time. Default: what --preset takes."
     ),
     _option("Folds", "--groups", metavar="COL", help="Rows of a group stay in one fold; no feature."),
     _option(
@@ -156,11 +156,20 @@ _OF_DATA = _together(
     _option("Folds", "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of folds and learners."),
     _option(
         "Stack",
+        "--preset",
+        type=click.Choice(["fast", "balanced", "best"]),
+        default="fast",
+        show_default=True,
+        help="How many learners, how costly; best also repeats the folds three times.",
+    ),
+    _option(
+        "Stack",
         "--learners",
         callback=_names,
         metavar="NAME,NAME",
-        help="Default: all but the last of logistic, knn, naive_bayes, random_forest, extra_trees, xgboost, bn_mlp, "
-        "hist_gradient_boosting; for regression ridge takes the place of the first, and naive_bayes is not there.",
+        help="Instead of the preset's: some of logistic, knn, naive_bayes, random_forest, extra_trees, xgboost, bn_mlp "
+        "(fast), lda, xgboost_stopped, bn_mlp_wide (balanced), xgboost_deep, hist_gradient_boosting (best); for "
+        "regression ridge, and neither logistic, naive_bayes nor lda.",
     ),
     _option(
         "Stack",
@@ -441,15 +450,17 @@ def _read(train: Path, options: dict[str, Any], say: Say) -> tuple[Any, Any]:
 
 
 def _make_stack(problem: Any, options: dict[str, Any]) -> Any:
-    from stackkit._problem import make_final, make_learners, make_splitter  # noqa: PLC0415
+    from stackkit._problem import default_repeats, make_final, make_learners, make_splitter  # noqa: PLC0415
     from stackkit._stacking import StackingModel  # noqa: PLC0415
 
     seed = options["seed"]
+    repeats = options["repeats"] or default_repeats(problem, options["preset"])
     return StackingModel(
         make_learners(options["learners"], problem),
         make_final(options["final"], problem),
+        preset=options["preset"],
         task=problem.task,
-        cv=make_splitter(problem, options["cv"], repeats=options["repeats"], seed=seed, option="--cv"),
+        cv=make_splitter(problem, options["cv"], repeats=repeats, seed=seed, option="--cv"),
         n_jobs=options["jobs"],
         memory=options["memory"],
         on_error="drop",  # with a warning, and told in the leaderboard

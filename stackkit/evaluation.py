@@ -18,7 +18,6 @@ from stackkit._diversity import Diversity, diversity
 from stackkit._final import final_labels, final_probabilities
 from stackkit._folds import Folds, make_folds, splitter_of
 from stackkit._intervals import corrected_interval
-from stackkit._learners import default_learners
 from stackkit._levels import check_levels, fit_upper
 from stackkit._members import Block, Member
 from stackkit._nested import OuterFold, nested_tables
@@ -235,7 +234,7 @@ def _check_inner(cv: Any) -> None:
 
 def _learners(model: StackingModel, plan: Plan, rows: np.ndarray) -> Learners:
     """The default ones go by the number of rows."""
-    return plan.learners if model.estimators is not None else default_learners(plan.target.task, plan.X[: len(rows)])
+    return plan.learners if model.estimators is not None else model._learners(plan.target.task, plan.X[: len(rows)])  # noqa: SLF001
 
 
 def _check_outer(outer: Folds, plan: Plan) -> None:

@@ -559,11 +559,11 @@ def test_predict_refuses_rows_that_lack_columns(run, files):
 
 
 def test_help_names_every_learner_and_final_estimator(run):
-    from stackkit._problem import EXTRA, FINALS
+    from stackkit._problem import FINALS
 
     text = " ".join(run("fit", "--help").stdout.split())
     for task in ("classification", "regression"):
-        for name in [*dict(stackkit.default_learners(task)), *EXTRA[task], *FINALS[task]]:
+        for name in [*dict(stackkit.default_learners(task, preset="best")), *FINALS[task]]:
             assert re.search(rf"\b{name}\b", text), name
 
 

@@ -19,6 +19,8 @@ from stackkit._learners import default_learners
 
 CLASSIFIERS = ["logistic", "knn", "naive_bayes", "random_forest", "extra_trees", "xgboost", "bn_mlp"]
 REGRESSORS = ["ridge", "knn", "random_forest", "extra_trees", "xgboost", "bn_mlp"]
+BALANCED = {"lda", "xgboost_stopped", "bn_mlp_wide"}
+BEST = {"xgboost_deep", "hist_gradient_boosting"}
 
 
 def light(learners):
@@ -46,7 +48,7 @@ def frame_and_y():
     return passengers()
 
 
-@pytest.mark.parametrize("name", CLASSIFIERS)
+@pytest.mark.parametrize("name", [*CLASSIFIERS, *sorted(BALANCED | BEST)])
 def test_each_classifier_beats_the_dummy_on_a_raw_frame(name, frame_and_y):
     frame, y = frame_and_y
     model = dict(default_learners("classification", frame))[name]
@@ -54,7 +56,7 @@ def test_each_classifier_beats_the_dummy_on_a_raw_frame(name, frame_and_y):
     assert log_loss(y, p) < 0.95 * log_loss(y, np.full(len(y), y.mean()))
 
 
-@pytest.mark.parametrize("name", REGRESSORS)
+@pytest.mark.parametrize("name", [*REGRESSORS, *sorted((BALANCED | BEST) - {"lda"})])
 def test_each_regressor_beats_the_dummy_on_a_raw_frame(name, frame_and_y):
     frame, survived = frame_and_y
     y = 10 * survived + frame["Age"].fillna(30) / 10
@@ -65,6 +67,20 @@ def test_each_regressor_beats_the_dummy_on_a_raw_frame(name, frame_and_y):
 def test_names_and_order():
     assert [name for name, _ in default_learners("classification")] == CLASSIFIERS
     assert [name for name, _ in default_learners("regression")] == REGRESSORS
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_each_preset_has_the_learners_of_the_one_before_and_more(task):
+    fast, balanced, best = (dict(default_learners(task, preset=preset)) for preset in ("fast", "balanced", "best"))
+    none = {"lda"} if task == "regression" else set()
+    assert set(balanced) - set(fast) == BALANCED - none
+    assert set(best) - set(balanced) == BEST
+    assert set(fast) < set(balanced) < set(best)
+
+
+def test_an_unknown_preset_is_refused():
+    with pytest.raises(ValueError, match=r"'preset' parameter of default_learners must be one of .*got 'quick'"):
+        default_learners("classification", preset="quick")
 
 
 def test_the_title_in_a_name_is_learned():
