@@ -235,6 +235,7 @@ def test_the_report_has_the_verdict(run, files):
     page = html.unescape((files / "page.html").read_text())
     assert document["verdict"] in page
     assert "port" in page
+    assert f"<pre>stackkit {' '.join((*FIT, *TEST))} --verdict --report page.html --json</pre>" in page
     assert {row["name"] for row in document["leaderboard"] if row["outer"] is not None} == {"logistic", "naive_bayes"}
     assert sorted(path.name for path in files.iterdir()) == ["out.csv", "page.html", "test.csv", "train.csv"]
 
@@ -628,14 +629,19 @@ def test_ctrl_c_is_one_line_and_leaves_nothing(files):
     assert sorted(path.name for path in files.iterdir()) == ["test.csv", "train.csv"]
 
 
+def _cpu_seconds_of_processes():
+    ended = os.times()
+    return ended.children_user + ended.children_system
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not (KAGGLE / "train.csv").exists(), reason="Kaggle's files are not in $STACKKIT_DATA/titanic")
 def test_kaggles_titanic(tmp_path):
-    start = time.monotonic()
+    start = _cpu_seconds_of_processes()
     arguments = ("--target", "Survived", "--id", "PassengerId", "--test", KAGGLE / "test.csv", "--output", "out.csv")
     done = _process("fit", KAGGLE / "train.csv", *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert time.monotonic() - start < 60
+    assert _cpu_seconds_of_processes() - start < 2 * 60  # a minute on two cores, however busy they are
     out = pd.read_csv(tmp_path / "out.csv", dtype=str)
     assert list(out.columns) == ["PassengerId", "Survived"]
     assert out["PassengerId"].tolist() == pd.read_csv(KAGGLE / "test.csv", dtype=str)["PassengerId"].tolist()
@@ -652,6 +658,6 @@ def test_large_tables_are_read_in_seconds(tmp_path):
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(rng.choice(X.ravel(), size=(60_000, 93))).add_prefix("f").assign(y=rng.integers(0, 9, 60_000))
     frame.to_csv(tmp_path / "big.csv", index=False)
-    start = time.monotonic()
+    start = time.process_time()
     read_problem(read_table(tmp_path / "big.csv", print), Columns("y"), None, print)
-    assert time.monotonic() - start < 20  # a few, on an idle machine
+    assert time.process_time() - start < 20  # a few, on an idle machine
