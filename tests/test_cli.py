@@ -629,6 +629,39 @@ def test_ctrl_c_is_one_line_and_leaves_nothing(files):
     assert sorted(path.name for path in files.iterdir()) == ["test.csv", "train.csv"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("data", "task"), [(load_iris, "classification"), (load_diabetes, "regression")])
+def test_tables_as_users_have_them(run, tmp_path, data, task):
+    """Words, days, gaps, codes, quotes; from the file to the report with what the help says."""
+    rng = np.random.default_rng(0)
+    bunch = data(as_frame=True)
+    truth = bunch.target if task == "regression" else pd.Series(bunch.target_names[bunch.target])
+    frame = bunch.data.mask(rng.random(bunch.data.shape) < 0.1).assign(outcome=truth.astype(str))
+    n = len(frame)
+    frame["by"] = rng.choice(['Fisher, "R. A."', "Zoë", "<b>O'Neil</b>", ""], n)
+    frame["seen"] = (pd.Timestamp("1935-05-31") + pd.to_timedelta(rng.integers(0, 99, n), "D")).strftime("%d.%m.%Y")
+    frame.insert(0, "code", [f"{i:03}" for i in range(n)])
+    frame.loc[7, "outcome"] = ""
+    frame.sample(frac=1, random_state=0).to_csv(tmp_path / "train.csv.gz", index=False)
+    frame.drop(columns="outcome").to_csv(tmp_path / "test.csv", index=False)
+    learners = "xgboost,knn," + ("ridge" if task == "regression" else "naive_bayes")
+    arguments = ("train.csv.gz", "--target", "outcome", "--id", "code", "--learners", learners)
+    done = run("fit", *arguments, *TEST, "--report", "page.html")
+    assert done.exit_code == 0, done.stderr
+    assert f"stackkit: {task}: " in done.stderr
+    assert "date 1" in done.stderr
+    assert "1 row(s) without a target are left out" in done.stderr
+    out = pd.read_csv(tmp_path / "out.csv", dtype=str)
+    assert out["code"].tolist() == frame["code"].tolist()
+    if task == "classification":
+        assert (out["outcome"] == truth).mean() > 0.9
+    else:
+        assert np.corrcoef(out["outcome"].astype(float), truth)[0, 1] > 0.7
+    page = (tmp_path / "page.html").read_text()
+    assert "1935-05-31" in page
+    assert re.search(r">\d{3}: ", page)  # hard rows by their codes
+
+
 def _cpu_seconds_of_processes():
     ended = os.times()
     return ended.children_user + ended.children_system
