@@ -121,6 +121,7 @@ def read_problem(table: Table, columns: Columns, task: TaskName | None, say: Say
     kinds = _read_kinds(table, [name for name in table.names if name not in named], rows, say)
     X = pd.DataFrame({name: as_kind(table, name, kind, rows, say) for name, kind in kinds.items()})
     _check_features(table, X, say)
+    X.index = _row_names(table, columns.id, rows)
     classes = sorted(set(y.tolist())) if task == "classification" else None
     unused = sorted(named - {columns.target, columns.id})
     schema = Schema(columns.target, columns.id, task, classes, kinds, unused)
@@ -148,6 +149,13 @@ def check_ids(table: Table, name: str) -> None:
     twice = np.flatnonzero(texts.duplicated())
     if twice.size:
         raise table.error(f"the ID {name!r} is {texts.iloc[twice[0]]!r} again; IDs must differ", int(twice[0]))
+
+
+def _row_names(table: Table, id_: str | None, rows: np.ndarray) -> pd.Index:
+    """By which the user finds a row in the file again, wherever it stands by now."""
+    if id_:
+        return pd.Index(table.texts[id_].iloc[rows], name=id_)
+    return pd.Index([f"line {table.lines[row]}" if table.lines else f"row {row + 1}" for row in rows])
 
 
 def _read_target(table: Table, name: str, task: TaskName | None, say: Say) -> tuple[np.ndarray, np.ndarray, TaskName]:

@@ -7,6 +7,7 @@ input that cannot be used; 130 after Ctrl-C.
 from __future__ import annotations
 
 import errno
+import shlex
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -53,8 +54,11 @@ class _OneLine(click.Group):
     command_class = _Command
 
     def main(self, *args: Any, **settings: Any) -> Any:
+        given = args[0] if args else settings.get("args")
+        command = shlex.join(["stackkit", *(sys.argv[1:] if given is None else given)])
+        fixed = {"prog_name": "stackkit", "standalone_mode": False, "obj": command}
         try:
-            code = super().main(*args, **settings | {"prog_name": "stackkit", "standalone_mode": False})
+            code = super().main(*args, **settings | fixed)
         except click.ClickException as error:
             code = _fail(error.format_message(), error.exit_code)
         except click.Abort:
@@ -364,7 +368,10 @@ def _fit(train: Path, options: dict[str, Any], say: Say) -> None:
         if options["model"]:
             write_model(draft_for(options["model"]), stack, problem.schema)
         if options["report"]:
-            stack.report(draft_for(options["report"]), X=problem.X, nested=nested)
+            from stackkit.report import write_report  # noqa: PLC0415
+
+            command = click.get_current_context().obj
+            write_report(stack, draft_for(options["report"]), X=problem.X, nested=nested, command=command)
     files = {name: str(options[name]) for name in ("output", "model", "report") if options[name]}
     if options["as_json"]:
         facts = {"leaderboard": records(board), "files": files} | ({"verdict": nested.verdict()} if nested else {})

@@ -103,6 +103,18 @@ def test_a_quantity_has_to_be_a_number(problem_of, target, message):
         problem_of(pd.DataFrame({"y": target, "x": range(3)}), "regression", target="y")
 
 
+def test_rows_are_named_as_the_file_names_them(problem_of, tmp_path, said):
+    frame = pd.DataFrame({"id": ["007", "NA", "8", "9"], "x": [1, 2, 3, 4], "y": ["a", "", "b", "a"]})
+    frame["when"] = [2, 1, 4, 3]
+    assert problem_of(frame, target="y", id="id", time_order="when").X.index.tolist() == ["007", "9", "8"]
+    assert problem_of(frame, target="y", id="id").X.index.name == "id"
+    by_line = problem_of(frame.assign(id=["a\nb", "c", "d", "e"]), target="y", time_order="when")
+    assert by_line.X.index.tolist() == ["line 2", "line 6", "line 5"]
+    write_table(frame, tmp_path / "t.parquet")
+    packed = read_problem(read_table(tmp_path / "t.parquet", said.append), Columns("y"), None, said.append)
+    assert packed.X.index.tolist() == ["row 1", "row 3", "row 4"]
+
+
 def test_codes_stand_for_classes_in_the_order_of_the_model(flowers):
     target = flowers.target
     assert [flowers.schema.classes[code] for code in target.values] == flowers.y.tolist()
