@@ -51,7 +51,7 @@ def frame_and_y():
 @pytest.mark.parametrize("name", [*CLASSIFIERS, *sorted(BALANCED | BEST)])
 def test_each_classifier_beats_the_dummy_on_a_raw_frame(name, frame_and_y):
     frame, y = frame_and_y
-    model = dict(default_learners("classification", frame))[name]
+    model = dict(default_learners("classification", frame, preset="best"))[name]
     p = cross_val_predict(model, frame, y, cv=3, method="predict_proba")[:, 1]
     assert log_loss(y, p) < 0.95 * log_loss(y, np.full(len(y), y.mean()))
 
@@ -60,7 +60,7 @@ def test_each_classifier_beats_the_dummy_on_a_raw_frame(name, frame_and_y):
 def test_each_regressor_beats_the_dummy_on_a_raw_frame(name, frame_and_y):
     frame, survived = frame_and_y
     y = 10 * survived + frame["Age"].fillna(30) / 10
-    model = dict(default_learners("regression", frame))[name]
+    model = dict(default_learners("regression", frame, preset="best"))[name]
     assert r2_score(y, cross_val_predict(model, frame, y, cv=3)) > 0.2
 
 
