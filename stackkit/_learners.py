@@ -114,7 +114,8 @@ def default_learners(task: str, X: Any = None) -> list[tuple[str, Any]]:
 
     Examples
     --------
-    >>>     >>> from stackkit import default_learners
+    >>> import pandas as pd
+    >>> from stackkit import default_learners
     >>> ships = pd.DataFrame({
     ...     "rig": ["sloop", "brig", None, "sloop", "brig", "sloop"],
     ...     "built": pd.to_datetime(["1801", None, "1833", "1840", "1812", "1825"], format="%Y"),
