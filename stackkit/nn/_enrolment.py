@@ -83,6 +83,7 @@ def make_pupils(
     streams: np.ndarray,
     weights: np.ndarray | None,
     target_affine: Affine | None,
+    unseen: Tensor | None = None,
 ) -> list[Pupil]:
     """One a member of the net; ``streams`` (members, 2) seed the order of its rows and its noise."""
     device, dtype = table.targets.device, table.targets.dtype
@@ -106,6 +107,7 @@ def make_pupils(
             weight=every_weight,
             mean=tensor(mean),
             scale=tensor(scale),
+            unseen=unseen,
             scaled=net.module_.scaled,
             moments=dict(net.optimizer_.state),
         )

@@ -10,7 +10,7 @@ import torch
 from sklearn.base import is_classifier
 from sklearn.utils import Tags
 from sklearn.utils.validation import validate_data
-from torch import nn
+from torch import Tensor, nn
 
 from stackkit._checks import choice
 from stackkit.nn._augment import AUGMENTATIONS, Augmentation
@@ -84,12 +84,21 @@ class TableNet(NetLearner):
         )
 
     @torch.no_grad()
-    def _start(self, networks: nn.ModuleList, inputs: np.ndarray, rows: np.ndarray) -> None:
-        """Without weights from features that never change: what they do in other rows could not be learned."""
-        constant = torch.from_numpy((inputs[rows] == inputs[rows[0]]).all(axis=0))[: self.n_features_in_]
+    def _unseen(self, networks: nn.ModuleList, inputs: Tensor, rows: np.ndarray, *, on: bool) -> Tensor | None:
+        """Features that have never changed: what they do in other rows could not be learned.
+
+        Starting without weights is not enough. BN takes a constant away again, and leaves rounding errors as the
+        gradient, of which Adam makes whole steps: only where the input is zero, it is zero too.
+        """
+        own = inputs[torch.tensor(rows, device=inputs.device), : self.n_features_in_]
+        constant = own.amin(0) == own.amax(0)
         for network in (network for network in networks if isinstance(network, BNMLP)):
             first: Any = next(iter((*network.linears, network.output)))
-            first.weight[:, constant] = 0.0
+            if on:
+                constant &= (first.weight == 0).all(0)
+            else:
+                first.weight[:, constant] = 0.0
+        return constant if self.module is None and constant.any() else None
 
     def _members(self, n_rows: int) -> int:
         if self.n_members != "auto":

@@ -81,8 +81,9 @@ class NetLearner(BaseEstimator):
         """What puts the inputs on one scale, learned from some rows; None: nothing does."""
         return None
 
-    def _start(self, networks: nn.ModuleList, inputs: np.ndarray, rows: np.ndarray) -> None:
-        """Change the first weights by what is known of the training rows."""
+    def _unseen(self, networks: nn.ModuleList, inputs: Tensor, rows: np.ndarray, *, on: bool) -> Tensor | None:
+        """Features (d,) that the networks start without and are not to see in these rows; None: they see all."""
+        return None
 
     # --- by the task ------------------------------------------------------------------------------------------
 
@@ -173,7 +174,7 @@ class NetLearner(BaseEstimator):
         if not on:
             self._affine = self._target_affine(y, rows)
             self.net_ = self._new_net(inputs, rows, first_weights, recipe, table.targets.shape[1])
-            self._start(self.net_.module_.members, inputs, rows)
+        unseen = self._unseen(self.net_.module_.members, table.inputs, rows, on=on)
         affine = None if self._affine is None else table.seen(self._affine)
         pupils = make_pupils(
             self.net_,
@@ -184,6 +185,7 @@ class NetLearner(BaseEstimator):
             streams=np.stack(streams, axis=1),
             weights=all_weights,
             target_affine=affine,
+            unseen=unseen,
         )
         return self.net_, pupils, recipe
 
