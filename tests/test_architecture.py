@@ -47,6 +47,7 @@ ORDER = [
     "_blend",
     "_selection",
     "_learners",
+    "_columns",
     "_final",
     "_second_level",
     "_leaderboard",
