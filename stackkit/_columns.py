@@ -16,7 +16,7 @@ from scipy import sparse
 from sklearn.preprocessing import OneHotEncoder
 
 from stackkit._checks import is_pandas
-from stackkit._learners import TablePreparation
+from stackkit._preparation import TablePreparation
 from stackkit._shortcuts import FEW_ROWS, in_steps
 
 UNSEEN = "\0"

@@ -26,8 +26,9 @@ from sklearn.pipeline import Pipeline
 
 from stackkit._blend import ConvexClassifier, ConvexRegressor, LogPoolClassifier
 from stackkit._checks import Target, TaskName, task_of_target
-from stackkit._learners import default_learners, tree_preprocessing
+from stackkit._learners import default_learners
 from stackkit._oof import OutOfFold
+from stackkit._preparation import tree_preprocessing
 from stackkit._scoring import Scoring, answers_of, labels_of, make_scoring
 from stackkit._selection import EnsembleSelectionClassifier, EnsembleSelectionRegressor
 from stackkit._tables import Say, Table, TableError, as_kind, blank, did_you_mean, kind_of, missing, numbers_of

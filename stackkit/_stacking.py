@@ -43,11 +43,13 @@ from stackkit._final import (
     default_blend,
     default_final,
     seen_columns,
+    upper_stack,
 )
 from stackkit._folds import splitter_of
 from stackkit._leaderboard import full_board
 from stackkit._learners import default_learners
-from stackkit._members import Member, fit_member, group_params, make_blocks
+from stackkit._levels import check_choice, check_levels, on_level, upper_failures, with_upper_board
+from stackkit._members import Member, fit_member, make_blocks
 from stackkit._oof import (
     Settings,
     fold_members_again,
@@ -60,6 +62,7 @@ from stackkit._panels import panel_of
 from stackkit._passthrough import as_features, beside, check_names_differ, picked_columns
 from stackkit._plan import Plan
 from stackkit._predictor import Predictor, Predicts
+from stackkit._progress import say
 from stackkit._tasks import seeded
 from stackkit._threads import single_threaded_blas
 
@@ -99,6 +102,11 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
     refit : bool
         False: new rows are predicted by the mean over the K fold models. True: by one more fit on
         all rows, left out for learners whose weight in a blending final estimator is zero.
+    levels : {"auto"} or None
+        For a StackingModel as ``final_estimator``, a second level: None takes it, "auto" only where it
+        proves itself on rows held out (the learners are fitted once more on 10,000 rows at most);
+        otherwise :class:`~stackkit.LogPoolClassifier` or what None means as ``final_estimator`` stands
+        instead. ``level_check_`` and ``verbose`` say which, and why.
     n_jobs : int or None
         Workers for the flat list of learner x fold tasks, and threads for predictions. The result
         does not depend on it.
@@ -141,9 +149,16 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         Names of X's columns; only where it has them.
     failures_ : DataFrame
         Learners that failed and were dropped: learner, fold, stage, error, traceback.
+    level_check_ : LevelCheck
+        What ``levels="auto"`` found: kept, metric, with_level, without_level, difference, se, n_rows, reason.
 
     Notes
     -----
+    A StackingModel as ``final_estimator`` makes a second level, and may have one itself. Where it does
+    not say otherwise, it has the folds of the level below, so that groups and time are kept apart on
+    all levels alike; its ``n_jobs``, ``memory``, limits and ``verbose``; and drops failing learners if
+    the level below does. ``leaderboard()`` and ``failures_`` name its learners ``final_estimator__name``.
+
     ``fit_transform(X, y)`` returns P, out-of-fold; ``fit(X, y).transform(X)`` returns p, from models
     that saw most of these rows. So the model can stand inside a Pipeline without leaking;
     scikit-learn's TargetEncoder does the same.
@@ -178,6 +193,7 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         stack_method: Any = "auto",
         passthrough: Any = False,
         refit: bool = False,
+        levels: Any = None,
         n_jobs: Any = None,
         memory: Any = None,
         on_error: Any = "raise",
@@ -194,6 +210,7 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         self.stack_method = stack_method
         self.passthrough = passthrough
         self.refit = refit
+        self.levels = levels
         self.n_jobs = n_jobs
         self.memory = memory
         self.on_error = on_error
@@ -238,6 +255,7 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         settings = self._settings()
         plan = self._plan(X, y, groups=groups, sample_weight=sample_weight, **params)
         self._picked = plan.picked
+        plan = self._levelled(plan, settings)
         blends = isinstance(plan.final, BLENDS)
         settings = replace(settings, listeners=listeners_of(self, n_stages=2 + (self.refit and blends)))
         fitted = run_cross_fit(
@@ -254,8 +272,9 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
             refit=self.refit and not blends,
             settings=settings,
         )
-        self.oof_, self.failures_ = fitted.oof, fitted.oof.failures
+        self.oof_ = fitted.oof
         final = self._fit_final(plan, settings)
+        self.failures_ = self._all_failures()
         predictor = Predictor({}, fitted.oof.blocks, final, plan.target.classes, plan.picked)
         again = {"like": fitted.oof, "fit_params": plan.routed.learners, "settings": settings}
         refitted = fitted.refitted
@@ -341,14 +360,32 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         frame = is_pandas(X) or is_polars(X)
         return default_final(target, methods, passthrough=self.passthrough is not False, mixed_columns=frame)
 
+    def _checks_levels(self, plan: Plan) -> bool:
+        return check_choice(self.levels) and upper_stack(plan.final) is not None
+
+    def _levelled(self, plan: Plan, settings: Settings) -> Plan:
+        """With the second level, or without it."""
+        self.__dict__.pop("level_check_", None)  # of an earlier fit
+        if not self._checks_levels(plan):
+            return plan
+        self.level_check_, plan = check_levels(plan, np.arange(plan.X.shape[0]), settings)
+        say(self.level_check_.reason, verbose=settings.verbose)
+        return plan
+
+    def _all_failures(self) -> pd.DataFrame:
+        above = upper_failures(self.final_estimator_)
+        own = self.oof_.failures
+        return own if above is None or above.empty else pd.concat([own, above], ignore_index=True)
+
     def _fit_final(self, plan: Plan, settings: Settings) -> Member:
         target = plan.target
         self._task = target.task
         self.__dict__.pop("classes_", None)  # of an earlier fit
         if target.task == "classification":
             self.classes_ = target.classes
-        final = seeded(plan.final, settings.entropy, "final_estimator", 0)
         rows = np.flatnonzero(self.oof_.covered)
+        final = seeded(plan.final, settings.entropy, "final_estimator", 0)
+        final = on_level(final, self.oof_.folds, rows, settings)
         codes = np.unique(target.values[rows]) if target.n_classes else np.arange(0)
         table = beside(*seen_columns(final, self.oof_.train, self.oof_.blocks, codes), plan.X, plan.picked)
         with settings.listeners.hear_of_final(final), single_threaded_blas():
@@ -373,9 +410,7 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
                 "sklearn.set_config(enable_metadata_routing=True) and set_fit_request on whoever takes them."
             )
         takers = [*learners, ("final_estimator", final)]
-        params = learner_params(takers, given.get("sample_weight"))
-        for name, learner in learners:
-            params[name] |= group_params(learner, given.get("groups"))
+        params = learner_params(takers, given.get("sample_weight"), given.get("groups"))
         return Bunch(
             learners={name: params[name] for name, _ in learners},
             final_estimator=params["final_estimator"],
@@ -514,17 +549,19 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
             predict_seconds, summed over folds; weight, where the final estimator gives one a learner;
             marginal, what the stack's log-loss or rmse loses when the learner leaves (in accuracy where the
             final estimator gives no probabilities; from the table alone, cross-fitted; NaN with
-            ``passthrough``); with ``nested``, outer with its interval; status, "ok" or why it was dropped.
+            ``passthrough``); with ``nested``, outer with its interval; level, 1 for the learners, 2 for those
+            of a StackingModel on top of them; status, "ok" or why it was dropped.
         """
         check_is_fitted(self)
-        return full_board(
+        board = full_board(
             self.oof_,
             self.final_estimator_,
-            passthrough=bool(self._picked),
+            passthrough=bool(self._predictor.picked),
             nested=nested,
             marginal=marginal,
             n_jobs=self.n_jobs,
         )
+        return with_upper_board(board, self.final_estimator_, marginal=marginal)
 
     def report(self, path: str | Path, *, X: Any = None, nested: Any = None) -> Path:
         """Write one self-contained HTML page about the fitted stack.

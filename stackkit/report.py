@@ -19,8 +19,8 @@ from sklearn.utils.validation import check_is_fitted
 from stackkit import plots
 from stackkit._checks import check_rows, is_pandas, is_polars
 from stackkit._files import written_whole
-from stackkit._learners import as_frame, column_kind
 from stackkit._oof import OutOfFold
+from stackkit._preparation import as_frame, column_kind
 from stackkit._scores import METRICS
 from stackkit._second_level import target_of
 from stackkit._versions import versions

@@ -43,19 +43,23 @@ ORDER = [
     "_scores",
     "_oof",
     "_plan",
+    "_nested",
     "_intervals",
     "_blend",
     "_selection",
-    "_learners",
+    "_inner_split",
+    "_boosting",
+    "_preparation",
     "_columns",
+    "_learners",
     "_final",
     "_second_level",
     "_leaderboard",
     "_passthrough",
+    "_levels",
     "_predictor",
     "_compact",
     "_stacking",
-    "_nested",
     "_scoring",
     "_diversity",
     "evaluation",
@@ -67,7 +71,7 @@ ORDER = [
     "cli",
     "datasets",
 ]
-# The same for the folder of networks, whose modules may import `_checks` and `_members` besides.
+# The same for the folder of networks, whose modules may import `_checks`, `_inner_split` and `_members` besides.
 NETWORKS = [
     "batchnorm",
     "_augment",
@@ -141,7 +145,7 @@ def test_imports_run_one_way(module):
 @pytest.mark.parametrize("module", NETWORKS)
 def test_imports_of_networks_run_one_way(module):
     earlier = {f"stackkit.nn.{name}" for name in NETWORKS[: NETWORKS.index(module)]}
-    earlier |= {"stackkit._checks", "stackkit._members"}
+    earlier |= {"stackkit._checks", "stackkit._inner_split", "stackkit._members"}
     assert set(_own_imports(f"nn.{module}")) <= earlier
 
 

@@ -8,7 +8,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from stackkit._columns import Columns, Levels, TakesApart
-from stackkit._learners import MAX_CATEGORIES, scaled_preprocessing, tree_preprocessing
+from stackkit._preparation import MAX_CATEGORIES, scaled_preprocessing, tree_preprocessing
 from stackkit._shortcuts import FEW_ROWS
 
 RNG = np.random.default_rng(0)
@@ -66,7 +66,9 @@ def test_nothing_is_done_twice(monkeypatch):
             kind, "transform", lambda self, *a, f=transform, **k: calls.append(type(self)) or f(self, *a, **k)
         )
     texts = []
-    monkeypatch.setattr("stackkit._learners._str", lambda values: texts.append(1) or np.frompyfunc(str, 1, 1)(values))
+    monkeypatch.setattr(
+        "stackkit._preparation._str", lambda values: texts.append(1) or np.frompyfunc(str, 1, 1)(values)
+    )
     take_apart = TakesApart()
     parts = [take_apart(make().fit(rows)) for make in PREPARATIONS for rows in (FRAME[::2], FRAME[1::2])]
     calls.clear()

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from stackkit._checks import check_length, check_weights
-from stackkit.nn._enrolment import Affine, inner_split, make_course, make_net, make_pupils, row_weights
+from stackkit._inner_split import inner_split
+from stackkit.nn._enrolment import Affine, make_course, make_net, make_pupils, row_weights
 from stackkit.nn._numerics import held
 from stackkit.nn._parameters import DTYPES, OPTIMIZERS, check_parameters
 from stackkit.nn._pupil import Pupil, Table

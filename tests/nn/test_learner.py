@@ -33,7 +33,7 @@ from spies import with_row_ids
 from torch.nn import functional
 
 from stackkit import StackingModel, cross_fit
-from stackkit._learners import scaled_preprocessing
+from stackkit._preparation import scaled_preprocessing
 from stackkit.datasets import load_titanic
 from stackkit.exceptions import LearnerFailedError, MissingClassWarning
 from stackkit.nn import BNCNNClassifier, BNCNNRegressor, BNMLPClassifier, BNMLPRegressor, ConvBlock
