@@ -12,6 +12,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import ClassifierTags, RegressorTags, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
+from stackkit._columns import TakesApart
 from stackkit._members import make_blocks
 from stackkit._panels import Panel
 from stackkit._plan import Plan
@@ -224,6 +225,7 @@ class _Fronts:
 
     def __init__(self) -> None:
         self._known: dict[str, Sequence[Any]] = {}
+        self._apart = TakesApart()
 
     def shared(self, steps: Sequence[Any]) -> Sequence[Any]:
         if not steps:
@@ -232,4 +234,6 @@ class _Fronts:
             content = joblib.hash(steps)
         except Exception:  # noqa: BLE001 - what cannot be pickled may refuse in any way; it is shared with nobody
             return steps
-        return self._known.setdefault(content, steps)
+        if content not in self._known:
+            self._known[content] = (self._apart(steps[0]), *steps[1:])
+        return self._known[content]

@@ -17,6 +17,8 @@ from stackkit._threads import limit_threads, searches_neighbours, thread_limits,
 
 # Up to so many rows, setting up threads takes longer than they save.
 FEW_ROWS = 20
+# Of more rows, nothing is remembered for the fronts to come: it would take too much memory.
+MEMO_ROWS = 100_000
 
 
 @dataclass(frozen=True)
@@ -24,9 +26,10 @@ class Panel:
     """What predicts new rows for one learner.
 
     ``fronts`` holds the transformers in front of each member, in order; members of any panel whose front is the same
-    object share its work. ``pack``, where there is one, predicts for all members in one pass: its methods have the
-    learner's names, and take and give one item a member. Equally near neighbours are chosen by the number of threads,
-    which ``one_thread`` therefore holds.
+    object share its work, and a first transformer with ``shares_work`` gets a dictionary that all of them share.
+    ``pack``, where there is one, predicts for all members in one pass: its methods have the learner's names, and take
+    and give one item a member. Equally near neighbours are chosen by the number of threads, which ``one_thread``
+    therefore holds.
     """
 
     members: tuple[Member, ...]
@@ -49,12 +52,13 @@ def predict_table(
     lines, threads = _lines(panels), threads_per_task(workers)
     totals = {name: _Total() for name in panels}
     inputs: dict[int, Any] = {}
+    memo: dict[str, Any] | None = {} if X.shape[0] <= MEMO_ROWS else None
     with limit_threads(1, None if few else "blas"):
         if workers == 1:
-            found = (line.run(X, panels, blocks, threads) for line in lines)
+            found = (line.run(X, panels, blocks, threads, memo) for line in lines)
         else:
             found = Parallel(n_jobs=workers, backend="threading", return_as="generator")(
-                delayed(line.run)(X, panels, blocks, threads) for line in lines
+                delayed(line.run)(X, panels, blocks, threads, memo) for line in lines
             )
         for line, (rows, parts) in zip(lines, found, strict=True):
             for (name, i), part in parts.items():
@@ -76,14 +80,20 @@ class _Line:
     places: list[tuple[str, int]]
 
     def run(
-        self, X: Any, panels: dict[str, Panel], blocks: dict[str, Block], threads: int | None
+        self,
+        X: Any,
+        panels: dict[str, Panel],
+        blocks: dict[str, Block],
+        threads: int | None,
+        memo: dict[str, Any] | None,
     ) -> tuple[Any, dict[tuple[str, int], np.ndarray]]:
         """The rows themselves where a pack needs them, and the members' columns."""
         places = [place for place in self.places if panels[place[0]].pack is None]
         with thread_limits(threads):
             rows = own_copy(X)
             for step in self.front:
-                rows = step.transform(rows)
+                shares = getattr(step, "shares_work", False)
+                rows = step.transform(rows, memo) if shares else step.transform(rows)
             parts = {}
             for name, i in places:
                 own = rows if len(self.places) == 1 else own_copy(rows)

@@ -122,6 +122,10 @@ def _function(func: Callable[..., Any]) -> FunctionTransformer:
     return FunctionTransformer(func, feature_names_out="one-to-one").set_output(transform="default")
 
 
+class TablePreparation(ColumnTransformer):
+    """What is below, and nothing else: dense arrays out of columns that are picked at ``fit``."""
+
+
 def _preprocessing(number_steps: Callable[[], list[Any]]) -> ColumnTransformer:
     levels = OneHotEncoder(
         # A level that the training rows do not have counts as a rare one; ordinal codes cannot say that.
@@ -133,7 +137,7 @@ def _preprocessing(number_steps: Callable[[], list[Any]]) -> ColumnTransformer:
     words = CountVectorizer(binary=True, max_features=MAX_WORDS, min_df=MIN_FREQUENCY)
     # Centred, because 32-bit floats (inside trees) do not tell the minutes of a day near 20,000 apart.
     dates = make_pipeline(_function(_to_days), StandardScaler(), *number_steps())
-    columns = ColumnTransformer(
+    columns = TablePreparation(
         [
             ("numbers", make_pipeline(_function(_to_numbers), *number_steps()), _number_columns),
             ("dates", dates, _date_columns),

@@ -50,6 +50,7 @@ ORDER = [
     "_inner_split",
     "_boosting",
     "_preparation",
+    "_columns",
     "_learners",
     "_final",
     "_second_level",

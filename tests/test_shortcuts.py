@@ -62,15 +62,6 @@ def test_missing_values_in_forests(kind, shorter):
     assert shorter == [kind]
 
 
-@pytest.mark.parametrize("kind", REGRESSORS)
-def test_trees_that_take_no_missing_values(kind, shorter):
-    forest = kind(3, criterion="absolute_error").fit(X[:50], NUMBERS[:50])
-    for predict in (_direct, ask):
-        with pytest.raises(ValueError, match="Input X contains NaN"):
-            predict(forest, "predict", np.full((1, 6), np.nan))
-    assert shorter == [kind]
-
-
 @pytest.mark.parametrize(
     ("rows", "message"),
     [

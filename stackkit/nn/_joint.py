@@ -22,7 +22,7 @@ CACHE_BYTES = 2_000_000  # an activation of all networks should not take more
 
 
 class JointMLP:
-    """Averages of BN-MLPs of one shape as one network.
+    """Averages of BN-MLPs of one shape as one network, in float64; it computes in the precision of the rows.
 
     Parameters
     ----------
@@ -40,7 +40,6 @@ class JointMLP:
         self._layers = [(_stacked([w for w, _ in layer]), _stacked([b for _, b in layer])) for layer in layers]
         affines = [average.output_affine for average in averages]
         self._affine = None if affines[0] is None else torch.stack(affines).unsqueeze(3)  # type: ignore[arg-type]
-        self._single = [(weight.float(), bias.float()) for weight, bias in self._layers]
 
     @property
     def device(self) -> torch.device:
@@ -54,8 +53,7 @@ class JointMLP:
         return torch.cat([self._outputs(x[:, i : i + size]) for i in range(0, x.shape[1], size)], 1)
 
     def _outputs(self, x: Tensor) -> Tensor:
-        layers = self._layers if x.dtype == torch.float64 else self._single
-        (weight, bias), *rest = layers
+        (weight, bias), *rest = [(weight.to(x.dtype), bias.to(x.dtype)) for weight, bias in self._layers]
         # The members of an estimator see the same rows: one product of (M * h, d) and (d, n).
         n_inputs, _, d = x.shape
         z = torch.baddbmm(bias.view(n_inputs, -1, 1), weight.view(n_inputs, -1, d), x.transpose(1, 2))
