@@ -90,8 +90,8 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         target columns, and with ``passthrough``, it means scikit-learn's own choice, logistic
         regression or ridge.
     preset : {"fast", "balanced", "best"}
-        What ``estimators=None`` and ``cv=None`` mean: five folds of 7, of 10, or three times five folds of
-        12 learners (regression: 6, 8, 10). Meant for some 10, 60 and 600 seconds on two cores for a few thousand
+        What ``estimators=None`` and ``cv=None`` mean: five folds of 5, of 8, or three times five folds of
+        12 learners (regression: 4, 6, 10). Meant for some 10, 60 and 600 seconds on two cores for a few thousand
         rows; benchmarks/defaults.md in the sources tells what they took, and what they gave.
     task : {"classification", "regression"} or None
         Says what neither estimator tells.
