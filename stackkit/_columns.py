@@ -65,9 +65,10 @@ class Levels:
     def __init__(self, encoder: OneHotEncoder) -> None:
         self.encoder = encoder
         self._unseen = "\0"
-        while any(self._unseen in known for known in encoder.categories_):
+        known_levels = [known.tolist() for known in encoder.categories_]  # NumPy itself takes "\0" for ""
+        while any(self._unseen in known for known in known_levels):
             self._unseen += "\0"
-        levels = [[*known, self._unseen] for known in encoder.categories_]
+        levels = [[*known, self._unseen] for known in known_levels]
         base = np.array([[known[0] for known in levels]], dtype=object)
         self._base: np.ndarray = encoder.transform(base)[0]
         rows = np.repeat(base, sum(map(len, levels)), axis=0)

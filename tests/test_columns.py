@@ -109,7 +109,7 @@ def test_changed_preparations_stay_right(changed):
 
 def test_frames_stay_frames():
     columns = ["number", "level"]
-    whole = tree_preprocessing().set_output(transform="pandas").fit(FRAME[columns])
+    whole = tree_preprocessing().set_params(text="drop").set_output(transform="pandas").fit(FRAME[columns])
     assert TakesApart()(whole) is whole
 
 
