@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
+from warnings import catch_warnings, simplefilter
 
 import joblib
 import numpy as np
@@ -107,8 +108,10 @@ class TakesApart:
         nothing = np.full((1, step.n_features_in_), np.nan)
         row = nothing if names is None else pd.DataFrame(nothing, columns=names)
         try:
-            parts = Columns([self._part(*found) for found in step.transformers_ if len(found[2])])
-            found, expected = parts.transform(row), step.transform(row)
+            with catch_warnings():
+                simplefilter("error")
+                parts = Columns([self._part(*found) for found in step.transformers_ if len(found[2])])
+                found, expected = parts.transform(row), step.transform(row)
         except Exception:  # noqa: BLE001 - whatever stands there now may fail in any way in parts
             return step
         alike = type(found) is type(expected) and found.dtype == expected.dtype and found.shape == expected.shape
