@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
+from warnings import catch_warnings, simplefilter
 
 import joblib
 import numpy as np
+import pandas as pd
 from scipy import sparse
 from sklearn.preprocessing import OneHotEncoder
 
 from stackkit._checks import is_pandas
 from stackkit._preparation import TablePreparation
 from stackkit._shortcuts import FEW_ROWS, in_steps
-
-UNSEEN = "\0"
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,11 @@ class Levels:
 
     def __init__(self, encoder: OneHotEncoder) -> None:
         self.encoder = encoder
-        levels = [[*known, UNSEEN] for known in encoder.categories_]
+        self._unseen = "\0"
+        known_levels = [known.tolist() for known in encoder.categories_]  # NumPy itself takes "\0" for ""
+        while any(self._unseen in known for known in known_levels):
+            self._unseen += "\0"
+        levels = [[*known, self._unseen] for known in known_levels]
         base = np.array([[known[0] for known in levels]], dtype=object)
         self._base: np.ndarray = encoder.transform(base)[0]
         rows = np.repeat(base, sum(map(len, levels)), axis=0)
@@ -83,7 +87,7 @@ class Levels:
             found: np.ndarray = self.encoder.transform(X)
             return found
         kinds = [
-            [kinds.get(level, kinds[UNSEEN]) for level, kinds in zip(row, self._kinds, strict=True)]
+            [kinds.get(level, kinds[self._unseen]) for level, kinds in zip(row, self._kinds, strict=True)]
             for row in X.tolist()
         ]
         added: np.ndarray = self._added[np.array(kinds)].sum(axis=1)
@@ -97,14 +101,27 @@ class TakesApart:
         self._encoders: dict[str, Levels] = {}
 
     def __call__(self, step: Any) -> Any:
-        """The preparation in parts; any other step as it is."""
-        if type(step) is not TablePreparation:
+        """The preparation in parts; any other step as it is, and one whose settings were changed."""
+        if type(step) is not TablePreparation or step.transformer_weights or step.remainder != "drop":
             return step
-        return Columns([self._part(*found) for found in step.transformers_ if len(found[2])])
+        names = getattr(step, "feature_names_in_", None)
+        nothing = np.full((1, step.n_features_in_), np.nan)
+        row = nothing if names is None else pd.DataFrame(nothing, columns=names)
+        try:
+            with catch_warnings():
+                simplefilter("error")
+                parts = Columns([self._part(*found) for found in step.transformers_ if len(found[2])])
+                found, expected = parts.transform(row), step.transform(row)
+        except Exception:  # noqa: BLE001 - whatever stands there now may fail in any way in parts
+            return step
+        alike = type(found) is type(expected) and found.dtype == expected.dtype and found.shape == expected.shape
+        return parts if alike and np.array_equal(found, expected, equal_nan=True) else step
 
     def _part(self, _: str, pipeline: Any, columns: Sequence[int]) -> Part:
         before, last = in_steps(pipeline)
         steps = (*before, last)
+        if any(getattr(step, "copy", True) is False for step in steps):
+            raise ValueError("What a step works on in place cannot be shared.")
         keys = [joblib.hash((list(columns), steps[: n + 1])) for n in range(len(steps))]
         return Part(list(columns), [(key, self._quick(key, step)) for key, step in zip(keys, steps, strict=True)])
 

@@ -87,6 +87,32 @@ def test_other_rows_are_not_taken_for_the_same():
     assert (parts.transform(FRAME[:5]) != parts.transform(FRAME[5:10])).any()
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"text": "drop"},
+        {"remainder": "passthrough"},
+        {"transformer_weights": {"numbers": 2.0}},
+        {"numbers__standardscaler__copy": False},
+        {"numbers": "passthrough"},
+    ],
+    ids=str,
+)
+def test_changed_preparations_stay_right(changed):
+    columns = ["number", "level", "text"]
+    whole = scaled_preprocessing().set_params(**changed).fit(FRAME[columns])
+    parts = TakesApart()(whole)
+    assert parts is whole or "copy" not in str(changed)
+    for rows in (FRAME[columns], NEW[columns]):
+        np.testing.assert_array_equal(parts.transform(rows), whole.transform(rows))
+
+
+def test_frames_stay_frames():
+    columns = ["number", "level"]
+    whole = tree_preprocessing().set_params(text="drop").set_output(transform="pandas").fit(FRAME[columns])
+    assert TakesApart()(whole) is whole
+
+
 def test_other_transformers_stay_whole():
     other = ColumnTransformer([("scale", StandardScaler(), ["number"])]).fit(FRAME)
     assert TakesApart()(other) is other
@@ -103,10 +129,12 @@ def test_other_transformers_stay_whole():
         {"handle_unknown": "infrequent_if_exist"},
     ],
 )
-def test_levels_are_looked_up(options, monkeypatch):
-    texts = FRAME[["level", "many"]].fillna("").to_numpy(dtype=object)
+@pytest.mark.parametrize("null", [False, True])
+def test_levels_are_looked_up(options, null, monkeypatch):
+    texts = FRAME[["level", "many"]].fillna("\0" if null else "").to_numpy(dtype=object)
     encoder = OneHotEncoder(sparse_output=False, **options).fit(texts)
     levels = Levels(encoder)
+    assert ("\0" in texts.ravel().tolist()) == null
     new = np.array([["unheard of", "v1"], ["a", "of"], ["", "v3"], ["\0", "\0"]], dtype=object)
     rows = np.vstack([texts, new])
     expected = encoder.transform(rows)
