@@ -138,8 +138,8 @@ def tfidf() -> Pipeline:
     return make_pipeline(TfidfTransformer(), FunctionTransformer(dense, accept_sparse=True))
 
 
-def distances() -> Pipeline:
-    return make_pipeline(FunctionTransformer(np.sqrt), ClassDistances())
+def distances(view: BaseEstimator) -> Pipeline:
+    return make_pipeline(view, ClassDistances())
 
 
 # --- 3. The stack -----------------------------------------------------------------------------------
@@ -155,10 +155,10 @@ def xgb(rounds: int, depth: int, rate: float, **settings: object) -> XGBClassifi
 
 
 def first_level(quick: bool) -> list[tuple[str, BaseEstimator]]:
-    """The learners, each with its view of the counts."""
-    trees, rounds, epochs = (20, 30, 8) if quick else (120, 250, 20)
+    """The learners, each with its view of the counts; "far" are those that see distances."""
+    trees, rounds, epochs = (20, 30, 8) if quick else (60, 150, 15)
     rows, root = FunctionTransformer(of_rows), FunctionTransformer(np.sqrt)
-    all_views = make_union("passthrough", rows, distances())
+    with_distances = make_union("passthrough", rows, distances(root))
 
     def mlp(view: BaseEstimator, *units: int, dropout: float) -> Pipeline:
         net = BNMLPClassifier(units, dropout=dropout, max_epochs=epochs, batch_size=256, n_members=1)
@@ -173,15 +173,14 @@ def first_level(quick: bool) -> list[tuple[str, BaseEstimator]]:
         ("knn_256_scaled", make_pipeline(log(), StandardScaler(), knn(256))),
         ("forest", RandomForestClassifier(max_features=0.2, **forest)),
         ("forest_tfidf", make_pipeline(tfidf(), RandomForestClassifier(max_features=0.2, **forest))),
-        ("extra_trees", ExtraTreesClassifier(max_features=0.5, **forest)),
-        ("extra_trees_far", make_pipeline(all_views, ExtraTreesClassifier(max_features=0.5, **forest))),
-        ("xgb_shallow", xgb(rounds, 5, 0.15, colsample_bytree=0.5)),
-        ("xgb_deep", make_pipeline(make_union("passthrough", rows), xgb(rounds, 9, 0.08, colsample_bytree=0.4))),
-        ("xgb_far", make_pipeline(all_views, xgb(rounds, 8, 0.08, colsample_bytree=0.3))),
-        ("hist_boosting", HistGradientBoostingClassifier(max_iter=rounds // 2, max_leaf_nodes=24, max_features=0.4)),
+        ("extra_trees", ExtraTreesClassifier(max_features=0.4, **forest)),
+        ("xgb_shallow", xgb(rounds, 5, 0.2, colsample_bytree=0.5)),
+        ("xgb_deep", make_pipeline(make_union("passthrough", rows), xgb(rounds, 9, 0.12, colsample_bytree=0.4))),
+        ("xgb_far", make_pipeline(with_distances, xgb(rounds, 8, 0.12, colsample_bytree=0.3))),
+        ("hist_boosting", HistGradientBoostingClassifier(learning_rate=0.15, max_iter=rounds // 3, max_features=0.4)),
         ("logistic_log", make_pipeline(log(), StandardScaler(), LogisticRegression(C=0.1, max_iter=300))),
         ("logistic_tfidf", make_pipeline(tfidf(), LogisticRegression(C=10, max_iter=300))),
-        ("logistic_far", make_pipeline(distances(), StandardScaler(), LogisticRegression(max_iter=500))),
+        ("logistic_far", make_pipeline(distances(root), StandardScaler(), LogisticRegression(max_iter=500))),
         ("bayes_counts", make_pipeline(root, MultinomialNB())),
         ("bayes_zeros", BernoulliNB(binarize=0.5)),
         ("bayes_pca", make_pipeline(log(), StandardScaler(), PCA(30, whiten=True), GaussianNB())),
@@ -189,38 +188,46 @@ def first_level(quick: bool) -> list[tuple[str, BaseEstimator]]:
         ("qda", make_pipeline(root, QuadraticDiscriminantAnalysis(reg_param=0.5))),
         ("mlp_wide", mlp(log(), 512, dropout=0.5)),
         ("mlp", mlp(log(), 256, 128, dropout=0.4)),
-        ("mlp_deep", mlp(root, 128, 128, 128, dropout=0.1)),
-        ("mlp_tfidf", mlp(make_union(log(), tfidf()), 256, 128, dropout=0.3)),
-        ("mlp_far", mlp(make_union(log(), distances()), 256, 128, dropout=0.3)),
+        ("mlp_deep", mlp(root, 128, 128, 128, dropout=0.2)),
+        ("mlp_tfidf", mlp(make_union(log(), tfidf()), 256, 128, dropout=0.5)),
+        ("mlp_far", mlp(make_union(log(), distances(root)), 256, 128, dropout=0.3)),
+        ("mlp_far_tfidf", mlp(make_union(log(), distances(tfidf())), 256, 128, dropout=0.3)),
     ]
 
 
 def second_level(quick: bool, n_counts: int) -> list[tuple[str, BaseEstimator]]:
-    """Three models of the learners' predictions, of which each product's counts say which to believe."""
-    trees, rounds, epochs = (10, 40, 8) if quick else (20, 150, 12)
-    both = FunctionTransformer(log_of_both, kw_args={"n_counts": n_counts})
-    net = BNMLPClassifier((128,), dropout=0.5, max_epochs=epochs, batch_size=256, n_members=3)
-    ada = AdaBoostClassifier(ExtraTreesClassifier(trees, max_depth=14, min_samples_leaf=5), n_estimators=6)
+    """Three models of the learners' predictions; XGBoost also sees the counts, and so which learner to believe when."""
+    trees, rounds, epochs = (10, 40, 8) if quick else (20, 180, 8)
+    both, predictions = (
+        FunctionTransformer(view, kw_args={"n_counts": n_counts}) for view in (log_of_both, log_of_predictions)
+    )
+    net = BNMLPClassifier((256,), dropout=0.5, max_epochs=epochs, batch_size=256, n_members=3)
+    forest = ExtraTreesClassifier(trees, max_depth=14, min_samples_leaf=5, max_features=0.2)
     # AdaBoost knows the class, but its probabilities are all alike. A stack of one learner sharpens them.
-    sharp = StackingModel([("ada", ada)], cv=StratifiedKFold(3, shuffle=True))
+    sharp = StackingModel([("ada", AdaBoostClassifier(forest, n_estimators=4))], cv=StratifiedKFold(3, shuffle=True))
     return [
-        ("xgb", make_pipeline(both, xgb(rounds, 4, 0.08, colsample_bytree=0.2))),
-        ("mlp", make_pipeline(both, StandardScaler(), net)),
-        ("ada_trees", make_pipeline(both, sharp)),
+        ("xgb", make_pipeline(both, xgb(rounds, 4, 0.06, colsample_bytree=0.1))),
+        ("mlp", make_pipeline(predictions, StandardScaler(), net)),
+        ("ada_trees", make_pipeline(predictions, sharp)),
     ]
 
 
+def log_of_predictions(table: np.ndarray, n_counts: int) -> np.ndarray:
+    return np.log(np.maximum(table[:, :-n_counts], 1e-4))
+
+
 def log_of_both(table: np.ndarray, n_counts: int) -> np.ndarray:
-    """Logarithms of the predictions; of the counts, which come after them; and of what these say as a whole."""
-    predictions, counts = table[:, :-n_counts], table[:, -n_counts:]
-    return np.hstack([np.log(np.maximum(predictions, 1e-4)), np.log1p(counts), np.log1p(of_rows(counts))])
+    """The counts, too, which come after the predictions, and what they say as a whole."""
+    counts = table[:, -n_counts:]
+    return np.hstack([log_of_predictions(table, n_counts), np.log1p(counts), np.log1p(of_rows(counts))])
 
 
 def make_stack(quick: bool, n_counts: int, n_jobs: int, memory: Path | None, seed: int) -> StackingModel:
-    folds = StratifiedKFold(3 if quick else 5, shuffle=True, random_state=seed)
-    run = {"cv": folds, "n_jobs": n_jobs, "memory": memory, "random_state": seed}
-    top = StackingModel(second_level(quick, n_counts), ConvexClassifier(), **run)
-    return StackingModel(first_level(quick), top, passthrough=True, verbose=True, **run)
+    """The second level goes on with the folds, workers, store and seeds of the first."""
+    folds = StratifiedKFold(3 if quick else 4, shuffle=True, random_state=seed)
+    above = StackingModel(second_level(quick, n_counts), ConvexClassifier())
+    run = {"n_jobs": n_jobs, "memory": memory, "random_state": seed, "verbose": True}
+    return StackingModel(first_level(quick), above, passthrough=True, cv=folds, **run)
 
 
 # --- 4. What came out -------------------------------------------------------------------------------
@@ -284,6 +291,7 @@ def draw(table: pd.DataFrame) -> Figure:
     """The hold-out losses of all models, by level."""
     figure = Figure(figsize=(7.2, 7.6), layout="constrained")
     axes = figure.subplots()
+    table = table.sort_values(["level", "hold_out"], ascending=[True, False], ignore_index=True)
     places = np.arange(len(table)) + 1.2 * table["level"]
     most = 3 * table["hold_out"].min()
     for level, colour in ((1, "#56B4E9"), (2, "#0072B2"), (3, "#D55E00")):
