@@ -197,16 +197,16 @@ def first_level(quick: bool) -> list[tuple[str, BaseEstimator]]:
 
 def second_level(quick: bool, n_counts: int) -> list[tuple[str, BaseEstimator]]:
     """Three models of the learners' predictions; XGBoost also sees the counts, and so which learner to believe when."""
-    trees, rounds, epochs = (10, 40, 8) if quick else (20, 180, 8)
+    trees, rounds, rate, batch = (10, 60, 0.15, 32) if quick else (20, 180, 0.06, 256)
     both, predictions = (
         FunctionTransformer(view, kw_args={"n_counts": n_counts}) for view in (log_of_both, log_of_predictions)
     )
-    net = BNMLPClassifier((256,), dropout=0.5, max_epochs=epochs, batch_size=256, n_members=3)
+    net = BNMLPClassifier((256,), dropout=0.5, max_epochs=8, batch_size=batch, n_members=3)
     forest = ExtraTreesClassifier(trees, max_depth=14, min_samples_leaf=5, max_features=0.2)
     # AdaBoost knows the class, but its probabilities are all alike. A stack of one learner sharpens them.
     sharp = StackingModel([("ada", AdaBoostClassifier(forest, n_estimators=4))], cv=StratifiedKFold(3, shuffle=True))
     return [
-        ("xgb", make_pipeline(both, xgb(rounds, 4, 0.06, colsample_bytree=0.1))),
+        ("xgb", make_pipeline(both, xgb(rounds, 4, rate, colsample_bytree=0.1))),
         ("mlp", make_pipeline(predictions, StandardScaler(), net)),
         ("ada_trees", make_pipeline(predictions, sharp)),
     ]
@@ -281,7 +281,9 @@ def verdict(table: pd.DataFrame, losses: dict[tuple[int, str], np.ndarray]) -> l
     for level, below in ((2, 1), (3, 2), (3, 1)):
         upper, lower = losses[level, best[level]], losses[below, best[below]]
         gain, error = (lower - upper).mean(), (lower - upper).std() / np.sqrt(len(upper))
-        how = "beats" if gain > 2 * error else "does NOT beat" if gain < 2 * -error else "is not to be told from"
+        how = "beats" if gain > 0 else "does NOT beat"
+        if abs(gain) < max(2 * error, 5e-5):
+            how = "is not to be told from"
         names = [f"level {n} ({best[n]}, {loss.mean():.4f})" for n, loss in ((level, upper), (below, lower))]
         said.append(f"{names[0].capitalize()} {how} {names[1]}: {gain:+.4f}, with a standard error of {error:.4f}.")
     return said
@@ -323,7 +325,7 @@ class PeakMemory:
 
     def _watch(self) -> None:
         this = psutil.Process()
-        while not self._ended.wait(0.2):
+        while not self._ended.wait(0.5):
             now = 0
             for process in (this, *this.children(recursive=True)):
                 with suppress(psutil.Error):  # it may have ended
