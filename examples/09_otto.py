@@ -10,7 +10,17 @@ of those. Here is its like, on one ordinary machine:
     third level    a weighted mean
 
 A model with a StackingModel for its final estimator has one level more. The hold-out, a fifth of the products, fixed
-by its seed, is asked once, at the end: every setting was chosen out of fold on the others.
+by its seed, is asked once, at the end: settings were chosen on some of the others.
+
+What came of it, with four folds, on two cores that had other work besides: 45 minutes to fit, 2 to predict the
+hold-out, 4.2 GB of memory; log-loss on the hold-out
+
+    first level    0.425 the best of 26, a network that sees distances; 0.458 the best without them, XGBoost
+    second level   0.408 XGBoost, 0.414 the network, 0.552 AdaBoost over extra trees
+    third level    0.4075, with weights of 0.71, 0.29 and 0
+
+The second level is better than the first by 0.017 (standard error 0.002). The mean is not: its 0.0004 over XGBoost
+alone (standard error 0.0004) may be chance.
 
 Run it (offline; with Otto's train.csv or train.csv.gz in otto/ of the folder that STACKKIT_DATA names, or of data/):
 
