@@ -230,7 +230,8 @@ class ImageNet(NetLearner):
         """Mean and standard deviation of each channel's pixels."""
         count, total, square = 0, np.zeros(inputs.shape[1]), np.zeros(inputs.shape[1])
         for part in np.array_split(rows, len(rows) // PIXEL_ROWS + 1):
-            pixels = inputs[part].astype(np.float64)
+            # As the network will see them: float64 and float32 rows of the same numbers train the same bits.
+            pixels = inputs[part].astype(self.dtype).astype(np.float64)
             count += pixels[:, 0].size
             total = total + pixels.sum(axis=(0, 2, 3))
             square = square + np.square(pixels).sum(axis=(0, 2, 3))

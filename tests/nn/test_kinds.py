@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 
-from stackkit.nn import BNCNNClassifier, BNMLPClassifier
+from stackkit.nn import BNCNNClassifier, BNCNNRegressor, BNMLPClassifier, ConvBlock
 from stackkit.nn._batches import n_batches
 from stackkit.nn._kinds import PRESETS, _as_images, _batch_size, _epochs, _flat_shape
 from stackkit.nn._modules import BNCNN
@@ -57,3 +58,11 @@ def test_images_of_all_layouts_are_the_same_images():
 def test_the_fast_preset_is_made_for_any_image():
     for shape in [(1, 28, 28), (3, 5, 9), (1, 1, 1)]:
         BNCNN(shape, 4, PRESETS["fast"]["blocks"])
+
+
+def test_float64_rows_train_the_same_bits_as_float32_rows_of_the_same_numbers():
+    X = np.random.default_rng(0).normal(size=(60, 9))  # with digits that float32 does not have
+    y = X[:, 0] - X[:, 4]
+    settings = {"preset": None, "blocks": [ConvBlock(4)], "max_epochs": 2, "random_state": 0}
+    ours, same = (BNCNNRegressor(**settings).fit(rows, y) for rows in (X, X.astype(np.float32)))
+    assert_array_equal(ours.predict(X.astype(np.float32)), same.predict(X.astype(np.float32)))
