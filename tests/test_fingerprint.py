@@ -259,6 +259,7 @@ from scipy import stats
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+from stackkit import StackingModel
 from stackkit._fingerprint import data_fingerprint, fingerprint, learner_fingerprint
 
 class Thing: pass
@@ -271,6 +272,7 @@ thing.content = {"x", "y", "z", None, 1, f, stats.norm(0, 1)}
 table = pd.DataFrame({"a": [1, 2], "b": ["x", None], "c": pd.Categorical(["q", "r"])})
 print(fingerprint({"a", "b", "c"}, frozenset("xyz"), thing), data_fingerprint(table))
 print(learner_fingerprint(make_pipeline(FunctionTransformer(f), RandomForestClassifier())))
+print(learner_fingerprint(StackingModel([("forest", RandomForestClassifier())])))
 """
 
 
@@ -280,6 +282,6 @@ def test_another_process_with_another_hash_seed_agrees():
         environment = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
         command = [sys.executable, "-c", SCRIPT]
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-        assert len(done.stdout.split()) == 3
+        assert len(done.stdout.split()) == 4
         found.add(done.stdout)
     assert len(found) == 1
