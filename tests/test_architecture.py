@@ -17,6 +17,7 @@ PACKAGE = Path(stackkit.__file__).parent
 ORDER = [
     "exceptions",
     "_files",
+    "_archive",
     "_versions",
     "_checks",
     "_folds",
