@@ -18,7 +18,6 @@ import io
 import json
 import re
 import stat
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +34,7 @@ MANIFEST = "manifest.json"
 _NAME = re.compile(r"[a-z0-9_]+(/[a-z0-9_]+)*\.[a-z]+")
 _SEAL = re.compile(rb"stackkit-sha256:([0-9a-f]{64})")
 _SEAL_SIZE = len(b"stackkit-sha256:") + 64
-# A file may become so many times its size in memory. What packs better than that is stored as it is.
+# A file may become so many times its size in memory: one that packs better than that is not packed.
 GROWTH = 50
 _LONGEST_MANIFEST = 1 << 24  # bytes
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -55,12 +54,10 @@ def write_archive(path: Path, facts: Mapping[str, Any], members: Mapping[str, by
     manifest = json.dumps({"format": FORMAT, **facts, "members": listed}, indent=1).encode("ascii")
     if len(manifest) > _LONGEST_MANIFEST:
         raise ValueError(f"The facts about a model must not exceed {_LONGEST_MANIFEST} bytes; got {len(manifest)}.")
-    file = io.BytesIO()
-    with ZipFile(file, "w") as archive:
-        for name, data in {MANIFEST: manifest, **members}.items():
-            archive.writestr(_entry(name), data, *_packing(data))
-        archive.comment = b"." * _SEAL_SIZE
-    content = file.getbuffer()
+    every = {MANIFEST: manifest, **members}
+    content = _zipped(every, ZIP_DEFLATED)
+    if sum(map(len, every.values())) > GROWTH * (len(content) - _SEAL_SIZE):
+        content = _zipped(every, ZIP_STORED)
     body = content[:-_SEAL_SIZE]
     content[-_SEAL_SIZE:] = b"stackkit-sha256:" + _digest(body).encode("ascii")
     with written_whole() as draft_for:
@@ -99,10 +96,14 @@ def _entry(name: str) -> ZipInfo:
     return entry
 
 
-def _packing(data: bytes) -> tuple[int, int]:
-    """How to store it, and how hard to try: fast, for most of it are numbers, which hardly shrink."""
-    packed = len(zlib.compress(data, 1))
-    return (ZIP_DEFLATED, 1) if packed * GROWTH > len(data) > packed else (ZIP_STORED, 0)
+def _zipped(members: Mapping[str, bytes], how: int) -> memoryview:
+    """An archive with room for the seal. Packed fast: most of it are numbers, which hardly shrink."""
+    file = io.BytesIO()
+    with ZipFile(file, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(_entry(name), data, how, 1)
+        archive.comment = b"." * _SEAL_SIZE
+    return file.getbuffer()
 
 
 # --- reading ----------------------------------------------------------------------------------------

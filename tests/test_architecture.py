@@ -51,6 +51,12 @@ ORDER = [
     "_leaderboard",
     "_passthrough",
     "_stacking",
+    "_frames",
+    "_audit",
+    "_trees",
+    "_parts",
+    "_codecs",
+    "_saving",
     "_nested",
     "_scoring",
     "_diversity",
@@ -63,7 +69,8 @@ ORDER = [
     "cli",
     "datasets",
 ]
-# The same for the folder of networks, whose modules may import `_checks` and `_members` besides.
+# The same for the folder of networks, whose modules may import `_checks` and `_members` besides, and the last one what
+# a file is made of.
 NETWORKS = [
     "batchnorm",
     "_augment",
@@ -81,6 +88,7 @@ NETWORKS = [
     "_kinds",
     "_estimators",
     "_raw",
+    "_codecs",
 ]
 # The same for the folder of pictures. It stands right before `report`: its modules may import all of ORDER before
 # that, and `report` and what follows may import the folder.
@@ -137,6 +145,7 @@ def test_imports_run_one_way(module):
 def test_imports_of_networks_run_one_way(module):
     earlier = {f"stackkit.nn.{name}" for name in NETWORKS[: NETWORKS.index(module)]}
     earlier |= {"stackkit._checks", "stackkit._members"}
+    earlier |= {"stackkit._audit", "stackkit._parts"} if module == "_codecs" else set()
     assert set(_own_imports(f"nn.{module}")) <= earlier
 
 
@@ -202,6 +211,6 @@ def test_import_is_light():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
     ).stdout.split()
     assert "stackkit" in loaded
-    assert not {"torch", "skorch", "xgboost", "matplotlib", "polars", "distributed"} & set(loaded)
+    assert not {"torch", "skorch", "xgboost", "skops", "matplotlib", "polars", "distributed"} & set(loaded)
     # A second loky beside joblib's own: the tracker of joblib's memory-mapped files loses count, and says so on stderr.
     assert "loky" not in loaded
