@@ -28,7 +28,7 @@ def decode_index(state: State) -> pd.Index:
         return pd.RangeIndex(start, stop, step, name=state["name"])
     index: Any = _decode_values(state["values"]).rename(state["name"])
     if isinstance(index, pd.DatetimeIndex | pd.TimedeltaIndex) and state["freq"] is not None:
-        index.freq = state["freq"]
+        return type(index)(index, freq=state["freq"])
     return index
 
 

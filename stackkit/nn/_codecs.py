@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from skorch import NeuralNet
-from torch import nn
+from torch import Tensor, nn
 
 from stackkit._audit import Refused, check_stored, full_name
 from stackkit._parts import Codec, Reader, Writer, dataclass_fields, plain_attributes, unsavable
@@ -52,7 +52,7 @@ def _encode_net(net: Any, writer: Writer) -> dict[str, Any]:
         "arguments": [list(make.args), make.keywords],
         "members": len(module.members),
         "weights": writer.add(file.getvalue(), "npz"),
-        "channels_last": [name for name, tensor in tensors.items() if _is_channels_last(tensor)],
+        "strides": {name: list(tensor.stride()) for name, tensor in tensors.items() if not _is_in_order(tensor)},
         "numbers": numbers,
         "classes": net.classes if given["classifier"] else None,
         "dtype": next(name for name, dtype in DTYPES.items() if dtype == given["dtype"]),
@@ -83,7 +83,7 @@ def _decode_net(state: Any, reader: Reader) -> Any:
         test_shifts=bool(state["test_shifts"]),
         settings={name: settings[name] for name in _SETTINGS},
     )
-    _fill(net, arrays, state["channels_last"], state["numbers"])
+    _fill(net, arrays, state["strides"], state["numbers"])
     net.history.extend(json.loads(state["history"]))
     return net
 
@@ -114,14 +114,12 @@ def _arrays(data: bytes) -> dict[str, np.ndarray]:
 
 
 @torch.no_grad()
-def _fill(net: Any, arrays: dict[str, np.ndarray], channels_last: list[str], numbers: list[Any]) -> None:
-    module = net.module_
-    state = {name: torch.from_numpy(value) for name, value in arrays.items() if not name.startswith("moments/")}
-    module.load_state_dict(state)
-    for name, parameter in module.named_parameters():
-        if name in channels_last:  # products differ in the last digits where numbers lie otherwise in memory
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-    parameters = dict(module.named_parameters())
+def _fill(net: Any, arrays: dict[str, np.ndarray], strides: dict[str, list[int]], numbers: list[Any]) -> None:
+    weights = {name: torch.from_numpy(value) for name, value in arrays.items() if not name.startswith("moments/")}
+    net.module_.load_state_dict(weights)
+    parameters = dict(net.module_.named_parameters())
+    for name, stride in strides.items():
+        parameters[name].data = _laid_out(parameters[name].data, stride)
     for path, value in arrays.items():
         if path.startswith("moments/"):
             _, name, key = path.split("/")
@@ -130,20 +128,28 @@ def _fill(net: Any, arrays: dict[str, np.ndarray], channels_last: list[str], num
         net.optimizer_.state[parameters[name]][key] = number
 
 
-def _moments(net: Any) -> tuple[dict[str, torch.Tensor], list[Any]]:
+def _laid_out(tensor: Tensor, stride: list[int]) -> Tensor:
+    """In memory as it was: products differ in the last digits where numbers lie otherwise."""
+    last = sum((size - 1) * step for size, step in zip(tensor.shape, stride, strict=True))
+    if min(stride, default=0) < 0 or last >= tensor.numel():
+        raise Refused(f"has a network with weights that lie outside of themselves: strides {stride}")
+    return torch.empty_strided(tensor.shape, stride, dtype=tensor.dtype, device=tensor.device).copy_(tensor)
+
+
+def _is_in_order(tensor: Tensor) -> bool:
+    return tensor.stride() == torch.empty(tensor.shape, device="meta").stride()
+
+
+def _moments(net: Any) -> tuple[dict[str, Tensor], list[Any]]:
     """What the optimizer remembers of each parameter, with which partial_fit goes on: tensors, and other numbers."""
     tensors, numbers = {}, []
     for name, parameter in net.module_.named_parameters():
         for key, value in net.optimizer_.state.get(parameter, {}).items():
-            if isinstance(value, torch.Tensor):
+            if isinstance(value, Tensor):
                 tensors[f"moments/{name}/{key}"] = value
             else:
                 numbers.append([name, key, value])
     return tensors, numbers
-
-
-def _is_channels_last(tensor: torch.Tensor) -> bool:
-    return tensor.ndim == 4 and not tensor.is_contiguous()
 
 
 def _refuse_raw(net: Any, writer: Writer) -> Any:
