@@ -10,8 +10,11 @@ import io
 import json
 from collections.abc import Collection, Iterator
 from functools import cache
+from importlib import import_module
 from typing import Any
 from zipfile import ZIP_STORED, ZipFile
+
+from sklearn.base import BaseEstimator
 
 _SCHEMA = "schema.json"
 _PROTOCOL = 2  # of skops' nodes, from 0.13 on; those before have other nodes, and other checks
@@ -82,6 +85,15 @@ def blank(cls: Any) -> Any:
     return cls.__new__(cls)
 
 
+def hooks_of(cls: Any) -> str | None:
+    """Why its instances cannot be made of plain attributes: it has a hook that could do anything with them."""
+    setter = getattr(cls, "__setstate__", None)
+    own = setter is not (BaseEstimator.__setstate__ if issubclass(cls, BaseEstimator) else None)
+    if own or cls.__reduce__ is not object.__reduce__ or cls.__reduce_ex__ is not object.__reduce_ex__:
+        return f"{full_name(cls)} has hooks for pickle, such as __setstate__, which stackkit does not call"
+    return None
+
+
 @cache
 def known_classes() -> frozenset[str]:
     """The classes whose instances may be made of attributes: a list that is the same for every file."""
@@ -100,12 +112,24 @@ def audited(data: bytes, trusted: Collection[str]) -> Any:
     from skops.io import get_untrusted_types, loads  # noqa: PLC0415
     from skops.io.exceptions import UntrustedTypesFoundException  # noqa: PLC0415
 
-    known = (known_classes() | set(trusted)) & _checked_names(_schema(data), check_stored(data))
+    used = _checked_names(_schema(data), check_stored(data))
+    known = {name for _, name in used} & (known_classes() | set(trusted))
+    for loader, name in used:
+        if loader == "ObjectNode" and name in trusted:
+            _check_class(name)
     try:
         return loads(data, trusted=sorted(known))
     except UntrustedTypesFoundException as error:
         unknown = sorted(set(get_untrusted_types(data=data)) - known)
         raise Refused(f"holds {unknown}, which are not among the names to trust that it tells of") from error
+
+
+def _check_class(name: str) -> None:
+    """A class of the user's, imported by that name, of which skops is to make an instance."""
+    module, _, attribute = name.rpartition(".")
+    why = hooks_of(getattr(import_module(module), attribute))
+    if why:
+        raise Refused(f"asks for what cannot be trusted in a file: {why}")
 
 
 def check_stored(data: bytes) -> dict[str, int]:
@@ -127,8 +151,8 @@ def _schema(data: bytes) -> dict[str, Any]:
     return schema
 
 
-def _checked_names(schema: dict[str, Any], sizes: dict[str, int]) -> set[str]:
-    """The classes and functions of all nodes, each of which is one that stackkit writes.
+def _checked_names(schema: dict[str, Any], sizes: dict[str, int]) -> set[tuple[str, str]]:
+    """Loaders and names of all nodes, each of which is one that stackkit writes.
 
     Where ids are the same, skops takes the first: so they must look alike.
     """
@@ -160,7 +184,7 @@ def _nodes(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
             waiting += item
 
 
-def _check_node(node: dict[str, Any]) -> str:
+def _check_node(node: dict[str, Any]) -> tuple[str, str]:
     loader, name = node["__loader__"], f"{node.get('__module__')}.{node.get('__class__')}"
     allowed = _NODES.get(loader, ())
     if not any(one in (name, "*") or (one.endswith(".") and name.startswith(one)) for one in allowed):
@@ -173,4 +197,4 @@ def _check_node(node: dict[str, Any]) -> str:
             raise Refused("has a skops member with a dict whose keys are not text")
     if loader == "NdArrayNode" and node.get("type") != "numpy":
         raise Refused("has a skops member with an array of objects")
-    return name
+    return loader, name

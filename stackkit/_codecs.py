@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from dataclasses import fields
+from functools import partial
 from importlib import import_module
 from pathlib import Path, PurePath
 from types import FunctionType
@@ -15,7 +17,7 @@ from scipy import sparse
 from scipy.interpolate import BSpline
 from sklearn import feature_selection, metrics
 from sklearn.neighbors import BallTree, KDTree
-from sklearn.utils import Bunch
+from sklearn.utils import Bunch, check_array
 
 from stackkit._audit import Refused, full_name
 from stackkit._blend import ConvexClassifier, ConvexRegressor, LogPoolClassifier
@@ -36,6 +38,7 @@ _BY_NAME = {f"stackkit.{function.__name__}": function for function in FUNCTIONS}
     for name in module.__all__
     if isinstance(function := getattr(module, name), FunctionType)
 }
+_BY_NAME["sklearn.utils.check_array"] = check_array  # histogram boosting holds it
 _NAME_OF = {function: name for name, function in _BY_NAME.items()}
 _NETWORKS = ("stackkit.nn.", "skorch.", "torch.")
 _XGBOOST_CLASSES = ("XGBClassifier", "XGBRegressor", "XGBRFClassifier", "XGBRFRegressor", "XGBRanker")
@@ -133,6 +136,13 @@ def _encode_spline(spline: Any, _: Writer) -> Any:
     return {name: getattr(spline, name) for name in ("t", "c", "k", "extrapolate", "axis")}
 
 
+def _decode_partial(state: Any, _: Reader) -> Any:
+    function, arguments, keywords = state
+    if not isinstance(function, FunctionType | np.ufunc):
+        raise Refused(f"has arguments for something else than a function: {function!r}")
+    return partial(function, *arguments, **keywords)
+
+
 def _decode_objects(state: Any, _: Reader) -> Any:
     shape, items = state
     array = np.empty(len(items), dtype=object)
@@ -169,6 +179,10 @@ _BY_CLASS: dict[str, Codec] = {
     **{f"xgboost.sklearn.{name}": _XGBOOST for name in _XGBOOST_CLASSES},
     full_name(slice): Codec("slice", lambda it, _: [it.start, it.stop, it.step], lambda state, _: slice(*state)),
     full_name(BSpline): Codec("spline", _encode_spline, lambda state, _: BSpline(**state)),
+    full_name(OrderedDict): Codec(
+        "ordered", lambda it, _: [list(pair) for pair in it.items()], lambda state, _: OrderedDict(state)
+    ),
+    full_name(partial): Codec("partial", lambda it, _: [it.func, list(it.args), it.keywords], _decode_partial),
     full_name(Bunch): Codec("bunch", lambda it, _: dict(it), lambda state, _: Bunch(**state)),
     TREE: Codec("decision tree", lambda tree, _: encode_tree(tree), lambda state, _: decode_tree(state)),
 }

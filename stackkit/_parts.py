@@ -13,14 +13,13 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from importlib import import_module
 from types import FunctionType
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from stackkit._audit import LOSSES, Refused, audited, blank, full_name, known_classes
+from stackkit._audit import LOSSES, Refused, audited, blank, full_name, hooks_of, known_classes
 
 # What JSON has, and skops leaves to it.
 _PLAIN = (type(None), bool, int, float, str)
@@ -28,6 +27,7 @@ _CONTAINERS = (list, dict, tuple, set, frozenset)
 # What skops has nodes of its own for, with nothing of ours inside.
 _WHOLE = (np.generic, np.ufunc, np.random.RandomState, np.random.Generator)
 _NUMPY_FUNCTION = type(np.mean)
+_LONG = 200  # letters of an object in an error
 _FEW = 4  # of which skops may write each as an object of its own
 
 
@@ -137,7 +137,7 @@ class _Dissection:
         codec = self._writer.registry.of_value(value)
         if codec is not None:
             self._writer.where = where
-            return Part(codec.kind, self.apart(codec.encode(value, self._writer), where))
+            return Part(codec.kind, self._state(codec.encode(value, self._writer), where))
         if kind in _CONTAINERS:
             return self._container(value, where)
         if isinstance(value, np.ndarray):
@@ -172,40 +172,44 @@ class _Dissection:
             raise unsavable(where, value, "Convert it to an array of numbers, of fixed-width text, or of objects.")
         return np.asarray(value)  # no longer mapped from a file
 
+    def _state(self, state: Any, where: str) -> Any:
+        """What a codec made: attributes by their names, for the most part."""
+        if type(state) is not dict:
+            return self.apart(state, where)
+        return {name: self.apart(item, f"{where}.{name}") for name, item in state.items()}
+
     def _named(self, value: Any, where: str) -> Any:
         """A class or a function, by its name."""
-        if isinstance(value, type) and (value in _PLAIN or value.__module__ == "numpy"):
-            return value
-        self._need(value, where)
+        if not (isinstance(value, type) and (value in _PLAIN or value.__module__ == "numpy")):
+            self._need(value, value, where)
         return value
 
     def _object(self, value: Any, where: str) -> Any:
         """A copy with its attributes taken apart."""
         kind = type(value)
         if full_name(kind) not in known_classes():
-            self._need(kind, where)
+            self._need(kind, value, where)
             why = hooks_of(kind)
             if why:
-                raise unsavable(where, value, f"{why} Leave it out, or give what it holds as plain attributes.")
-        state = value.__getstate__()
+                raise unsavable(where, value, f"{why}. Leave it out, or hold what is in it as plain attributes.")
+        state = value.__getstate__() if hasattr(value, "__dict__") else value
         if not (state is None or isinstance(state, dict)):
             raise unsavable(where, value, "It keeps its state outside of __dict__. Leave it out.")
         copy = blank(kind)
         self._done[id(value)] = (value, copy)
-        for key, item in (state or {}).items():
-            vars(copy)[key] = self.apart(item, f"{where}.{key}")
+        vars(copy).update(self._state(state or {}, where))
         forget_memory(copy)
         return copy
 
-    def _need(self, value: Any, where: str) -> None:
-        """The reader will import it from where it says it is: it must be there."""
-        name = full_name(value)
+    def _need(self, named: Any, value: Any, where: str) -> None:
+        """The reader will import a class or function from where it says it is: it must be there."""
+        name = full_name(named)
         if "<lambda>" in name:
             raise unsavable(where, value, "Write a function of a module instead of a lambda.")
-        if "<locals>" in name or getattr(sys.modules.get(value.__module__), value.__name__, None) is not value:
-            raise unsavable(where, value, f"No module has it as {name}. Put it into a module of yours.")
-        if value.__module__ == "builtins":
-            raise unsavable(where, value, "Write a function or class of your own around it.")
+        if named.__module__ == "builtins":
+            raise unsavable(where, value, "Write a class or function of your own around it.")
+        if "<locals>" in name or getattr(sys.modules.get(named.__module__), named.__name__, None) is not named:
+            raise unsavable(where, value, f"No module has {name} under that name. Put it into a module of yours.")
         self._writer.foreign.add(name)
 
 
@@ -219,23 +223,15 @@ def _is_plain(value: Any) -> bool:
 
 
 def unsavable(where: str, value: Any, cure: str) -> TypeError:
-    shown = repr(value)
-    return TypeError(f"{where} cannot be saved: {shown if len(shown) <= 200 else type(value)!r}. {cure}")
+    shown = " ".join(repr(value).split())
+    shown = shown if len(shown) <= _LONG else repr(type(value))
+    return TypeError(f"{where} cannot be saved: {shown}. {cure}")
 
 
 def forget_memory(value: Any) -> None:
     """A cache's folder is of one machine. On another, joblib would unpickle whatever somebody has put there."""
     if isinstance(value, BaseEstimator) and "memory" in vars(value):
         vars(value)["memory"] = None
-
-
-def hooks_of(cls: Any) -> str | None:
-    """Why its instances cannot be made of plain attributes: it has a hook that could do anything with them."""
-    setter = getattr(cls, "__setstate__", None)
-    own = setter is not (BaseEstimator.__setstate__ if issubclass(cls, BaseEstimator) else None)
-    if own or cls.__reduce__ is not object.__reduce__ or cls.__reduce_ex__ is not object.__reduce_ex__:
-        return f"{full_name(cls)} has hooks for pickle, such as __setstate__, which stackkit does not call."
-    return None
 
 
 # --- putting together -------------------------------------------------------------------------------
@@ -291,13 +287,3 @@ class _Assembly:
             forget_memory(value)
             self._reader.registry.check(value)
         return value
-
-
-def import_trusted(name: str) -> Any:
-    """A class or function that the user has named; ModuleNotFoundError or AttributeError where there is none."""
-    module, _, attribute = name.rpartition(".")
-    found = getattr(import_module(module), attribute)
-    why = hooks_of(found) if isinstance(found, type) else None
-    if why:
-        raise Refused(f"asks for a class that cannot be trusted in a file: {why}")
-    return found

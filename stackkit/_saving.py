@@ -9,10 +9,10 @@ from warnings import catch_warnings, simplefilter, warn
 
 from sklearn.exceptions import InconsistentVersionWarning
 
-from stackkit._archive import read_archive, write_archive
+from stackkit._archive import Archive, read_archive, write_archive
 from stackkit._audit import Refused
-from stackkit._parts import Reader, Writer, import_trusted
-from stackkit._versions import versions
+from stackkit._parts import Reader, Writer
+from stackkit._versions import LIBRARIES, versions
 from stackkit.exceptions import ModelFileError, OtherVersionsWarning
 
 _ROOT = "model.skops"
@@ -121,12 +121,24 @@ def load(path: str | Path, trusted: Sequence[str] | None = None) -> Any:
     ...     load(save(LogPoolClassifier(ridge=0.5), f"{folder}/pool.stackkit"))
     LogPoolClassifier(ridge=0.5)
     """
-    return read_model(Path(path), trusted)[0]
+    if trusted is not None and (isinstance(trusted, str) or not all(isinstance(name, str) for name in trusted)):
+        raise TypeError(
+            f"The 'trusted' parameter must be a list of names such as ['my_package.MyLearner']; got {trusted!r}."
+        )
+    archive = read_archive(Path(path))
+    changed = other_versions(archive)
+    if changed:
+        warn(
+            f"{path} was saved with other versions of {', '.join(changed)}: it may predict something else.",
+            OtherVersionsWarning,
+            stacklevel=2,
+        )
+    return built(Path(path), archive, trusted or ())
 
 
 def write_model(model: Any, path: Path, facts: Mapping[str, Any]) -> Path:
-    """`save`, with more facts about the model for `read_facts`."""
-    from stackkit._codecs import REGISTRY  # noqa: PLC0415 - knows everything
+    """`save`, with more facts about the model in the manifest."""
+    from stackkit._codecs import REGISTRY  # noqa: PLC0415 - it knows everything, and so would whoever imports this
 
     writer = Writer(REGISTRY)
     try:
@@ -138,21 +150,15 @@ def write_model(model: Any, path: Path, facts: Mapping[str, Any]) -> Path:
     return path
 
 
-def read_model(path: Path, trusted: Sequence[str] | None = None) -> tuple[Any, dict[str, Any]]:
-    """The model, and the facts about it."""
-    if trusted is not None and (isinstance(trusted, str) or not all(isinstance(name, str) for name in trusted)):
-        raise TypeError(
-            f"The 'trusted' parameter must be a list of names such as ['my_package.MyLearner']; got {trusted!r}."
-        )
+def built(path: Path, archive: Archive, trusted: Sequence[str] = ()) -> Any:
+    """The model of a file that has been read."""
     from stackkit._codecs import REGISTRY  # noqa: PLC0415
 
-    archive = read_archive(path)
-    _warn_of_versions(path, archive.facts.get("versions"))
     try:
-        foreign = _accepted(archive.facts.get("foreign"), trusted or ())
+        foreign = _accepted(archive.facts.get("foreign"), trusted)
         with catch_warnings():
             simplefilter("ignore", InconsistentVersionWarning)  # said already, once for all
-            return Reader(REGISTRY, archive.members, foreign).fetch(_ROOT), archive.facts
+            return Reader(REGISTRY, archive.members, foreign).fetch(_ROOT)
     except Refused as refusal:
         raise ModelFileError(path, str(refusal)) from refusal
     except Exception as error:
@@ -160,8 +166,15 @@ def read_model(path: Path, trusted: Sequence[str] | None = None) -> tuple[Any, d
         raise ModelFileError(path, cause) from error
 
 
+def other_versions(archive: Archive) -> list[str]:
+    """Of what the model was saved with, in words."""
+    told, here = archive.facts.get("versions"), versions()
+    theirs = {name: told[name] for name in ("python", *LIBRARIES) if name in told} if isinstance(told, dict) else {}
+    return [f"{name} ({old!r}, here {here.get(name)!r})" for name, old in theirs.items() if old != here.get(name)]
+
+
 def _accepted(foreign: Any, trusted: Sequence[str]) -> frozenset[str]:
-    """The names that the file needs, all of them trusted, and importable; no others are imported."""
+    """The names that the file needs, if all of them are trusted."""
     if not isinstance(foreign, list) or not all(isinstance(name, str) for name in foreign):
         raise Refused("has a manifest that does not list the names to trust")
     unknown = sorted(set(foreign) - set(trusted))
@@ -170,14 +183,4 @@ def _accepted(foreign: Any, trusted: Sequence[str]) -> frozenset[str]:
             f"uses {unknown}, which are not stackkit's own. If you know them and where the file comes from, "
             f"load it with trusted={unknown}"
         )
-    for name in foreign:
-        import_trusted(name)
     return frozenset(foreign)
-
-
-def _warn_of_versions(path: Path, theirs: Any) -> None:
-    theirs, here = theirs if isinstance(theirs, dict) else {}, versions()
-    names = [name for name in theirs if here.get(name) != theirs[name]]
-    if names:
-        shown = ", ".join(f"{name} {theirs[name]} (here {here.get(name, 'none')})" for name in names)
-        warn(f"{path} was saved with {shown}: it may predict something else.", OtherVersionsWarning, stacklevel=4)
