@@ -107,7 +107,7 @@ def test_places_outside_of_a_sparse_matrix_are_refused(path):
     holder.extra_ = sparse.csr_matrix(np.eye(3))
     holder.extra_.indices[1] = 1_000_000
     save(holder, path)
-    with pytest.raises(ModelFileError, match="indices must be < 3|column index values must be"):
+    with pytest.raises(ModelFileError, match=r"indices must be < 3|column index values must be"):
         load(path)
 
 
