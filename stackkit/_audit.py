@@ -87,8 +87,8 @@ def blank(cls: Any) -> Any:
 
 def hooks_of(cls: Any) -> str | None:
     """Why its instances cannot be made of plain attributes: it has a hook that could do anything with them."""
-    setter = getattr(cls, "__setstate__", None)
-    own = setter is not (BaseEstimator.__setstate__ if issubclass(cls, BaseEstimator) else None)
+    # Each base's, for scikit-learn's own goes on to that of the next base.
+    own = any("__setstate__" in vars(base) for base in cls.__mro__ if base is not BaseEstimator)
     if own or cls.__reduce__ is not object.__reduce__ or cls.__reduce_ex__ is not object.__reduce_ex__:
         return f"{full_name(cls)} has hooks for pickle, such as __setstate__, which stackkit does not call"
     return None
@@ -190,9 +190,9 @@ def _check_node(node: dict[str, Any]) -> tuple[str, str]:
     if not any(one in (name, "*") or (one.endswith(".") and name.startswith(one)) for one in allowed):
         raise Refused(f"has a skops member with what stackkit does not write: {loader} of {name}")
     if loader == "DictNode":
-        keys = node["key_types"]["content"]
+        texts = ("TypeNode", "builtins", "str")
         if any(
-            (key["__loader__"], key["__module__"], key["__class__"]) != ("TypeNode", "builtins", "str") for key in keys
+            (key["__loader__"], key["__module__"], key["__class__"]) != texts for key in node["key_types"]["content"]
         ):
             raise Refused("has a skops member with a dict whose keys are not text")
     if loader == "NdArrayNode" and node.get("type") != "numpy":

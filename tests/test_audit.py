@@ -7,6 +7,7 @@ from importlib import import_module
 import numpy as np
 import pytest
 from sealing import Payload, nodes, tampered, tampered_skops, unzipped, zipped
+from sklearn.base import BaseEstimator
 from sklearn.datasets import load_iris
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
@@ -227,3 +228,27 @@ def test_no_class_of_the_list_has_hooks_but_those_that_fill_in_attributes():
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
         "sklearn.isotonic.IsotonicRegression",
     }
+
+
+class Hooked:
+    def __setstate__(self, state):
+        raise AssertionError
+
+
+class Behind(BaseEstimator, Hooked):
+    """scikit-learn's own hook, which it has first, calls the other one."""
+
+
+class Reduced:
+    def __reduce__(self):
+        return Reduced, ()
+
+
+class Bare(BaseEstimator):
+    def __getstate__(self):  # what is written is not what is run
+        return {}
+
+
+@pytest.mark.parametrize(("cls", "hooked"), [(Hooked, True), (Behind, True), (Reduced, True), (Bare, False)])
+def test_hooks_are_found_in_every_base(cls, hooked):
+    assert bool(hooks_of(cls)) is hooked
