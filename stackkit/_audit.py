@@ -190,10 +190,9 @@ def _check_node(node: dict[str, Any]) -> tuple[str, str]:
     if not any(one in (name, "*") or (one.endswith(".") and name.startswith(one)) for one in allowed):
         raise Refused(f"has a skops member with what stackkit does not write: {loader} of {name}")
     if loader == "DictNode":
-        texts = ("TypeNode", "builtins", "str")
-        if any(
-            (key["__loader__"], key["__module__"], key["__class__"]) != texts for key in node["key_types"]["content"]
-        ):
+        keys = node["key_types"]["content"]
+        kinds = {(key["__loader__"], key["__module__"], key["__class__"]) for key in keys}
+        if not kinds <= {("TypeNode", "builtins", "str")}:
             raise Refused("has a skops member with a dict whose keys are not text")
     if loader == "NdArrayNode" and node.get("type") != "numpy":
         raise Refused("has a skops member with an array of objects")
