@@ -5,17 +5,18 @@ import os
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
+
+from stackkit import datasets
 
 
 def load_otto():
-    """Return (X, y), 61,878 x 93 counts and classes 0 to 8, or None where otto/train.csv.gz is absent."""
-    path = _find("otto/train.csv.gz")
-    if path is None:
+    """Return (X, y), 61,878 x 93 counts and classes 0 to 8, or None where the file is absent."""
+    try:
+        data, target = datasets.load_otto(return_X_y=True)
+    except FileNotFoundError as error:
+        print(f"skipped: {error}")
         return None
-    frame = pd.read_csv(path)
-    codes = frame["target"].str.removeprefix("Class_").astype(int) - 1
-    return frame.filter(like="feat_").to_numpy(np.float32), codes.to_numpy()
+    return data.to_numpy(np.float32), np.unique(target, return_inverse=True)[1]
 
 
 def load_mnist():

@@ -145,9 +145,13 @@ class TicketParty(TransformerMixin, BaseEstimator):
 # --- 3. The stack -----------------------------------------------------------------------------------
 
 
+SEVEN = ["logistic", "knn", "naive_bayes", "random_forest", "extra_trees", "xgboost", "bn_mlp"]
+
+
 def make_stack(seed: int, n_jobs: int) -> StackingModel:
     """Seven unlike learners, and on top of them stackkit's default: a pool with one weight a learner."""
-    learners = dict(default_learners("classification"))
+    ready = dict(default_learners("classification", preset="best"))
+    learners = {name: ready[name] for name in SEVEN}
     # Weighed by distance, a twin among the neighbours settles the matter, and the probability is 0 or 1.
     # Neighbours that all count the same are less sure of themselves, and that is what log-loss rewards.
     learners["knn"].set_params(learner__weights="uniform")

@@ -4,6 +4,7 @@ from importlib import import_module
 from types import ModuleType
 
 from stackkit._blend import ConvexClassifier, ConvexRegressor, LogPoolClassifier
+from stackkit._compact import CompactModel
 from stackkit._learners import default_learners
 from stackkit._oof import OutOfFold, cross_fit
 from stackkit._saving import load, save
@@ -12,6 +13,7 @@ from stackkit._stacking import StackingModel
 from stackkit._store import Store, store_clear, store_info
 
 __all__ = [
+    "CompactModel",
     "ConvexClassifier",
     "ConvexRegressor",
     "EnsembleSelectionClassifier",

@@ -23,10 +23,13 @@ from stackkit._audit import Refused, full_name
 from stackkit._blend import ConvexClassifier, ConvexRegressor, LogPoolClassifier
 from stackkit._folds import Folds
 from stackkit._frames import decode_frame, decode_index, decode_series, encode_frame, encode_index, encode_series
-from stackkit._learners import FUNCTIONS
+from stackkit._levels import LevelCheck
 from stackkit._members import Block, Member
 from stackkit._oof import OutOfFold
+from stackkit._panels import Panel
 from stackkit._parts import Codec, Reader, Registry, Writer, dataclass_fields, plain_attributes, unsavable
+from stackkit._predictor import Predictor
+from stackkit._preparation import FUNCTIONS, TablePreparation
 from stackkit._selection import EnsembleSelectionClassifier, EnsembleSelectionRegressor
 from stackkit._stacking import StackingModel
 from stackkit._trees import TREE, are_trees, check_trees, decode_tree, decode_trees, encode_tree, encode_trees
@@ -41,7 +44,15 @@ _BY_NAME = {f"stackkit.{function.__name__}": function for function in FUNCTIONS}
 _BY_NAME["sklearn.utils.check_array"] = check_array  # histogram boosting holds it
 _NAME_OF = {function: name for name, function in _BY_NAME.items()}
 _NETWORKS = ("stackkit.nn.", "skorch.", "torch.")
-_XGBOOST_CLASSES = ("XGBClassifier", "XGBRegressor", "XGBRFClassifier", "XGBRFRegressor", "XGBRanker")
+_XGBOOST_CLASSES = {
+    "StoppedXGBClassifier": "stackkit._boosting",
+    "StoppedXGBRegressor": "stackkit._boosting",
+    "XGBClassifier": "xgboost.sklearn",
+    "XGBRegressor": "xgboost.sklearn",
+    "XGBRFClassifier": "xgboost.sklearn",
+    "XGBRFRegressor": "xgboost.sklearn",
+    "XGBRanker": "xgboost.sklearn",
+}
 
 
 # --- the stack --------------------------------------------------------------------------------------
@@ -125,7 +136,7 @@ def _encode_xgboost(model: Any, writer: Writer) -> Any:
 def _decode_xgboost(state: Any, reader: Reader) -> Any:
     if state["class"] not in _XGBOOST_CLASSES:
         raise Refused(f"has no model of XGBoost where one should be, but {state['class']!r}")
-    model = getattr(import_module("xgboost"), state["class"])()
+    model = getattr(import_module(_XGBOOST_CLASSES[state["class"]]), state["class"])()
     if state["booster"] is not None:
         model.load_model(bytearray(reader.members[state["booster"]]))
     vars(model).update(state["state"])
@@ -166,17 +177,24 @@ _FUNCTION = Codec("function", lambda value, _: _NAME_OF[value], lambda state, _:
 _XGBOOST = Codec("xgboost", _encode_xgboost, _decode_xgboost)
 _FOREST = Codec("decision trees", lambda them, _: encode_trees(them), lambda state, _: decode_trees(state))
 _SEARCH_TREE = Codec("search tree", _encode_search_tree, _decode_search_tree)
-_PLAIN = (ConvexClassifier, ConvexRegressor, LogPoolClassifier, EnsembleSelectionClassifier, EnsembleSelectionRegressor)
+_PLAIN = (
+    ConvexClassifier,
+    ConvexRegressor,
+    LogPoolClassifier,
+    EnsembleSelectionClassifier,
+    EnsembleSelectionRegressor,
+    TablePreparation,
+)
 _BY_CLASS: dict[str, Codec] = {
     full_name(StackingModel): Codec(
         "StackingModel", _encode_stack, plain_attributes("StackingModel", StackingModel).decode
     ),
     full_name(Member): Codec("Member", _encode_member, dataclass_fields("Member", Member).decode),
     full_name(OutOfFold): Codec("OutOfFold", _encode_oof, dataclass_fields("OutOfFold", OutOfFold).decode),
-    **{full_name(cls): dataclass_fields(cls.__name__, cls) for cls in (Block, Folds)},
+    **{full_name(cls): dataclass_fields(cls.__name__, cls) for cls in (Block, Folds, LevelCheck, Panel, Predictor)},
     **{full_name(cls): plain_attributes(cls.__name__, cls) for cls in _PLAIN},
     **{full_name(cls): _SEARCH_TREE for cls in (KDTree, BallTree)},
-    **{f"xgboost.sklearn.{name}": _XGBOOST for name in _XGBOOST_CLASSES},
+    **{f"{module}.{name}": _XGBOOST for name, module in _XGBOOST_CLASSES.items()},
     full_name(slice): Codec("slice", lambda it, _: [it.start, it.stop, it.step], lambda state, _: slice(*state)),
     full_name(BSpline): Codec("spline", _encode_spline, lambda state, _: BSpline(**state)),
     full_name(OrderedDict): Codec(

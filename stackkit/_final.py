@@ -13,8 +13,9 @@ from sklearn.pipeline import make_pipeline
 
 from stackkit._blend import ConvexClassifier, ConvexRegressor, LogPoolClassifier
 from stackkit._checks import Target, TaskName
-from stackkit._learners import scaled_preprocessing
-from stackkit._members import Block, Member
+from stackkit._folds import Folds, SameFolds
+from stackkit._members import Block, Member, last_step
+from stackkit._preparation import scaled_preprocessing
 from stackkit._selection import EnsembleSelectionClassifier, EnsembleSelectionRegressor
 
 # Meta-learners that give one weight a learner: where it is zero, the learner need not be fitted
@@ -50,6 +51,24 @@ def check_final(
     if isinstance(final, PROBABILITY_BLENDS):
         _check_probabilities(final, learners, methods)
     return clone(final)
+
+
+def upper_stack(final: Any) -> Any:
+    """The StackingModel that a final estimator is, or that its pipeline ends in: a level of its own; else None."""
+    last = last_step(final)
+    return last if hasattr(last, "leaderboard") else None
+
+
+def with_folds(final: Any, folds: Folds, rows: np.ndarray) -> Any:
+    """Give a stack that is a final estimator and has no splitter of its own the folds of the rows that it is fitted to.
+
+    A row is predicted on both levels without its fold then. Groups and time are kept apart as they were, and rows
+    that the level below does not cover stay out.
+    """
+    stack = upper_stack(final)
+    if stack is not None and (stack.cv is None or isinstance(stack.cv, SameFolds)):
+        stack.set_params(cv=folds.within(rows))
+    return final
 
 
 def check_usable(final: Any) -> None:

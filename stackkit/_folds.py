@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +45,35 @@ class Folds:
     def covered(self) -> np.ndarray:
         """Which rows have an out-of-fold prediction, shape (n_rows,)."""
         return self.n_tested > 0
+
+    def within(self, rows: np.ndarray) -> SameFolds | None:
+        """The same folds for these rows alone, in their own numbers; None where fewer than two are left."""
+        place = np.full(self.n_rows, -1)
+        place[rows] = np.arange(len(rows))
+        own = [tuple(part[part >= 0] for part in (place[train], place[test])) for train, test in self.pairs]
+        pairs = tuple((train, test) for train, test in own if len(train) and len(test))
+        return SameFolds(pairs, len(rows)) if len(pairs) > 1 else None
+
+
+class SameFolds:
+    """A splitter that gives the folds of the level below, whatever made them: groups stay together, time goes on."""
+
+    def __init__(self, pairs: tuple[tuple[np.ndarray, np.ndarray], ...], n_rows: int) -> None:
+        self.pairs, self.n_rows = pairs, n_rows
+
+    def __repr__(self) -> str:
+        return f"SameFolds({len(self.pairs)} folds of {self.n_rows} rows)"
+
+    def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        if X.shape[0] != self.n_rows:
+            raise ValueError(
+                f"The folds of the level below are of {self.n_rows} rows; got {X.shape[0]}. Fit the model of which "
+                "this is the final estimator, or set its cv."
+            )
+        yield from self.pairs
+
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
+        return len(self.pairs)
 
 
 def splitter_of(cv: Any, y: Any, *, classifier: bool) -> Any:

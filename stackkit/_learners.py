@@ -1,9 +1,4 @@
-"""Default learners, and the preprocessing that lets a raw data frame go into them.
-
-One definition serves frames and arrays. Which columns are numbers, dates, categories or free text is
-asked at ``fit``, of the rows of that fit alone: inside a fold nothing is learned from the rows that
-the fold will predict.
-"""
+"""Default learners: varied, and each with the preprocessing that it needs for a raw data frame."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -11,31 +6,24 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy import sparse
-from sklearn.compose import ColumnTransformer
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import (
     ExtraTreesClassifier,
     ExtraTreesRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
     RandomForestClassifier,
     RandomForestRegressor,
 )
-from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeCV
+from sklearn.model_selection import RepeatedKFold, RepeatedStratifiedKFold
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, OneHotEncoder, StandardScaler
-from sklearn.utils import check_array
+from sklearn.pipeline import Pipeline
 
-MAX_CATEGORIES = 20  # columns that one categorical column may become
-MAX_WORDS = 30  # columns that all free text together may become
-MIN_FREQUENCY = 3  # training rows that a level or a word needs to have a column of its own
-SAMPLE_ROWS = 1000  # rows that are read to tell free text from categories
-
-# Stands in every document, so that the vocabulary is never empty: CountVectorizer refuses that.
-EVERYWHERE = "anytext"
+from stackkit._checks import choice
+from stackkit._preparation import scaled_preprocessing, sparse_preprocessing, tree_preprocessing
 
 # scikit-learn's leaves of one row give probabilities of exactly 0, which cost an unbounded log-loss.
 FOREST = {"n_estimators": 200, "min_samples_leaf": 2}
@@ -47,159 +35,32 @@ BOOSTING = {
     "colsample_bytree": 0.8,
     "tree_method": "hist",
 }
+# As many trees as the rows that each fit sets aside ask for.
+STOPPED = {"n_estimators": 1500, "early_stopping_rounds": 40, "subsample": 0.8, "tree_method": "hist"}
+SHALLOW = STOPPED | {"learning_rate": 0.05, "max_depth": 5, "colsample_bytree": 0.6}
+DEEP = STOPPED | {"learning_rate": 0.04, "max_depth": 9, "min_child_weight": 3, "colsample_bytree": 0.4}
+BINNED = {
+    "max_iter": 1000,
+    "learning_rate": 0.06,
+    "early_stopping": True,
+    "n_iter_no_change": 15,
+    "validation_fraction": 0.15,
+}
+WIDE_NET = {"hidden_layer_sizes": (256, 128), "dropout": 0.3, "n_members": 4, "max_epochs": 20}
 
-NUMBERS = {"integer", "floating", "mixed-integer-float", "boolean", "decimal"}
-DATES = {"datetime64", "datetime", "date", "timedelta64", "timedelta", "period"}
+# Chosen by measurement (benchmarks/defaults.md): who left a preset cost more than it gave.
+FAST = {"logistic", "ridge", "naive_bayes", "extra_trees", "xgboost", "bn_mlp"}
+BALANCED = FAST - {"xgboost"} | {"lda", "random_forest", "xgboost_stopped", "bn_mlp_wide"}
+BEST = BALANCED | {"knn", "xgboost", "xgboost_deep", "hist_gradient_boosting"}
+LEARNERS_OF = {"fast": FAST, "balanced": BALANCED, "best": BEST}
+REPEATS = {"fast": 1, "balanced": 1, "best": 3}  # of five folds
+PRESETS = tuple(LEARNERS_OF)
 
-_str = np.frompyfunc(str, 1, 1)
+DENSE = {"naive_bayes", "lda", "bn_mlp", "bn_mlp_wide", "hist_gradient_boosting"}  # they take no sparse matrix
+OF_TREES = {"random_forest", "extra_trees", "xgboost", "xgboost_stopped", "xgboost_deep", "hist_gradient_boosting"}
 
-
-def as_frame(X: Any) -> pd.DataFrame:
-    if isinstance(X, pd.DataFrame):
-        return X
-    if hasattr(X, "get_columns"):  # polars; its own to_pandas() needs pyarrow
-        return pd.DataFrame({column.name: column.to_numpy() for column in X.get_columns()})
-    return pd.DataFrame(X.toarray() if sparse.issparse(X) else X)
-
-
-def _is_free_text(column: pd.Series) -> bool:
-    known = column.dropna()
-    texts = known.iloc[:: len(known) // SAMPLE_ROWS + 1]
-    return texts.nunique() > MAX_CATEGORIES and texts.str.contains(r"\S\s+\S").mean() > 0.5
-
-
-def column_kind(column: pd.Series) -> str:
-    found = pd.api.types.infer_dtype(column, skipna=True)
-    if found in NUMBERS:
-        return "number"
-    if found in DATES and column.notna().any():  # no date at all: StandardScaler would warn
-        return "date"
-    return "text" if found == "string" and _is_free_text(column) else "category"
-
-
-def _of_kind(kind: str, X: Any) -> list[int]:
-    # Positions serve arrays too; where columns have names, the ColumnTransformer goes on by name.
-    frame = as_frame(X)
-    return [i for i in range(frame.shape[1]) if column_kind(frame.iloc[:, i]) == kind]
-
-
-# Functions of the module, not lambdas or partials: a fold model is pickled on its way between processes.
-
-
-def _number_columns(X: Any) -> list[int]:
-    return _of_kind("number", X)
-
-
-def _date_columns(X: Any) -> list[int]:
-    return _of_kind("date", X)
-
-
-def _category_columns(X: Any) -> list[int]:
-    return _of_kind("category", X)
-
-
-def _text_columns(X: Any) -> list[int]:
-    return _of_kind("text", X)
-
-
-def _as_csr(X: Any) -> Any:
-    """Any table as the one sparse format that every learner takes, in old versions too."""
-    return sparse.csr_matrix(X)
-
-
-def _to_numbers(X: Any) -> np.ndarray:
-    frame = as_frame(X)
-    # A column of numbers may come as text or objects in the rows to predict: what is no number is missing.
-    if not all(pd.api.types.is_numeric_dtype(dtype) for dtype in frame.dtypes):
-        frame = frame.apply(pd.to_numeric, errors="coerce")
-    numbers = frame.to_numpy(dtype=float, na_value=np.nan)
-    return check_array(numbers, ensure_all_finite="allow-nan", input_name="X")
-
-
-def _days(column: pd.Series) -> pd.Series:
-    if pd.api.types.infer_dtype(column, skipna=True).startswith("timedelta"):
-        return pd.to_timedelta(column, errors="coerce").dt.total_seconds() / 86400
-    if isinstance(column.dtype, pd.PeriodDtype):
-        column = column.dt.start_time
-    since = pd.to_datetime(column, errors="coerce", utc=True) - pd.Timestamp(0, tz="UTC")
-    return since.dt.total_seconds() / 86400
-
-
-def _to_days(X: Any) -> np.ndarray:
-    return as_frame(X).apply(_days).to_numpy(dtype=float, na_value=np.nan)
-
-
-def _to_text(X: Any) -> np.ndarray:
-    # One spelling for None, NaN and NA, and no mixed types: the encoder cannot sort 1 and "a".
-    values = as_frame(X).astype(object).to_numpy()
-    return np.where(pd.isna(values), "", _str(values))
-
-
-def _to_documents(X: Any) -> list[str]:
-    return [" ".join((EVERYWHERE, *row)) for row in _to_text(X)]
-
-
-# What fitted default learners hold by name: a saved model may ask for these functions, and for no others here.
-FUNCTIONS = (
-    _number_columns,
-    _date_columns,
-    _category_columns,
-    _text_columns,
-    _as_csr,
-    _to_numbers,
-    _to_days,
-    _to_text,
-    _to_documents,
-)
-
-
-def _function(func: Callable[..., Any]) -> FunctionTransformer:
-    # Arrays between the steps, also under scikit-learn's global `transform_output="pandas"`.
-    return FunctionTransformer(func, feature_names_out="one-to-one").set_output(transform="default")
-
-
-def _preprocessing(number_steps: Callable[[], list[Any]]) -> ColumnTransformer:
-    levels = OneHotEncoder(
-        # A level that the training rows do not have counts as a rare one; ordinal codes cannot say that.
-        handle_unknown="infrequent_if_exist",
-        max_categories=MAX_CATEGORIES,
-        min_frequency=MIN_FREQUENCY,
-        sparse_output=False,
-    )
-    words = CountVectorizer(binary=True, max_features=MAX_WORDS, min_df=MIN_FREQUENCY)
-    # Centred, because 32-bit floats (inside trees) do not tell the minutes of a day near 20,000 apart.
-    dates = make_pipeline(_function(_to_days), StandardScaler(), *number_steps())
-    columns = ColumnTransformer(
-        [
-            ("numbers", make_pipeline(_function(_to_numbers), *number_steps()), _number_columns),
-            ("dates", dates, _date_columns),
-            ("categories", make_pipeline(_function(_to_text), levels), _category_columns),
-        ],
-        sparse_threshold=0,
-    ).set_output(transform="default")
-    # Only now: a vectorizer has no set_output, and the call above would trip over it.
-    columns.transformers.append(("text", make_pipeline(_function(_to_documents), words), _text_columns))
-    return columns
-
-
-def _imputed_and_scaled() -> list[Any]:
-    imputer = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
-    return [imputer, StandardScaler()]
-
-
-def scaled_preprocessing() -> ColumnTransformer:
-    """For learners that measure distances or slopes: no missing values, one scale, dense."""
-    return _preprocessing(_imputed_and_scaled)
-
-
-def tree_preprocessing() -> ColumnTransformer:
-    """For trees: numbers stay as they are, missing ones too."""
-    return _preprocessing(list)
-
-
-def sparse_preprocessing() -> Pipeline:
-    """For sparse matrices: scaled without centring, so that zeros stay zeros."""
-    return make_pipeline(_function(_as_csr), MaxAbsScaler()).set_output(transform="default")
+# Made when asked for: some load slow libraries.
+Catalogue = dict[str, Callable[[], Any]]
 
 
 def _neighbors(X: Any) -> dict[str, Any]:
@@ -209,49 +70,76 @@ def _neighbors(X: Any) -> dict[str, Any]:
     return {"n_neighbors": max(1, min(30, most)), "weights": "distance"}
 
 
+# xgboost and torch load slowly, which `import stackkit` must not pay.
+
+
+def _xgboost() -> ModuleType:
+    return import_module("xgboost")
+
+
+def _boosting() -> ModuleType:
+    return import_module("stackkit._boosting")
+
+
 def _networks() -> ModuleType:
-    return import_module("stackkit.nn")  # loads torch, which `import stackkit` must not pay
+    return import_module("stackkit.nn")
 
 
-def _classifiers(X: Any) -> dict[str, Any]:
-    from xgboost import XGBClassifier  # noqa: PLC0415  # a slow import that `import stackkit` must not pay
-
+def _classifiers(X: Any) -> Catalogue:
     return {
-        "logistic": LogisticRegression(max_iter=1000),
-        "knn": KNeighborsClassifier(**_neighbors(X)),
+        "logistic": lambda: LogisticRegression(max_iter=1000),
+        "knn": lambda: KNeighborsClassifier(**_neighbors(X)),
         # Columns made from one text or category are far from independent; without this much smoothing
         # the product over them is certain of everything.
-        "naive_bayes": GaussianNB(var_smoothing=1.0),
-        "random_forest": RandomForestClassifier(**FOREST),
-        "extra_trees": ExtraTreesClassifier(**FOREST),
-        "xgboost": XGBClassifier(**BOOSTING),
-        "bn_mlp": _networks().BNMLPClassifier(),
+        "naive_bayes": lambda: GaussianNB(var_smoothing=1.0),
+        "random_forest": lambda: RandomForestClassifier(**FOREST),
+        "extra_trees": lambda: ExtraTreesClassifier(**FOREST),
+        "xgboost": lambda: _xgboost().XGBClassifier(**BOOSTING),
+        "bn_mlp": lambda: _networks().BNMLPClassifier(),
+        "lda": lambda: LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto"),
+        "xgboost_stopped": lambda: _boosting().StoppedXGBClassifier(**SHALLOW),
+        "bn_mlp_wide": lambda: _networks().BNMLPClassifier(**WIDE_NET),
+        "xgboost_deep": lambda: _boosting().StoppedXGBClassifier(**DEEP),
+        "hist_gradient_boosting": lambda: HistGradientBoostingClassifier(**BINNED),
     }
 
 
-def _regressors(X: Any) -> dict[str, Any]:
-    from xgboost import XGBRegressor  # noqa: PLC0415  # a slow import that `import stackkit` must not pay
-
+def _regressors(X: Any) -> Catalogue:
     return {
         # The leave-one-out formula of RidgeCV needs a dense decomposition of X.
-        "ridge": Ridge() if sparse.issparse(X) else RidgeCV(alphas=(0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)),
-        "knn": KNeighborsRegressor(**_neighbors(X)),
-        "random_forest": RandomForestRegressor(max_features=0.5, **FOREST),
-        "extra_trees": ExtraTreesRegressor(max_features=0.5, **FOREST),
-        "xgboost": XGBRegressor(**BOOSTING),
-        "bn_mlp": _networks().BNMLPRegressor(),
+        "ridge": lambda: Ridge() if sparse.issparse(X) else RidgeCV(alphas=(0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)),
+        "knn": lambda: KNeighborsRegressor(**_neighbors(X)),
+        "random_forest": lambda: RandomForestRegressor(max_features=0.5, **FOREST),
+        "extra_trees": lambda: ExtraTreesRegressor(max_features=0.5, **FOREST),
+        "xgboost": lambda: _xgboost().XGBRegressor(**BOOSTING),
+        "bn_mlp": lambda: _networks().BNMLPRegressor(),
+        "xgboost_stopped": lambda: _boosting().StoppedXGBRegressor(**SHALLOW),
+        "bn_mlp_wide": lambda: _networks().BNMLPRegressor(**WIDE_NET),
+        "xgboost_deep": lambda: _boosting().StoppedXGBRegressor(**DEEP),
+        "hist_gradient_boosting": lambda: HistGradientBoostingRegressor(**BINNED),
     }
 
 
-def _preparation(name: str, X: Any) -> ColumnTransformer | Pipeline:
+def _preparation(name: str, X: Any) -> Any:
     if sparse.issparse(X):
         return sparse_preprocessing()
-    if name in {"random_forest", "extra_trees", "xgboost"}:
-        return tree_preprocessing()
-    return scaled_preprocessing()
+    return tree_preprocessing() if name in OF_TREES else scaled_preprocessing()
 
 
-def default_learners(task: str, X: Any = None) -> list[tuple[str, Any]]:
+def check_preset(preset: Any, owner: str) -> None:
+    if preset not in PRESETS:
+        raise choice("preset", owner, PRESETS, preset)
+
+
+def default_splitter(preset: str, task: str) -> Any:
+    """None stands for five folds, in scikit-learn too; repeats are averaged."""
+    if REPEATS[preset] == 1:
+        return None
+    repeated = RepeatedStratifiedKFold if task == "classification" else RepeatedKFold
+    return repeated(n_splits=5, n_repeats=REPEATS[preset])
+
+
+def default_learners(task: str, X: Any = None, *, preset: str = "fast") -> list[tuple[str, Any]]:
     """Make a varied set of learners that take a raw table.
 
     Each one is an unfitted pipeline of two steps, ``"prepare"`` and ``"learner"``. The preparation
@@ -267,21 +155,27 @@ def default_learners(task: str, X: Any = None) -> list[tuple[str, Any]]:
     X : table, default=None
         The training data, where they are known already. For a scipy sparse matrix, the learners are
         prepared for sparse input: scaled and not centred, missing values not filled in, and without
-        naive Bayes and the network, which need a dense matrix. With few rows, k-NN asks fewer neighbours. Nothing
-        is learned from ``X`` here. None gives the learners for data frames and dense arrays.
+        those that need a dense matrix: naive Bayes, discriminant analysis, histogram boosting,
+        networks. With few rows, k-NN asks fewer neighbours. Nothing is learned from ``X`` here. None
+        gives the learners for data frames and dense arrays.
+    preset : {"fast", "balanced", "best"}, default="fast"
+        How many of them, and how costly: see :class:`~stackkit.StackingModel`.
 
     Returns
     -------
     learners : list of (str, Pipeline)
-        ``"logistic"``, ``"knn"``, ``"naive_bayes"``, ``"random_forest"``, ``"extra_trees"``,
-        ``"xgboost"`` and ``"bn_mlp"`` for classification; ``"ridge"``, ``"knn"``, ``"random_forest"``,
-        ``"extra_trees"``, ``"xgboost"`` and ``"bn_mlp"`` for regression. Parameters are set as in every pipeline:
+        For classification "fast" has ``"logistic"``, ``"naive_bayes"``, ``"extra_trees"``, ``"xgboost"`` and
+        ``"bn_mlp"``; "balanced" has ``"xgboost_stopped"`` (as many trees as rows that it sets aside ask for)
+        in place of ``"xgboost"``, and ``"lda"``, ``"random_forest"`` and ``"bn_mlp_wide"`` besides; "best"
+        has those and ``"xgboost"``, ``"knn"``, ``"xgboost_deep"`` and ``"hist_gradient_boosting"``. For
+        regression ``"ridge"`` stands for ``"logistic"``, ``"naive_bayes"`` and ``"lda"``. Parameters are set
+        as in every pipeline:
         ``set_params(learner__C=0.1)``; weights go in as ``learner__sample_weight``.
 
     Raises
     ------
     ValueError
-        If ``task`` is neither of the two.
+        If ``task`` or ``preset`` is none of those.
 
     Examples
     --------
@@ -294,18 +188,18 @@ def default_learners(task: str, X: Any = None) -> list[tuple[str, Any]]:
     ... })
     >>> learners = dict(default_learners("regression", ships))
     >>> list(learners)
-    ['ridge', 'knn', 'random_forest', 'extra_trees', 'xgboost', 'bn_mlp']
+    ['ridge', 'extra_trees', 'xgboost', 'bn_mlp']
     >>> crew = learners["ridge"].fit(ships, [6, 14, 16, 5, 15, 7]).predict(ships)
     >>> crew.shape
     (6,)
     """
     if task not in ("classification", "regression"):
         raise ValueError(f"task must be 'classification' or 'regression', got {task!r}")
-    learners = _classifiers(X) if task == "classification" else _regressors(X)
-    if sparse.issparse(X):
-        for dense in ("naive_bayes", "bn_mlp"):
-            learners.pop(dense, None)
+    check_preset(preset, "default_learners")
+    catalogue = _classifiers(X) if task == "classification" else _regressors(X)
+    left_out = DENSE if sparse.issparse(X) else set()
     return [
-        (name, Pipeline([("prepare", _preparation(name, X)), ("learner", learner)]))
-        for name, learner in learners.items()
+        (name, Pipeline([("prepare", _preparation(name, X)), ("learner", make())]))
+        for name, make in catalogue.items()
+        if name in LEARNERS_OF[preset] and name not in left_out
     ]

@@ -15,6 +15,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
 from stackkit._checks import Target, is_pandas, is_polars, take_rows
+from stackkit._shortcuts import ask
 
 Kind = Literal["probability", "score", "label", "indicator", "value"]
 
@@ -240,12 +241,15 @@ def _fit_keyword(estimator: Any, name: str, *, among_others: bool) -> str | None
 
 
 def predict_block(member: Member, X: Any, block: Block) -> np.ndarray:
-    """A member's predictions, checked, float64, in columns that may be averaged over members.
+    """A member's predictions as columns of the table."""
+    return as_columns(member, ask(member.estimator, block.method, X), block, X.shape[0])
+
+
+def as_columns(member: Member, raw: Any, block: Block, n_rows: int) -> np.ndarray:
+    """What a member's method gave, checked, float64, in columns that may be averaged over members.
 
     Shape (n_rows, block.width); for labels (n_rows, n_classes), one vote a row.
     """
-    raw = getattr(member.estimator, block.method)(X)
-    n_rows = X.shape[0]
     if block.kind == "indicator":
         return _indicator(member, raw, block, n_rows)
     if block.kind == "label":
@@ -273,7 +277,9 @@ def settle(values: np.ndarray, block: Block) -> np.ndarray:
 
 def own_copy(X: Any) -> Any:
     """A learner that works in place must not spoil the rows for the next one, nor the user's data."""
-    return X.clone() if is_polars(X) else X.copy()
+    if is_polars(X):
+        return X.clone()
+    return X.copy() if hasattr(X, "copy") else X  # some transformer's own kind of rows
 
 
 def _shaped(raw: Any, block: Block, n_rows: int, width: int) -> np.ndarray:

@@ -38,6 +38,9 @@ class OuterFold:
         inner = [(fitted, np.concatenate([tested, self.test])) for fitted, tested in self.inner]
         return [*inner, (self.train, self.test)] if self.refit else inner
 
+    def inner_folds(self, n_rows: int) -> Folds:
+        return Folds(tuple(self.inner), n_rows)
+
     def cuts(self) -> list[int]:
         inner = [len(tested) for _, tested in self.inner]
         return [*inner, len(self.test)] if self.refit else inner

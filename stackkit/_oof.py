@@ -111,7 +111,8 @@ class Settings:
     """How a fit is run, besides what is fitted to what."""
 
     n_jobs: int | None
-    shelf: Shelf | None
+    memory: Any  # what the user gave
+    shelf: Shelf | None  # what that opened
     limits: Limits
     entropy: int  # the root of every seed
     on_error: OnError
@@ -145,7 +146,7 @@ def settings_of(
     # With a store, None has to be the same the next time: else nothing could be found again.
     seed = 0 if random_state is None and memory is not None else random_state
     entropy = int(check_random_state(seed).randint(2**31))
-    return Settings(n_jobs, _opened(memory), limits, entropy, on_error, verbose)
+    return Settings(n_jobs, memory, _opened(memory), limits, entropy, on_error, verbose)
 
 
 def _opened(memory: Any) -> Shelf | None:

@@ -206,6 +206,8 @@ class _Dissection:
         name = full_name(named)
         if "<lambda>" in name:
             raise unsavable(where, value, "Write a function of a module instead of a lambda.")
+        if name.startswith("stackkit."):
+            raise unsavable(where, value, "There is no form for it in a file: save the StackingModel it was made of.")
         if named.__module__ == "builtins":
             raise unsavable(where, value, "Write a class or function of your own around it.")
         if "<locals>" in name or getattr(sys.modules.get(named.__module__), named.__name__, None) is not named:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.metrics import get_scorer_names
 from sklearn.model_selection import (
@@ -22,11 +21,10 @@ from sklearn.model_selection import (
     StratifiedKFold,
     TimeSeriesSplit,
 )
-from sklearn.pipeline import Pipeline
 
 from stackkit._blend import ConvexClassifier, ConvexRegressor, LogPoolClassifier
 from stackkit._checks import Target, TaskName, task_of_target
-from stackkit._learners import default_learners, tree_preprocessing
+from stackkit._learners import REPEATS, default_learners
 from stackkit._oof import OutOfFold
 from stackkit._scoring import Scoring, answers_of, labels_of, make_scoring
 from stackkit._selection import EnsembleSelectionClassifier, EnsembleSelectionRegressor
@@ -44,11 +42,6 @@ FINALS: dict[TaskName, dict[str, Any]] = {
         "ensemble_selection": EnsembleSelectionRegressor(),
         "ridge": RidgeCV(),
     },
-}
-# Beyond the default learners; each takes missing values.
-EXTRA: dict[TaskName, dict[str, Any]] = {
-    "classification": {"hist_gradient_boosting": HistGradientBoostingClassifier()},
-    "regression": {"hist_gradient_boosting": HistGradientBoostingRegressor()},
 }
 LIKE_AN_ID = re.compile(r"(.*[\W_])?(id|uuid|guid|index|Unnamed: \d+)|.*[a-z0-9](Id|ID)|ID", re.DOTALL)
 
@@ -128,6 +121,7 @@ def read_problem(table: Table, columns: Columns, task: TaskName | None, say: Say
     kinds = _read_kinds(table, [name for name in table.names if name not in named], rows, say)
     X = pd.DataFrame({name: as_kind(table, name, kind, rows, say) for name, kind in kinds.items()})
     _check_features(table, X, say)
+    X.index = _row_names(table, columns.id, rows)
     classes = sorted(set(y.tolist())) if task == "classification" else None
     unused = sorted(named - {columns.target, columns.id})
     schema = Schema(columns.target, columns.id, task, classes, kinds, unused)
@@ -155,6 +149,13 @@ def check_ids(table: Table, name: str) -> None:
     twice = np.flatnonzero(texts.duplicated())
     if twice.size:
         raise table.error(f"the ID {name!r} is {texts.iloc[twice[0]]!r} again; IDs must differ", int(twice[0]))
+
+
+def _row_names(table: Table, id_: str | None, rows: np.ndarray) -> pd.Index:
+    """By which the user finds a row in the file again, wherever it stands by now."""
+    if id_:
+        return pd.Index(table.texts[id_].iloc[rows], name=id_)
+    return pd.Index([f"line {table.lines[row]}" if table.lines else f"row {row + 1}" for row in rows])
 
 
 def _read_target(table: Table, name: str, task: TaskName | None, say: Say) -> tuple[np.ndarray, np.ndarray, TaskName]:
@@ -278,6 +279,10 @@ def read_new(table: Table, schema: Schema, say: Say, *, strict: bool) -> tuple[p
 # --- folds ------------------------------------------------------------------------------------------
 
 
+def default_repeats(problem: Problem, preset: str) -> int:
+    return 1 if problem.groups is not None or problem.in_order else REPEATS[preset]
+
+
 def make_splitter(problem: Problem, n_folds: int, *, repeats: int, seed: int, option: str) -> Any:
     """Shuffled, and stratified for classes; by groups or in time order where asked for."""
     classes = problem.task == "classification"
@@ -324,12 +329,10 @@ def check_nested(problem: Problem, n_inner: int, n_outer: int) -> None:
 
 
 def make_learners(names: Sequence[str] | None, problem: Problem) -> list[tuple[str, Any]] | None:
-    """None for all default ones."""
+    """None for those of the preset."""
     if names is None:
         return None
-    known = dict(default_learners(problem.task, problem.X))
-    for name, learner in EXTRA[problem.task].items():
-        known[name] = Pipeline([("prepare", tree_preprocessing()), ("learner", learner)])
+    known = dict(default_learners(problem.task, problem.X, preset="best"))
     for name in names:
         if name not in known:
             raise ValueError(f"--learners: no learner {name!r} for {problem.task}; {did_you_mean(name, list(known))}")

@@ -21,6 +21,11 @@ class Advance(Protocol):
     def __call__(self, name: str, n: int, /) -> None: ...
 
 
+def say(sentence: str, *, verbose: bool) -> None:
+    if verbose:
+        Console(stderr=True).print(f"stackkit: {sentence}", highlight=False, markup=False, soft_wrap=True)
+
+
 @contextmanager
 def progress(plan: str, total: int, *, verbose: bool) -> Iterator[Advance]:
     """Learners x folds done, elapsed, expected end."""
@@ -35,9 +40,8 @@ def progress(plan: str, total: int, *, verbose: bool) -> Iterator[Advance]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    console = Console(stderr=True)
-    console.print(f"stackkit: {plan}", highlight=False, markup=False, soft_wrap=True)
-    with Progress(*columns, console=console) as bars:
+    say(plan, verbose=True)
+    with Progress(*columns, console=Console(stderr=True)) as bars:
         bar = bars.add_task("learners x folds", total=total)
 
         def advance(name: str, n: int) -> None:

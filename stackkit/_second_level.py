@@ -18,7 +18,7 @@ from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.utils.parallel import Parallel, delayed
 
 from stackkit._checks import Target, check_methods
-from stackkit._final import seen_columns
+from stackkit._final import seen_columns, with_folds
 from stackkit._folds import Folds
 from stackkit._members import Block, fit_member, make_blocks, predict_block, settle, weight_params
 from stackkit._oof import OutOfFold, close_gaps
@@ -147,7 +147,7 @@ def _values(
     target, block = target_of(oof), _block(final, oof)
     params = weight_params(final, oof.sample_weight) or {}
     trials = [
-        _Trial(seeded(final, 0, STACK, fold), *_only(oof, names), *pair)
+        _Trial(with_folds(seeded(final, 0, STACK, fold), oof.folds, pair[0]), *_only(oof, names), *pair)
         for names in choices
         for fold, pair in enumerate(folds.pairs)
     ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -12,11 +13,9 @@ import numpy as np
 import pandas as pd
 from sklearn import get_config
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, TransformerMixin, is_classifier, is_regressor
-from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import KFold
 from sklearn.utils import Bunch, ClassifierTags, RegressorTags, get_tags, metadata_routing
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from stackkit._callbacks import CallbackSupportMixin, listeners_of, with_callbacks
@@ -36,20 +35,21 @@ from stackkit._checks import (
     task_of_target,
     with_names,
 )
+from stackkit._compact import CompactModel, check_refit, compact_model
 from stackkit._final import (
     BLENDS,
     check_final,
     check_usable,
     default_blend,
     default_final,
-    final_labels,
-    final_probabilities,
     seen_columns,
+    upper_stack,
 )
 from stackkit._folds import splitter_of
 from stackkit._leaderboard import full_board
-from stackkit._learners import default_learners
-from stackkit._members import fit_member, group_params, make_blocks, settle
+from stackkit._learners import check_preset, default_learners, default_splitter
+from stackkit._levels import check_choice, check_levels, on_level, upper_failures, with_upper_board
+from stackkit._members import Member, fit_member, make_blocks
 from stackkit._oof import (
     Settings,
     fold_members_again,
@@ -58,24 +58,16 @@ from stackkit._oof import (
     run_cross_fit,
     settings_of,
 )
+from stackkit._panels import panel_of
 from stackkit._passthrough import as_features, beside, check_names_differ, picked_columns
 from stackkit._plan import Plan
+from stackkit._predictor import Predictor, Predicts
+from stackkit._progress import say
 from stackkit._tasks import seeded
 from stackkit._threads import single_threaded_blas
-from stackkit._work import predict_table
 
 
-def _final_has(method: str) -> Callable[[Any], bool]:
-    """The model has a method when its final estimator has it."""
-
-    def check(model: StackingModel) -> bool:
-        getattr(model._final_prototype(), method)  # noqa: SLF001 - the model asks itself
-        return True
-
-    return check
-
-
-class StackingModel(CallbackSupportMixin, MetaEstimatorMixin, TransformerMixin, BaseEstimator):
+class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, TransformerMixin, BaseEstimator):
     """Stacked generalisation: out-of-fold predictions of base learners train a final estimator.
 
     K folds, K fits a learner: each training row is predicted by models that did not see it (the
@@ -97,6 +89,10 @@ class StackingModel(CallbackSupportMixin, MetaEstimatorMixin, TransformerMixin, 
         :class:`~stackkit.ConvexRegressor`; where a learner gives no probabilities, for several
         target columns, and with ``passthrough``, it means scikit-learn's own choice, logistic
         regression or ridge.
+    preset : {"fast", "balanced", "best"}
+        What ``estimators=None`` and ``cv=None`` mean: five folds of 5, of 8, or three times five folds of
+        12 learners (regression: 4, 6, 10). Meant for some 10, 60 and 600 seconds on two cores for a few thousand
+        rows; benchmarks/defaults.md in the sources tells what they took, and what they gave.
     task : {"classification", "regression"} or None
         Says what neither estimator tells.
     cv : int, splitter, iterable of index pairs, or None
@@ -110,6 +106,11 @@ class StackingModel(CallbackSupportMixin, MetaEstimatorMixin, TransformerMixin, 
     refit : bool
         False: new rows are predicted by the mean over the K fold models. True: by one more fit on
         all rows, left out for learners whose weight in a blending final estimator is zero.
+    levels : {"auto"} or None
+        For a StackingModel as ``final_estimator``, a second level: None takes it, "auto" only where it
+        proves itself on rows held out (the learners are fitted once more on 10,000 rows at most);
+        otherwise :class:`~stackkit.LogPoolClassifier` or what None means as ``final_estimator`` stands
+        instead. ``level_check_`` and ``verbose`` say which, and why.
     n_jobs : int or None
         Workers for the flat list of learner x fold tasks, and threads for predictions. The result
         does not depend on it.
@@ -152,9 +153,16 @@ class StackingModel(CallbackSupportMixin, MetaEstimatorMixin, TransformerMixin, 
         Names of X's columns; only where it has them.
     failures_ : DataFrame
         Learners that failed and were dropped: learner, fold, stage, error, traceback.
+    level_check_ : LevelCheck
+        What ``levels="auto"`` found: kept, metric, with_level, without_level, difference, se, n_rows, reason.
 
     Notes
     -----
+    A StackingModel as ``final_estimator`` makes a second level, and may have one itself. Where it does
+    not say otherwise, it has the folds of the level below, so that groups and time are kept apart on
+    all levels alike; its ``n_jobs``, ``memory``, limits and ``verbose``; and drops failing learners if
+    the level below does. ``leaderboard()`` and ``failures_`` name its learners ``final_estimator__name``.
+
     ``fit_transform(X, y)`` returns P, out-of-fold; ``fit(X, y).transform(X)`` returns p, from models
     that saw most of these rows. So the model can stand inside a Pipeline without leaking;
     scikit-learn's TargetEncoder does the same.
@@ -184,11 +192,13 @@ class StackingModel(CallbackSupportMixin, MetaEstimatorMixin, TransformerMixin, 
         estimators: Any = None,
         final_estimator: Any = None,
         *,
+        preset: Any = "fast",
         task: Any = None,
         cv: Any = None,
         stack_method: Any = "auto",
         passthrough: Any = False,
         refit: bool = False,
+        levels: Any = None,
         n_jobs: Any = None,
         memory: Any = None,
         on_error: Any = "raise",
@@ -200,11 +210,13 @@ class StackingModel(CallbackSupportMixin, MetaEstimatorMixin, TransformerMixin, 
     ) -> None:
         self.estimators = estimators
         self.final_estimator = final_estimator
+        self.preset = preset
         self.task = task
         self.cv = cv
         self.stack_method = stack_method
         self.passthrough = passthrough
         self.refit = refit
+        self.levels = levels
         self.n_jobs = n_jobs
         self.memory = memory
         self.on_error = on_error
@@ -249,6 +261,7 @@ class StackingModel(CallbackSupportMixin, MetaEstimatorMixin, TransformerMixin, 
         settings = self._settings()
         plan = self._plan(X, y, groups=groups, sample_weight=sample_weight, **params)
         self._picked = plan.picked
+        plan = self._levelled(plan, settings)
         blends = isinstance(plan.final, BLENDS)
         settings = replace(settings, listeners=listeners_of(self, n_stages=2 + (self.refit and blends)))
         fitted = run_cross_fit(
@@ -265,15 +278,19 @@ class StackingModel(CallbackSupportMixin, MetaEstimatorMixin, TransformerMixin, 
             refit=self.refit and not blends,
             settings=settings,
         )
-        self.oof_, self.failures_ = fitted.oof, fitted.oof.failures
-        self._fit_final(plan, settings)
+        self.oof_ = fitted.oof
+        final = self._fit_final(plan, settings)
+        self.failures_ = self._all_failures()
+        predictor = Predictor({}, fitted.oof.blocks, final, plan.target.classes, plan.picked)
         again = {"like": fitted.oof, "fit_params": plan.routed.learners, "settings": settings}
         refitted = fitted.refitted
         if self.refit and blends:
-            refitted = refit_members(plan.only(self._useful()), plan.X, plan.target, **again)
+            refitted = refit_members(plan.only(predictor.useful()), plan.X, plan.target, **again)
         lacking = plan.only(set(fitted.incomplete) - set(refitted))
         folds_again = fold_members_again(lacking, plan.X, plan.target, **again) if lacking else {}
-        self._members = fitted.fold_members | folds_again | refitted
+        members = fitted.fold_members | folds_again | refitted
+        self._predictor = replace(predictor, panels={name: panel_of(found) for name, found in members.items()})
+        self._entropy = settings.entropy
         again_by_name = {name: [member.estimator for member in found] for name, found in folds_again.items()}
         self.oof_ = replace(fitted.oof, members=fitted.oof.members | again_by_name)
         settings.listeners.end()
@@ -327,19 +344,20 @@ class StackingModel(CallbackSupportMixin, MetaEstimatorMixin, TransformerMixin, 
         blocks = make_blocks(learners, methods, target)
         check_names_differ([column for name, block in blocks.items() for column in block.names(name)], rows, picked)
         weights = check_weights(sample_weight, rows.shape[0])
-        splitter = splitter_of(self.cv, y, classifier=target.task == "classification")
+        splitter = self._splitter(y, target.task)
         routed = self._route(learners, final, {"groups": groups, "sample_weight": weights} | params)
         return Plan(rows, y, target, learners, methods, final, picked, weights, splitter, routed)
 
     def _check_estimators(self) -> None:
         """First of all: scikit-learn's own errors about them name neither learner nor parameter."""
+        check_preset(self.preset, "StackingModel")
         if self.estimators is not None:
             self._learners("classification", None)
         check_usable(self.final_estimator)
 
     def _learners(self, task: TaskName, X: Any) -> Learners:
         if self.estimators is None:
-            return default_learners(task, X)
+            return default_learners(task, X, preset=self.preset)
         # The routing calls the splitter by that name.
         return check_learners(self.estimators, reserved=(*super().get_params(deep=False), "splitter"))
 
@@ -349,28 +367,42 @@ class StackingModel(CallbackSupportMixin, MetaEstimatorMixin, TransformerMixin, 
         frame = is_pandas(X) or is_polars(X)
         return default_final(target, methods, passthrough=self.passthrough is not False, mixed_columns=frame)
 
-    def _fit_final(self, plan: Plan, settings: Settings) -> None:
+    def _splitter(self, y: Any, task: TaskName) -> Any:
+        cv = default_splitter(self.preset, task) if self.cv is None else self.cv
+        return splitter_of(cv, y, classifier=task == "classification")
+
+    def _checks_levels(self, plan: Plan) -> bool:
+        return check_choice(self.levels) and upper_stack(plan.final) is not None
+
+    def _levelled(self, plan: Plan, settings: Settings) -> Plan:
+        """With the second level, or without it."""
+        self.__dict__.pop("level_check_", None)  # of an earlier fit
+        if not self._checks_levels(plan):
+            return plan
+        self.level_check_, plan = check_levels(plan, np.arange(plan.X.shape[0]), settings)
+        say(self.level_check_.reason, verbose=settings.verbose)
+        return plan
+
+    def _all_failures(self) -> pd.DataFrame:
+        above = upper_failures(self.final_estimator_)
+        own = self.oof_.failures
+        return own if above is None or above.empty else pd.concat([own, above], ignore_index=True)
+
+    def _fit_final(self, plan: Plan, settings: Settings) -> Member:
         target = plan.target
-        self._task, self._classes = target.task, target.classes
+        self._task = target.task
         self.__dict__.pop("classes_", None)  # of an earlier fit
         if target.task == "classification":
             self.classes_ = target.classes
-        final = seeded(plan.final, settings.entropy, "final_estimator", 0)
         rows = np.flatnonzero(self.oof_.covered)
+        final = seeded(plan.final, settings.entropy, "final_estimator", 0)
+        final = on_level(final, self.oof_.folds, rows, settings)
         codes = np.unique(target.values[rows]) if target.n_classes else np.arange(0)
         table = beside(*seen_columns(final, self.oof_.train, self.oof_.blocks, codes), plan.X, plan.picked)
         with settings.listeners.hear_of_final(final), single_threaded_blas():
-            self._final_member = fit_member(final, table, target, rows, plan.routed.final_estimator)
+            member = fit_member(final, table, target, rows, plan.routed.final_estimator)
         self.final_estimator_ = final
-
-    def _useful(self) -> list[str]:
-        """The learners that the final estimator looks at."""
-        names = list(self.oof_.blocks)
-        if not isinstance(self.final_estimator_, BLENDS):
-            return names
-        weighty = [name for name, weight in zip(names, self.final_estimator_.weights_, strict=True) if weight != 0]
-        # A pool that trusts nobody predicts the class frequencies; new rows must be checked all the same.
-        return weighty or names
+        return member
 
     def _route(self, learners: Learners, final: Any, given: dict[str, Any]) -> Bunch:
         """What goes to each learner's fit, to the final estimator's, and to the splitter."""
@@ -389,9 +421,7 @@ class StackingModel(CallbackSupportMixin, MetaEstimatorMixin, TransformerMixin, 
                 "sklearn.set_config(enable_metadata_routing=True) and set_fit_request on whoever takes them."
             )
         takers = [*learners, ("final_estimator", final)]
-        params = learner_params(takers, given.get("sample_weight"))
-        for name, learner in learners:
-            params[name] |= group_params(learner, given.get("groups"))
+        params = learner_params(takers, given.get("sample_weight"), given.get("groups"))
         return Bunch(
             learners={name: params[name] for name, _ in learners},
             final_estimator=params["final_estimator"],
@@ -413,110 +443,90 @@ class StackingModel(CallbackSupportMixin, MetaEstimatorMixin, TransformerMixin, 
         ndarray, sparse matrix or DataFrame of shape (n_rows, n_columns)
             p, then the columns of X that ``passthrough`` names.
         """
-        rows = self._new_rows(X)
-        return self._as_features(self._table(rows, list(self.oof_.blocks)), rows)
-
-    @available_if(_final_has("predict"))
-    def predict(self, X: Any, **params: Any) -> Any:
-        """Predict classes or numbers.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or DataFrame of shape (n_rows, n_features)
-            New rows.
-        **params : dict
-            Passed to the final estimator's ``predict``, such as ``return_std=True``.
-
-        Returns
-        -------
-        ndarray of shape (n_rows,) or (n_rows, n_outputs)
-            Predictions.
-        """
-        table = self._final_input(X)
-        if params and get_config()["enable_metadata_routing"]:
-            params = process_routing(self, "predict", **params)["final_estimator"]["predict"]
-        return final_labels(self._final_member, table, self._classes, **params)
-
-    @available_if(_final_has("predict_proba"))
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Predict class probabilities.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or DataFrame of shape (n_rows, n_features)
-            New rows.
-
-        Returns
-        -------
-        ndarray of shape (n_rows, n_classes)
-            In the order of ``classes_``; for a multilabel target of shape (n_rows, n_labels), the
-            probability of each label.
-        """
-        table = self._final_input(X)
-        return final_probabilities(self._final_member, table, self._classes)
-
-    @available_if(_final_has("decision_function"))
-    def decision_function(self, X: Any) -> np.ndarray:
-        """Return the final estimator's decision values.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or DataFrame of shape (n_rows, n_features)
-            New rows.
-
-        Returns
-        -------
-        ndarray of shape (n_rows,), (n_rows, n_classes) or (n_rows, n_labels)
-            Decision values.
-        """
-        table = self._final_input(X)
-        return self.final_estimator_.decision_function(table)
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Accuracy of the classes, or R^2 of the numbers, predicted for new rows.
-
-        Parameters
-        ----------
-        X : array-like, sparse matrix or DataFrame of shape (n_rows, n_features)
-            New rows.
-        y : array-like of shape (n_rows,) or (n_rows, n_outputs)
-            Their true targets.
-        sample_weight : array-like of shape (n_rows,), optional
-            Weights.
-
-        Returns
-        -------
-        float
-            Higher is better; at most 1.
-        """
-        predicted = self.predict(X)
-        metric = accuracy_score if self._task == "classification" else r2_score
-        return float(metric(y, predicted, sample_weight=sample_weight))
-
-    def _new_rows(self, X: Any) -> Any:
-        check_is_fitted(self)
-        rows = check_rows(X, training=False)
-        validate_data(self, X=rows, reset=False, skip_check_array=True)
-        return rows
-
-    def _table(self, X: Any, names: list[str]) -> np.ndarray:
-        """Columns of all learners; those not named are not computed, for nobody looks at them."""
-        blocks = self.oof_.blocks
-        means = predict_table({name: self._members[name] for name in names}, blocks, X, n_jobs=self.n_jobs)
-        unseen = 1 / len(self._classes) if isinstance(self._classes, np.ndarray) else 0.0
-        table = np.full((X.shape[0], len(self.oof_.columns)), unseen)
-        for name, values in means.items():
-            table[:, blocks[name].columns] = settle(values, blocks[name])
-        return table
-
-    def _final_input(self, X: Any) -> Any:
-        rows = self._new_rows(X)
-        table = self._table(rows, self._useful())
-        seen = seen_columns(self.final_estimator_, table, self.oof_.blocks, self._final_member.codes)
-        return beside(*seen, rows, self._picked)
+        rows, predictor = self._new_rows(X), self._predictor
+        return self._as_features(predictor.table(rows, list(predictor.blocks), self.n_jobs), rows)
 
     def _as_features(self, table: np.ndarray, X: Any) -> Any:
         return as_features(table, self.oof_.columns, X, self._picked)
+
+    # --- for production -----------------------------------------------------------------------------
+
+    def compact(
+        self,
+        *,
+        refit: bool = False,
+        X: Any = None,
+        y: Any = None,
+        groups: Any = None,
+        sample_weight: Any = None,
+        pack: bool = True,
+        **params: Any,
+    ) -> CompactModel:
+        """Return a stack for predictions alone, with only the learners that the final estimator looks at.
+
+        The model stays as it is. Predictions are the same, bit for bit, but for networks packed as one (``pack``).
+
+        Parameters
+        ----------
+        refit : bool
+            True: fit each of these learners once more, on all rows, in place of its K fold models: what
+            ``StackingModel(refit=True)`` would have as ``members_``. It predicts K times faster, and slightly
+            otherwise.
+        X : array-like, sparse matrix or DataFrame of shape (n_rows, n_features), optional
+            With ``refit=True``: the rows to fit to, those of ``fit`` or more of their kind.
+        y : array-like of shape (n_rows,) or (n_rows, n_outputs), optional
+            With ``refit=True``: their targets, of the classes that the model knows.
+        groups, sample_weight : array-like of shape (n_rows,), optional
+            With ``refit=True``: as in ``fit``.
+        pack : bool
+            Whether BN-MLPs predict for all members of a learner in one pass. Probabilities then differ by less than
+            1e-12 for rows of float64, by 1e-5 for rows of float32; numbers by as much of their scale.
+        **params : dict
+            With ``refit=True``: as in ``fit``.
+
+        Returns
+        -------
+        CompactModel
+            Nested stacks are compact, too. A stack as final estimator keeps its own members.
+
+        Raises
+        ------
+        LearnerFailedError
+            A learner failed when it was refitted (``on_error="raise"``). With ``on_error="drop"`` it keeps its fold
+            models, with a warning.
+        ValueError
+            The rows are not of the kind that the model was fitted to.
+        """
+        check_is_fitted(self)
+        predictor = self._predictor
+        given = {"X": X, "y": y, "groups": groups, "sample_weight": sample_weight} | params
+        if refit:
+            members = self._refitted(**given)
+            predictor = replace(
+                predictor, panels=predictor.panels | {name: panel_of(found) for name, found in members.items()}
+            )
+        elif any(value is not None for value in given.values()):
+            names = [name for name, value in given.items() if value is not None]
+            raise ValueError(
+                f"compact() takes data only to refit learners; got {names}. Set refit=True, or leave them out."
+            )
+        return compact_model(self, predictor, pack=pack)
+
+    def _refitted(self, X: Any, y: Any, **params: Any) -> dict[str, list[Member]]:
+        if X is None or y is None:
+            lacking = [name for name, value in (("X", X), ("y", y)) if value is None]
+            raise ValueError(
+                f"compact(refit=True) fits to all rows, and needs X and y; got no {' and no '.join(lacking)}."
+            )
+        self._new_rows(X)  # of the columns of fit?
+        twin = copy(self).set_params(random_state=0)
+        plan = twin._plan(X, y, **params)  # noqa: SLF001 - a copy, because it notes down what it finds
+        check_refit(plan, self._predictor)
+        # The seeds of fit, also where random_state left them to chance.
+        settings = replace(twin._settings(), entropy=self._entropy)  # noqa: SLF001
+        learners, routed = plan.only(self._predictor.useful()), plan.routed.learners
+        like = replace(self.oof_, folds=replace(self.oof_.folds, n_rows=plan.X.shape[0]))
+        return refit_members(learners, plan.X, plan.target, like=like, fit_params=routed, settings=settings)
 
     # --- describing ---------------------------------------------------------------------------------
 
@@ -524,7 +534,8 @@ class StackingModel(CallbackSupportMixin, MetaEstimatorMixin, TransformerMixin, 
     def members_(self) -> dict[str, list[Any]]:
         """What predicts new rows for each learner."""
         check_is_fitted(self)
-        return {name: [member.estimator for member in members] for name, members in self._members.items()}
+        panels = self._predictor.panels
+        return {name: [member.estimator for member in panel.members] for name, panel in panels.items()}
 
     def leaderboard(self, *, nested: Any = None, marginal: bool | str = "auto") -> pd.DataFrame:
         """Each learner's out-of-fold scores, cost, weight and use, the best first.
@@ -549,17 +560,19 @@ class StackingModel(CallbackSupportMixin, MetaEstimatorMixin, TransformerMixin, 
             predict_seconds, summed over folds; weight, where the final estimator gives one a learner;
             marginal, what the stack's log-loss or rmse loses when the learner leaves (in accuracy where the
             final estimator gives no probabilities; from the table alone, cross-fitted; NaN with
-            ``passthrough``); with ``nested``, outer with its interval; status, "ok" or why it was dropped.
+            ``passthrough``); with ``nested``, outer with its interval; level, 1 for the learners, 2 for those
+            of a StackingModel on top of them; status, "ok" or why it was dropped.
         """
         check_is_fitted(self)
-        return full_board(
+        board = full_board(
             self.oof_,
             self.final_estimator_,
-            passthrough=bool(self._picked),
+            passthrough=bool(self._predictor.picked),
             nested=nested,
             marginal=marginal,
             n_jobs=self.n_jobs,
         )
+        return with_upper_board(board, self.final_estimator_, marginal=marginal)
 
     def report(self, path: str | Path, *, X: Any = None, nested: Any = None) -> Path:
         """Write one self-contained HTML page about the fitted stack.

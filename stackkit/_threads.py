@@ -29,8 +29,11 @@ def _native_libraries(_n_modules: int) -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def limit_threads(limit: int, user_api: str) -> Any:
-    """Limit native threads, searching for their libraries (3 ms) only if modules were loaded since."""
+def limit_threads(limit: int, user_api: str | None = None) -> Any:
+    """Limit native threads, searching for their libraries (3 ms) only if modules were loaded since.
+
+    ``user_api`` is "blas" or "openmp"; None limits both.
+    """
     return _native_libraries(len(sys.modules)).limit(limits=limit, user_api=user_api)
 
 
@@ -57,10 +60,13 @@ def thread_limits(threads: int | None) -> Iterator[None]:
 
 def ties_held(learner: Any) -> AbstractContextManager[Any]:
     """Hold OpenMP to one thread for nearest neighbours: which of equally near ones counts depends on how many."""
+    return limit_threads(1, "openmp") if searches_neighbours(learner) else nullcontext()
+
+
+def searches_neighbours(learner: Any) -> bool:
     params = learner.get_params(deep=True) if hasattr(learner, "get_params") else {}
     parts = (learner, *params.values())
-    searches = any(type(part).__module__.startswith("sklearn.neighbors") for part in parts)
-    return limit_threads(1, "openmp") if searches else nullcontext()
+    return any(type(part).__module__.startswith("sklearn.neighbors") for part in parts)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""One task in a worker: fit, predict, keep. And the predictions of new rows."""
+"""One task in a worker: fit, predict, keep."""
 
 from __future__ import annotations
 
@@ -12,24 +12,19 @@ from contextlib import contextmanager
 from dataclasses import replace
 from time import perf_counter
 from types import FrameType
-from typing import Any
 
-import joblib
 import numpy as np
-from sklearn.utils.parallel import Parallel, delayed
 
 from stackkit._callbacks import announced
 from stackkit._checks import take_rows
-from stackkit._members import Block, Member, fit_member, fit_members_at_once, own_copy, predict_block
+from stackkit._members import Member, fit_member, fit_members_at_once, own_copy, predict_block
 from stackkit._memory import forget_peak, peak_memory
 from stackkit._recall import keep, recall_members
 from stackkit._tasks import ALL_ROWS, Failure, Job, Result, Task
 from stackkit._threads import (
     limit_threads,
     own_threads_held,
-    single_threaded_blas,
     thread_limits,
-    threads_per_task,
     ties_held,
 )
 
@@ -126,27 +121,3 @@ def interrupts_noticed() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
     if noticed:
         raise KeyboardInterrupt
-
-
-# --- new rows ---------------------------------------------------------------------------------------
-
-
-def predict_table(
-    members: dict[str, list[Member]], blocks: dict[str, Block], X: Any, *, n_jobs: int | None
-) -> dict[str, np.ndarray]:
-    """Each learner's columns for new rows: the mean over its members, run side by side in threads."""
-    workers = joblib.effective_n_jobs(n_jobs)
-    work = [(name, member) for name in members for member in members[name]]
-    totals: dict[str, np.ndarray] = {}
-    with single_threaded_blas():
-        parts = Parallel(n_jobs=workers, backend="threading", return_as="generator")(
-            delayed(_predict_alone)(member, X, blocks[name], threads_per_task(workers)) for name, member in work
-        )
-        for (name, _), part in zip(work, parts, strict=True):
-            totals[name] = totals[name] + part if name in totals else part
-    return {name: total / len(members[name]) for name, total in totals.items()}
-
-
-def _predict_alone(member: Member, X: Any, block: Block, threads: int | None) -> np.ndarray:
-    with thread_limits(threads), ties_held(member.estimator):
-        return predict_block(member, own_copy(X), block)

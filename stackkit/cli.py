@@ -7,6 +7,7 @@ input that cannot be used; 130 after Ctrl-C.
 from __future__ import annotations
 
 import errno
+import shlex
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -53,8 +54,11 @@ class _OneLine(click.Group):
     command_class = _Command
 
     def main(self, *args: Any, **settings: Any) -> Any:
+        given = args[0] if args else settings.get("args")
+        command = shlex.join(["stackkit", *(sys.argv[1:] if given is None else given)])
+        fixed = {"prog_name": "stackkit", "standalone_mode": False, "obj": command}
         try:
-            code = super().main(*args, **settings | {"prog_name": "stackkit", "standalone_mode": False})
+            code = super().main(*args, **settings | fixed)
         except click.ClickException as error:
             code = _fail(error.format_message(), error.exit_code)
         except click.Abort:
@@ -144,7 +148,7 @@ _OF_DATA = _together(
     ),
     _option("Folds", "--cv", type=click.IntRange(2), default=5, show_default=True, help="Number of folds."),
     _option(
-        "Folds", "--repeats", type=click.IntRange(1), default=1, show_default=True, help="With other folds each time."
+        "Folds", "--repeats", type=click.IntRange(1), help="With other folds each time. Default: what --preset takes."
     ),
     _option("Folds", "--groups", metavar="COL", help="Rows of a group stay in one fold; no feature."),
     _option(
@@ -156,11 +160,20 @@ _OF_DATA = _together(
     _option("Folds", "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of folds and learners."),
     _option(
         "Stack",
+        "--preset",
+        type=click.Choice(["fast", "balanced", "best"]),
+        default="fast",
+        show_default=True,
+        help="How many learners, how costly; best also repeats the folds three times.",
+    ),
+    _option(
+        "Stack",
         "--learners",
         callback=_names,
         metavar="NAME,NAME",
-        help="Default: all but the last of logistic, knn, naive_bayes, random_forest, extra_trees, xgboost, bn_mlp, "
-        "hist_gradient_boosting; for regression ridge takes the place of the first, and naive_bayes is not there.",
+        help="Instead of the preset's: some of logistic, naive_bayes, extra_trees, xgboost, bn_mlp (fast), lda, "
+        "random_forest, xgboost_stopped, bn_mlp_wide (balanced), knn, xgboost_deep, hist_gradient_boosting (best); for "
+        "regression ridge, and neither logistic, naive_bayes nor lda.",
     ),
     _option(
         "Stack",
@@ -354,7 +367,10 @@ def _fit(train: Path, options: dict[str, Any], say: Say) -> None:
         if options["model"]:
             write_stack(draft_for(options["model"]), stack, problem.schema)
         if options["report"]:
-            stack.report(draft_for(options["report"]), X=problem.X, nested=nested)
+            from stackkit.report import write_report  # noqa: PLC0415
+
+            command = click.get_current_context().obj
+            write_report(stack, draft_for(options["report"]), X=problem.X, nested=nested, command=command)
     files = {name: str(options[name]) for name in ("output", "model", "report") if options[name]}
     if options["as_json"]:
         facts = {"leaderboard": records(board), "files": files} | ({"verdict": nested.verdict()} if nested else {})
@@ -439,15 +455,17 @@ def _read(train: Path, options: dict[str, Any], say: Say) -> tuple[Any, Any]:
 
 
 def _make_stack(problem: Any, options: dict[str, Any]) -> Any:
-    from stackkit._problem import make_final, make_learners, make_splitter  # noqa: PLC0415
+    from stackkit._problem import default_repeats, make_final, make_learners, make_splitter  # noqa: PLC0415
     from stackkit._stacking import StackingModel  # noqa: PLC0415
 
     seed = options["seed"]
+    repeats = options["repeats"] or default_repeats(problem, options["preset"])
     return StackingModel(
         make_learners(options["learners"], problem),
         make_final(options["final"], problem),
+        preset=options["preset"],
         task=problem.task,
-        cv=make_splitter(problem, options["cv"], repeats=options["repeats"], seed=seed, option="--cv"),
+        cv=make_splitter(problem, options["cv"], repeats=repeats, seed=seed, option="--cv"),
         n_jobs=options["jobs"],
         memory=options["memory"],
         on_error="drop",  # with a warning, and told in the leaderboard

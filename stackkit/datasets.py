@@ -81,6 +81,41 @@ Special Databases 1 and 3; OpenML data set 554, "mnist_784", is the same in the 
     =====  ========  ======
 """
 
+_OTTO = "train.csv"
+_OTTO_FEATURES = [f"feat_{i}" for i in range(1, 94)]
+_OTTO_CLASSES = [f"Class_{i}" for i in range(1, 10)]
+_OTTO_FILE = (
+    f"the file {_OTTO}, unpacked or with .gz after the name, from "
+    "https://www.kaggle.com/c/otto-group-product-classification-challenge (Kaggle wants an account, so it cannot be "
+    "fetched for you)"
+)
+
+_OTTO_DESCR = """\
+Otto products
+-------------
+
+61,878 products of the Otto Group, each described by 93 counts of which nothing is told but
+their names, feat_1 to feat_93; four of five are zero, the largest is 352. The training file of
+the "Otto Group Product Classification Challenge", Kaggle, 2015, which was scored by log-loss.
+
+    =======  ========
+    class    products
+    =======  ========
+    Class_1      1929
+    Class_2     16122
+    Class_3      8004
+    Class_4      2691
+    Class_5      2739
+    Class_6     14135
+    Class_7      2839
+    Class_8      8464
+    Class_9      4955
+    =======  ========
+
+The rows are sorted by class: shuffle before splitting. So `id`, which numbers them, all but
+gives the target away; `data` leaves it out.
+"""
+
 
 @overload
 def load_titanic(*, data_home: str | os.PathLike[str] | None = None, return_X_y: Literal[False] = False) -> Bunch: ...
@@ -350,6 +385,124 @@ def _fetch_mnist(tried: Sequence[Path]) -> tuple[NDArray[np.uint8], NDArray[np.i
 
 def _mnist_missing(problem: str, tried: Sequence[Path]) -> FileNotFoundError:
     return _missing(problem, tried, f"the files {', '.join(_MNIST)}, unpacked or with .gz after the name,")
+
+
+@overload
+def load_otto(*, data_home: str | os.PathLike[str] | None = None, return_X_y: Literal[False] = False) -> Bunch: ...
+
+
+@overload
+def load_otto(
+    *, data_home: str | os.PathLike[str] | None = None, return_X_y: Literal[True]
+) -> tuple[pd.DataFrame, pd.Series]: ...
+
+
+def load_otto(
+    *, data_home: str | os.PathLike[str] | None = None, return_X_y: bool = False
+) -> Bunch | tuple[pd.DataFrame, pd.Series]:
+    """Load the products of the Otto challenge (classification by counts).
+
+    =================   ================
+    Classes                            9
+    Samples per class      1929 to 16122
+    Samples total                  61878
+    Features            93 counts, 0-352
+    =================   ================
+
+    Parameters
+    ----------
+    data_home : str or path-like, default=None
+        Folder that holds Kaggle's ``train.csv``, or has a folder ``otto`` that
+        does; no other place is then tried. By default the folder ``otto`` in
+        the folder that the environment variable ``STACKKIT_DATA`` names, or in
+        ``data`` in the working directory, whichever has the file. It is never
+        fetched: Kaggle wants an account.
+
+    return_X_y : bool, default=False
+        If True, return ``(data, target)`` instead of a Bunch.
+
+    Returns
+    -------
+    data : :class:`~sklearn.utils.Bunch`
+        Dictionary-like object, with the following attributes.
+
+        data : DataFrame of shape (61878, 93)
+            The counts. Without ``id``, by which the rows are sorted, and the
+            classes too.
+        target : Series of shape (61878,)
+            The classes as the file names them, "Class_1" to "Class_9".
+        frame : DataFrame of shape (61878, 95)
+            All columns of the file.
+        feature_names : list of str
+            The columns of `data`.
+        target_names : list of str
+            The classes.
+        DESCR : str
+            Where the products come from, and how many there are of each class.
+
+    (data, target) : tuple if ``return_X_y`` is True
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file is in none of the places; the error names them all.
+    ValueError
+        If the file is damaged, or is not Otto's training file.
+
+    Notes
+    -----
+    The file may be unpacked or have ``.gz`` after its name. How many rows there
+    are is read from it, so a part of it can be loaded too.
+
+    Examples
+    --------
+    >>> from stackkit.datasets import load_otto
+    >>> otto = load_otto()  # doctest: +SKIP
+    >>> otto.data.shape  # doctest: +SKIP
+    (61878, 93)
+    >>> X, y = load_otto(return_X_y=True)  # doctest: +SKIP
+    >>> y.value_counts().idxmax()  # doctest: +SKIP
+    'Class_2'
+    """
+    homes = _homes(data_home, Path.cwd() / "data")
+    # Many a data set is in a file train.csv: outside of a folder `otto`, only the caller can know that it is this one.
+    folders = [*(home / "otto" for home in homes), *(homes if data_home is not None else [])]
+    paths = _find([_OTTO], folders)
+    if paths is None:
+        raise _missing("Otto's training file was not found", [folder / _OTTO for folder in folders], _OTTO_FILE)
+    frame = _read_otto(paths[0])
+    data, target = frame[_OTTO_FEATURES].copy(), frame["target"].copy()
+    if return_X_y:
+        return data, target
+    return Bunch(
+        data=data,
+        target=target,
+        frame=frame,
+        feature_names=list(_OTTO_FEATURES),
+        target_names=list(_OTTO_CLASSES),
+        DESCR=_OTTO_DESCR,
+    )
+
+
+def _read_otto(path: Path) -> pd.DataFrame:
+    columns = ["id", *_OTTO_FEATURES, "target"]
+    try:
+        frame = pd.read_csv(path, dtype=dict.fromkeys(columns[:-1], "int64") | {"target": str})
+    except (OSError, EOFError, zlib.error, ValueError) as error:  # pandas' own errors are ValueErrors
+        raise ValueError(f"{path} cannot be read: {error}. Download it again.") from error
+    if list(frame.columns) != columns:
+        absent = [column for column in columns if column not in frame.columns]
+        raise ValueError(
+            f"{path} must have the columns id, feat_1 to feat_93 and target, in this order; got {frame.shape[1]} "
+            f"columns{f', without {absent[0]}' if absent else ''}. It is not Otto's training file."
+        )
+    unknown = frame.loc[~frame["target"].isin(_OTTO_CLASSES), "target"]
+    if len(unknown):
+        raise ValueError(
+            f"{path} must have the targets Class_1 to Class_9; got {unknown.iloc[0]!r} in row {unknown.index[0]}. "
+            "Download it again."
+        )
+    return frame
 
 
 def _missing(problem: str, tried: Sequence[Path], files: str) -> FileNotFoundError:

@@ -15,18 +15,16 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 
 from stackkit._checks import Learners, take_rows
 from stackkit._diversity import Diversity, diversity
-from stackkit._final import final_labels, final_probabilities, seen_columns
+from stackkit._final import final_labels, final_probabilities
 from stackkit._folds import Folds, make_folds, splitter_of
 from stackkit._intervals import corrected_interval
-from stackkit._learners import default_learners
-from stackkit._members import Block, Member, fit_member
+from stackkit._levels import check_levels, fit_upper
+from stackkit._members import Block, Member
 from stackkit._nested import OuterFold, nested_tables
-from stackkit._oof import split_seed
-from stackkit._passthrough import beside
+from stackkit._oof import Settings, split_seed
 from stackkit._plan import Plan
 from stackkit._scoring import Answers, Scoring, answers_of, labels_of, make_scoring
 from stackkit._stacking import StackingModel
-from stackkit._tasks import seeded
 from stackkit._threads import single_threaded_blas
 
 __all__ = ["Diversity", "NestedScores", "diversity", "nested_scores"]
@@ -219,7 +217,7 @@ def nested_scores(
         for pair in outer.pairs
     ]
     tables, blocks, failures = nested_tables(plan, folds, settings)
-    referee = _Referee(plan, blocks, chosen, settings.entropy)
+    referee = _Referee(plan, blocks, chosen, settings, model._checks_levels(plan))  # noqa: SLF001
     scored = [referee.scores(fold, table) for fold, table in zip(folds, tables, strict=True)]
     return _summary(scored, chosen, outer, failures)
 
@@ -236,7 +234,7 @@ def _check_inner(cv: Any) -> None:
 
 def _learners(model: StackingModel, plan: Plan, rows: np.ndarray) -> Learners:
     """The default ones go by the number of rows."""
-    return plan.learners if model.estimators is not None else default_learners(plan.target.task, plan.X[: len(rows)])
+    return plan.learners if model.estimators is not None else model._learners(plan.target.task, plan.X[: len(rows)])  # noqa: SLF001
 
 
 def _check_outer(outer: Folds, plan: Plan) -> None:
@@ -279,7 +277,8 @@ class _Referee:
     plan: Plan
     blocks: dict[str, Block]
     scoring: Scoring
-    entropy: int
+    settings: Settings
+    checks_levels: bool
 
     def scores(self, fold: OuterFold, table: np.ndarray) -> tuple[dict[str, float], str | None]:
         """Every name's score on the outer fold, and the learner that was best inside."""
@@ -322,13 +321,11 @@ class _Referee:
         return answers_of(np.mean([table[rows, block.columns] for block in alike], axis=0), alike[0], classes)
 
     def _stack(self, fold: OuterFold, table: np.ndarray) -> Answers:
-        """The final estimator as ``fit`` would make it, from the inner table, on the rows of the outer fold."""
-        plan = self.plan
-        final = seeded(plan.final, self.entropy, "final_estimator", 0)
-        codes = np.unique(plan.target.values[fold.covered]) if plan.target.n_classes else np.arange(0)
-        features = beside(*seen_columns(final, table, self.blocks, codes), plan.X, plan.picked)
+        """The final estimator from the inner table, on the rows of the outer fold."""
+        rows = np.sort(fold.train)
+        plan = check_levels(self.plan, rows, self.settings)[1] if self.checks_levels else self.plan
+        member, features = fit_upper(plan, fold, table, self.blocks, self.settings)
         with single_threaded_blas():
-            member = fit_member(final, features, plan.target, fold.covered, plan.routed.final_estimator)
             return Answers(plan.target.classes, _given(member, take_rows(features, fold.test), plan.target.classes))
 
 

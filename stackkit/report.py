@@ -19,8 +19,8 @@ from sklearn.utils.validation import check_is_fitted
 from stackkit import plots
 from stackkit._checks import check_rows, is_pandas, is_polars
 from stackkit._files import written_whole
-from stackkit._learners import as_frame, column_kind
 from stackkit._oof import OutOfFold
+from stackkit._preparation import as_frame, column_kind
 from stackkit._scores import METRICS
 from stackkit._second_level import target_of
 from stackkit._versions import versions
@@ -35,16 +35,21 @@ LINK = "http://www.w3.org/1999/xlink"
 Table = dict[str, Any]
 
 
-def write_report(model: Any, path: str | Path, *, X: Any = None, nested: Any = None) -> Path:
-    """Write the page about a fitted StackingModel; see :meth:`stackkit.StackingModel.report`."""
+def write_report(
+    model: Any, path: str | Path, *, X: Any = None, nested: Any = None, command: str | None = None
+) -> Path:
+    """Write the page about a fitted StackingModel; see :meth:`stackkit.StackingModel.report`.
+
+    ``command`` is the line that repeats it, where there is one.
+    """
     check_is_fitted(model)
-    page = render(model, X=X, nested=nested)
+    page = render(model, X=X, nested=nested, command=command)
     with written_whole() as draft_for:
         draft_for(Path(path)).write_text(page, encoding="utf8")
     return Path(path)
 
 
-def render(model: Any, *, X: Any = None, nested: Any = None) -> str:
+def render(model: Any, *, X: Any = None, nested: Any = None, command: str | None = None) -> str:
     from jinja2 import Environment, StrictUndefined  # noqa: PLC0415 - only a report needs it
     from markupsafe import Markup  # noqa: PLC0415
 
@@ -68,7 +73,7 @@ def render(model: Any, *, X: Any = None, nested: Any = None) -> str:
         left_out=gallery.left_out,
         diversity=_diversity(oof),
         failures=model.failures_.to_dict(orient="records"),
-        repeat=_repeat(model),
+        repeat=_repeat(model, command),
     )
 
 
@@ -114,8 +119,9 @@ def _board(model: Any, nested: Any) -> Table:
     shown = pd.DataFrame(index=board.index)
     for metric in METRICS[target_of(model.oof_).task]:
         shown[metric] = board[metric]
-        ends = zip(_cells(board[f"{metric}_low"]), _cells(board[f"{metric}_high"]), strict=True)
-        shown[f"95 % of {metric}"] = [NOTHING if low == NOTHING else f"{low} to {high}" for low, high in ends]
+        ends = _cells(pd.concat([board[f"{metric}_low"], board[f"{metric}_high"]]))
+        pairs = zip(ends[: len(board)], ends[len(board) :], strict=True)
+        shown[f"95 % of {metric}"] = [NOTHING if low == NOTHING else f"{low} to {high}" for low, high in pairs]
     if nested is not None:
         shown[f"outer {nested.scoring}"] = board["outer"]
     for name, head in {"weight": "weight", "marginal": "marginal", "fit_seconds": "fit s", "status": "status"}.items():
@@ -178,7 +184,7 @@ def _end(column: pd.Series, which: str) -> str:
     if column_kind(column) not in ("number", "date") or known.empty:
         return ""
     value = getattr(known, which)()
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value).removesuffix(" 00:00:00")
 
 
 def _making(model: Any) -> dict[str, Any]:
@@ -231,12 +237,19 @@ def _diversity(oof: OutOfFold) -> dict[str, Table]:
     return {"learners": _table(learners, "learner"), "pairs": _table(pairs, "learner", text=["other"])}
 
 
-def _repeat(model: Any) -> dict[str, Any]:
+def _repeat(model: Any, command: str | None) -> dict[str, Any]:
     return {
+        "command": command,
         "seeded": model.random_state is not None or model.memory is not None,
-        "model": repr(model),
+        "model": _written_out(model),
         "versions": _table(pd.DataFrame({"version": versions()}), "library", text=["version"]),
     }
+
+
+def _written_out(model: Any) -> str:
+    """All of its settings, where repr stops at 700 characters; functions without their places in memory."""
+    whole = model.__repr__(N_CHAR_MAX=1_000_000)
+    return re.sub(r"(?<=\S) at 0x[0-9a-fA-F]+(?=>)", "", whole)
 
 
 # --- pictures -----------------------------------------------------------------------------------------

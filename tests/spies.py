@@ -212,8 +212,9 @@ def crash(how):
 class Troubled(GaussianNB):
     """Notes in a log when a fit begins and ends, and has a trouble in the fits whose training rows lack a row.
 
-    `without_row=None` means in all fits. No trouble once there is the file `cure`; `once` makes it. `cargo` is the
-    size of the fitted model, `hunger` what a fit takes besides, in bytes.
+    `without_row=None` means in all fits. No trouble once there is the file `cure`; `once` makes it. The trouble
+    "lonely" ends as soon as a second process has begun a fit, by the log. `cargo` is the size of the fitted model,
+    `hunger` what a fit takes besides, in bytes.
     """
 
     def __init__(
@@ -262,7 +263,20 @@ class Troubled(GaussianNB):
             raise RuntimeError("boom")
         if self.trouble in ("hang", "dawdle"):
             time.sleep(3600 if self.trouble == "hang" else 3)
-        crash(self.trouble)
+        if self.trouble == "lonely":
+            self._await_another()
+        else:
+            crash(self.trouble)
+
+    def _await_another(self):
+        """For a minute after the first fit began, so that all of them give up together."""
+        while True:
+            noted = [line.split() for line in Path(self.log).read_text().splitlines()]
+            if len({pid for *_, pid, _ in noted}) > 1:
+                return
+            if time.monotonic() > float(noted[0][-1]) + 60:
+                raise RuntimeError("no other process has begun a fit in a minute")
+            time.sleep(0.05)
 
     def _note(self, lacks, what):
         if self.log:

@@ -21,8 +21,10 @@ ORDER = [
     "_versions",
     "_checks",
     "_folds",
+    "_shortcuts",
     "_members",
     "_threads",
+    "_panels",
     "_contents",
     "_origin",
     "_fingerprint",
@@ -42,14 +44,22 @@ ORDER = [
     "_scores",
     "_oof",
     "_plan",
+    "_nested",
     "_intervals",
     "_blend",
     "_selection",
+    "_inner_split",
+    "_boosting",
+    "_preparation",
+    "_columns",
     "_learners",
     "_final",
     "_second_level",
     "_leaderboard",
     "_passthrough",
+    "_levels",
+    "_predictor",
+    "_compact",
     "_stacking",
     "_frames",
     "_audit",
@@ -57,7 +67,6 @@ ORDER = [
     "_parts",
     "_codecs",
     "_saving",
-    "_nested",
     "_scoring",
     "_diversity",
     "evaluation",
@@ -69,13 +78,14 @@ ORDER = [
     "cli",
     "datasets",
 ]
-# The same for the folder of networks, whose modules may import `_checks` and `_members` besides, and the last one what
-# a file is made of.
+# The same for the folder of networks, whose modules may import `_checks`, `_inner_split` and `_members` besides, and
+# the last one what a file is made of.
 NETWORKS = [
     "batchnorm",
     "_augment",
     "_modules",
     "_numerics",
+    "_joint",
     "_batches",
     "_recipe",
     "_pupil",
@@ -144,7 +154,7 @@ def test_imports_run_one_way(module):
 @pytest.mark.parametrize("module", NETWORKS)
 def test_imports_of_networks_run_one_way(module):
     earlier = {f"stackkit.nn.{name}" for name in NETWORKS[: NETWORKS.index(module)]}
-    earlier |= {"stackkit._checks", "stackkit._members"}
+    earlier |= {"stackkit._checks", "stackkit._inner_split", "stackkit._members"}
     earlier |= {"stackkit._audit", "stackkit._parts"} if module == "_codecs" else set()
     assert set(_own_imports(f"nn.{module}")) <= earlier
 

@@ -235,6 +235,7 @@ def test_the_report_has_the_verdict(run, files):
     page = html.unescape((files / "page.html").read_text())
     assert document["verdict"] in page
     assert "port" in page
+    assert f"<pre>stackkit {' '.join((*FIT, *TEST))} --verdict --report page.html --json</pre>" in page
     assert {row["name"] for row in document["leaderboard"] if row["outer"] is not None} == {"logistic", "naive_bayes"}
     assert sorted(path.name for path in files.iterdir()) == ["out.csv", "page.html", "test.csv", "train.csv"]
 
@@ -558,11 +559,11 @@ def test_predict_refuses_rows_that_lack_columns(run, files):
 
 
 def test_help_names_every_learner_and_final_estimator(run):
-    from stackkit._problem import EXTRA, FINALS
+    from stackkit._problem import FINALS
 
     text = " ".join(run("fit", "--help").stdout.split())
     for task in ("classification", "regression"):
-        for name in [*dict(stackkit.default_learners(task)), *EXTRA[task], *FINALS[task]]:
+        for name in [*dict(stackkit.default_learners(task, preset="best")), *FINALS[task]]:
             assert re.search(rf"\b{name}\b", text), name
 
 
@@ -628,13 +629,51 @@ def test_ctrl_c_is_one_line_and_leaves_nothing(files):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("data", "task"), [(load_iris, "classification"), (load_diabetes, "regression")])
+def test_tables_as_users_have_them(run, tmp_path, data, task):
+    """Words, days, gaps, codes, quotes; from the file to the report with what the help says."""
+    rng = np.random.default_rng(0)
+    bunch = data(as_frame=True)
+    truth = bunch.target if task == "regression" else pd.Series(bunch.target_names[bunch.target])
+    frame = bunch.data.mask(rng.random(bunch.data.shape) < 0.1).assign(outcome=truth.astype(str))
+    n = len(frame)
+    frame["by"] = rng.choice(['Fisher, "R. A."', "Zoë", "<b>O'Neil</b>", ""], n)
+    frame["seen"] = (pd.Timestamp("1935-05-31") + pd.to_timedelta(rng.integers(0, 99, n), "D")).strftime("%d.%m.%Y")
+    frame.insert(0, "code", [f"{i:03}" for i in range(n)])
+    frame.loc[7, "outcome"] = ""
+    frame.sample(frac=1, random_state=0).to_csv(tmp_path / "train.csv.gz", index=False)
+    frame.drop(columns="outcome").to_csv(tmp_path / "test.csv", index=False)
+    learners = "xgboost,knn," + ("ridge" if task == "regression" else "naive_bayes")
+    arguments = ("train.csv.gz", "--target", "outcome", "--id", "code", "--learners", learners)
+    done = run("fit", *arguments, *TEST, "--report", "page.html")
+    assert done.exit_code == 0, done.stderr
+    assert f"stackkit: {task}: " in done.stderr
+    assert "date 1" in done.stderr
+    assert "1 row(s) without a target are left out" in done.stderr
+    out = pd.read_csv(tmp_path / "out.csv", dtype=str)
+    assert out["code"].tolist() == frame["code"].tolist()
+    if task == "classification":
+        assert (out["outcome"] == truth).mean() > 0.9
+    else:
+        assert np.corrcoef(out["outcome"].astype(float), truth)[0, 1] > 0.7
+    page = (tmp_path / "page.html").read_text()
+    assert "1935-05-31" in page
+    assert re.search(r">\d{3}: ", page)  # hard rows by their codes
+
+
+def _cpu_seconds_of_processes():
+    ended = os.times()
+    return ended.children_user + ended.children_system
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(not (KAGGLE / "train.csv").exists(), reason="Kaggle's files are not in $STACKKIT_DATA/titanic")
 def test_kaggles_titanic(tmp_path):
-    start = time.monotonic()
+    start = _cpu_seconds_of_processes()
     arguments = ("--target", "Survived", "--id", "PassengerId", "--test", KAGGLE / "test.csv", "--output", "out.csv")
     done = _process("fit", KAGGLE / "train.csv", *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert time.monotonic() - start < 60
+    assert _cpu_seconds_of_processes() - start < 2 * 60  # a minute on two cores, however busy they are
     out = pd.read_csv(tmp_path / "out.csv", dtype=str)
     assert list(out.columns) == ["PassengerId", "Survived"]
     assert out["PassengerId"].tolist() == pd.read_csv(KAGGLE / "test.csv", dtype=str)["PassengerId"].tolist()
@@ -651,6 +690,6 @@ def test_large_tables_are_read_in_seconds(tmp_path):
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(rng.choice(X.ravel(), size=(60_000, 93))).add_prefix("f").assign(y=rng.integers(0, 9, 60_000))
     frame.to_csv(tmp_path / "big.csv", index=False)
-    start = time.monotonic()
+    start = time.process_time()
     read_problem(read_table(tmp_path / "big.csv", print), Columns("y"), None, print)
-    assert time.monotonic() - start < 20  # a few, on an idle machine
+    assert time.process_time() - start < 20  # a few, on an idle machine

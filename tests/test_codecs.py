@@ -15,6 +15,7 @@ from sklearn.svm import SVC
 from xgboost import XGBClassifier, XGBRegressor, XGBRFClassifier
 
 from stackkit import load, save
+from stackkit._boosting import StoppedXGBClassifier
 from stackkit._codecs import REGISTRY
 from stackkit.exceptions import ModelFileError
 
@@ -46,11 +47,13 @@ def _tamper_text(path, old, new):
         XGBRFClassifier(n_estimators=5),
         XGBRegressor(n_estimators=5, booster="gblinear"),
         XGBRegressor(n_estimators=50, early_stopping_rounds=2, max_depth=1),
+        StoppedXGBClassifier(n_estimators=50, early_stopping_rounds=2, random_state=0),
     ],
-    ids=["trees", "dart", "forest", "linear", "stopped"],
+    ids=["trees", "dart", "forest", "linear", "stopped", "stops by itself"],
 )
 def test_boosters_come_back(model, path):
-    more = {"eval_set": [(X[::2], y[::2])], "verbose": False} if model.early_stopping_rounds else {}
+    own = hasattr(model, "validation_fraction")
+    more = {"eval_set": [(X[::2], y[::2])], "verbose": False} if model.early_stopping_rounds and not own else {}
     model.fit(X, y, **more)
     again = load(save(model, path))
     for method in ("predict", "predict_proba"):
@@ -58,7 +61,7 @@ def test_boosters_come_back(model, path):
             assert getattr(again, method)(X).tobytes() == getattr(model, method)(X).tobytes()
     assert repr(again.get_params()) == repr(model.get_params())
     assert again.get_booster().feature_names == model.get_booster().feature_names
-    if more:
+    if model.early_stopping_rounds:
         assert (again.best_iteration, again.evals_result()) == (model.best_iteration, model.evals_result())
     assert [name for name in unzipped(path.read_bytes()) if name.endswith(".ubj")] == ["parts/0.ubj"]
 

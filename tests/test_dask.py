@@ -125,7 +125,7 @@ def client(shared):
     assert _nothing_left(client)
 
 
-def _nothing_left(client, seconds=10):
+def _nothing_left(client, seconds=30):
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         keys = client.run_on_scheduler(lambda dask_scheduler: [str(key) for key in dask_scheduler.tasks])
@@ -183,17 +183,21 @@ def meanwhile(action):
     assert not errors, errors
 
 
-def wait_until(condition, seconds=30):
+def wait_until(condition, seconds=60):
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.02)
 
 
-def pid_at_work(log):
-    """The worker that began a fit, as soon as there is one."""
-    wait_until(lambda: lines(log))
-    return lines(log)[0][3]
+def pid_at_work(log, fit=None):
+    """The worker that began a fit, as soon as there is one; of the one named by label and row, if it matters."""
+
+    def begun():
+        return [pid for label, row, _, pid in lines(log) if fit in (None, (label, row))]
+
+    wait_until(begun)
+    return begun()[0]
 
 
 # --- the same results -----------------------------------------------------------------------------------
@@ -303,13 +307,19 @@ def _pair(log, seconds=0.3):
     return [(name, Troubled(name, log=str(log), seconds=seconds)) for name in ("one", "two")]
 
 
+def _pair_that_waits(log, cure):
+    """The same two; the first fit of "one" does not end until its worker is gone: then it finds the cure."""
+    waits = Troubled("one", log=str(log), trouble="hang", without_row=0, cure=str(cure), once=True)
+    return [("one", waits), ("two", Troubled("two", log=str(log)))]
+
+
 def _calm(*names):
     return stack([(name, Troubled(name)) for name in names], n_jobs=1).fit(X, Y)
 
 
-def test_a_worker_is_killed_in_mid_fit(client, log):
-    with client.as_current(), meanwhile(lambda: os.kill(pid_at_work(log), signal.SIGKILL)):
-        model = stack(_pair(log)).fit(X, Y)
+def test_a_worker_is_killed_in_mid_fit(client, log, tmp_path):
+    with client.as_current(), meanwhile(lambda: os.kill(pid_at_work(log, ("one", 0)), signal.SIGKILL)):
+        model = stack(_pair_that_waits(log, tmp_path / "cure")).fit(X, Y)
     assert_same(model, _calm("one", "two"))
     begun = [line[:2] for line in lines(log) if line[2] == "begins"]
     assert len(begun) == len(set(begun)) + 1  # one fit was begun twice, no other
@@ -356,12 +366,12 @@ def test_a_machine_is_lost_and_another_comes(tmp_path, log):
     with cluster(tmp_path / "lost", machines=(1,)) as (run, client), client.as_current():
 
         def exchange():
-            pid_at_work(log)
+            pid_at_work(log, ("one", 0))
             run.add()
             _end(run.processes[1])
 
         with meanwhile(exchange):
-            model = stack(_pair(log)).fit(X, Y)
+            model = stack(_pair_that_waits(log, tmp_path / "cure")).fit(X, Y)
         assert _nothing_left(client)
         assert len({pid for _, _, _, pid in lines(log)}) == 2
     assert_same(model, _calm("one", "two"))
@@ -370,9 +380,9 @@ def test_a_machine_is_lost_and_another_comes(tmp_path, log):
 @slow
 def test_a_worker_that_joins_gets_work(tmp_path, log):
     with cluster(tmp_path / "joins", machines=(1,)) as (run, client), client.as_current():
-        learners = [(name, Troubled(name, log=str(log), seconds=1)) for name in ("one", "two")]
-        run.add()
-        model = stack(learners).fit(X, Y)
+        learners = [(name, Troubled(name, log=str(log), trouble="lonely")) for name in ("one", "two")]
+        with meanwhile(lambda: (pid_at_work(log), run.add())):  # in mid-fit
+            model = stack(learners).fit(X, Y)
         assert len({pid for _, _, _, pid in lines(log)}) == 2
     assert_same(model, _calm("one", "two"))
 
@@ -397,12 +407,12 @@ def test_the_scheduler_dies(tmp_path, log):
     with cluster(tmp_path / "headless", patience=2) as (run, client):
 
         def behead():
-            pid_at_work(log)
+            pid_at_work(log, ("one", 0))
             run.scheduler.kill()
 
         gone = "scheduler at tcp://.* does not answer any more"
         with client.as_current(), meanwhile(behead), pytest.raises(ConnectionError, match=gone):
-            stack(_pair(log)).fit(X, Y)
+            stack(_pair_that_waits(log, tmp_path / "cure")).fit(X, Y)
         with joblib.parallel_config(backend="dask", client=client), pytest.raises(ValueError, match="is closed"):
             stack(_pair(log)).fit(X, Y)
 
@@ -511,8 +521,7 @@ def test_what_was_done_before_an_interrupt_is_not_done_again(client, tmp_path, l
 
     def interrupt():
         pid_at_work(log)
-        wait_until(lambda: len(lines(done)) == 2 * N_FOLDS)  # each begins and ends
-        time.sleep(0.5)  # until the last one has come home
+        wait_until(lambda: store.info().n_models == store.info().n_tables == N_FOLDS)  # the good one's are at home
         os.kill(os.getpid(), signal.SIGINT)
 
     with client.as_current():

@@ -13,7 +13,7 @@ import pytest
 from sklearn.utils import Bunch
 
 from stackkit import datasets
-from stackkit.datasets import load_mnist, load_titanic
+from stackkit.datasets import load_mnist, load_otto, load_titanic
 
 DATA = Path(__file__).parent.parent / "data"
 FIXTURE = files("sklearn") / "datasets/tests/data/openml/id_40945/data-v1-dl-16826755.arff.gz"
@@ -29,9 +29,14 @@ MISSING = {
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = MNIST = [
     "train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte",
 ]  # fmt: skip
+OTTO_FEATURES = [f"feat_{i}" for i in range(1, 94)]
 REAL_MNIST = os.environ.get("STACKKIT_DATA", "nowhere")
 needs_mnist = pytest.mark.skipif(
     not Path(REAL_MNIST, "mnist", f"{TRAIN_IMAGES}.gz").exists(), reason="MNIST is not in $STACKKIT_DATA/mnist"
+)
+
+needs_otto = pytest.mark.skipif(
+    not Path(REAL_MNIST, "otto", "train.csv.gz").exists(), reason="Otto's file is not in $STACKKIT_DATA/otto"
 )
 
 
@@ -411,3 +416,126 @@ def test_mnist_is_the_one_described(monkeypatch):
     assert mnist.data[mnist.train].mean() == pytest.approx(33.318, abs=5e-4)
     table = re.findall(r"^ +(\d) +(\d+) +(\d+)$", mnist.DESCR, flags=re.MULTILINE)
     assert table == [(str(digit), str(train[digit]), str(test[digit])) for digit in range(10)]
+
+
+def small_otto(folder, *, n_rows=6, gz=True):
+    """Write the file; return its rows."""
+    folder.mkdir(parents=True, exist_ok=True)
+    counts = np.random.default_rng(n_rows).integers(9, size=(n_rows, 93))
+    frame = pd.DataFrame(counts, columns=OTTO_FEATURES)
+    frame.insert(0, "id", range(1, n_rows + 1))
+    frame["target"] = [f"Class_{1 + i % 9}" for i in range(n_rows)]
+    frame.to_csv(folder / ("train.csv.gz" if gz else "train.csv"), index=False)
+    return frame
+
+
+@pytest.mark.parametrize("gz", [True, False])
+@pytest.mark.parametrize("subfolder", [".", "otto"])
+def test_otto_file(tmp_path, gz, subfolder):
+    frame = small_otto(tmp_path / subfolder, gz=gz)
+    otto = load_otto(data_home=tmp_path)
+    pd.testing.assert_frame_equal(otto.data, frame[OTTO_FEATURES])
+    assert otto.target.tolist() == frame["target"].tolist()
+    assert otto.target.name == "target"
+    assert list(otto.frame.columns) == ["id", *OTTO_FEATURES, "target"]
+    assert otto.feature_names == OTTO_FEATURES
+    assert otto.target_names == [f"Class_{i}" for i in range(1, 10)]
+
+
+def test_otto_data_and_target_alone(tmp_path):
+    small_otto(tmp_path)
+    otto = load_otto(data_home=tmp_path)
+    X, y = load_otto(data_home=str(tmp_path), return_X_y=True)
+    pd.testing.assert_frame_equal(X, otto.data)
+    pd.testing.assert_series_equal(y, otto.target)
+
+
+def test_the_parts_of_ottos_bunch_are_independent(tmp_path):
+    frame = small_otto(tmp_path)
+    otto = load_otto(data_home=tmp_path)
+    otto.data.loc[0, "feat_1"] = -1
+    otto.target[0] = "Class_9"
+    assert otto.frame.loc[0, "feat_1"] == frame.loc[0, "feat_1"]
+    assert otto.frame.loc[0, "target"] == "Class_1"
+
+
+def test_otto_places_in_their_order(tmp_path, monkeypatch):
+    """A train.csv outside of a folder `otto` may be of anything: only the caller can say that it is Otto's."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STACKKIT_DATA", str(tmp_path / "named"))
+
+    def n_rows(**where):
+        return len(load_otto(**where).data)
+
+    small_otto(tmp_path / "data" / "otto", n_rows=1)
+    assert n_rows() == 1
+    small_otto(tmp_path / "named", n_rows=2)
+    assert n_rows() == 1
+    small_otto(tmp_path / "named" / "otto", n_rows=3)
+    assert n_rows() == 3
+    small_otto(tmp_path / "given", n_rows=4)
+    assert n_rows(data_home=tmp_path / "given") == 4
+    small_otto(tmp_path / "given" / "otto", n_rows=5)
+    assert n_rows(data_home=tmp_path / "given") == 5
+
+
+def test_otto_that_is_missing(tmp_path, monkeypatch, fetched):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STACKKIT_DATA", str(tmp_path / "named"))
+    places = [tmp_path / "named/otto/train.csv", tmp_path / "data/otto/train.csv"]
+    with pytest.raises(
+        FileNotFoundError,
+        match=rf"^Otto's training file was not found\. Tried: {re.escape(', '.join(map(str, places)))}\. "
+        r"Put the file train\.csv, .* from https://www\.kaggle\.com/\S+ \(Kaggle wants an account, .*\) in one of .* "
+        r"data_home=\.\.\. or the environment variable STACKKIT_DATA\.$",
+    ):
+        load_otto()
+    small_otto(tmp_path / "named" / "otto")
+    tried = ", ".join(str(tmp_path / "empty" / place) for place in ("otto/train.csv", "train.csv"))
+    with pytest.raises(FileNotFoundError, match=rf"Tried: {re.escape(tried)}\. "):
+        load_otto(data_home=tmp_path / "empty")
+    assert not fetched
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda frame: frame.drop(columns="target"), "got 94 columns, without target. It is not Otto's"),
+        (lambda frame: frame[["target", "id", *OTTO_FEATURES]], "in this order; got 95 columns. It is not Otto's"),
+        (lambda frame: frame.assign(target="Class_10"), "the targets Class_1 to Class_9; got 'Class_10' in row 0"),
+        (lambda frame: frame.assign(target=None), "the targets Class_1 to Class_9; got nan in row 0"),
+        (lambda frame: frame.assign(feat_7="many"), "cannot be read: .*many.*. Download it again"),
+        (lambda frame: frame.assign(feat_7=None), "cannot be read: .* NA values in column .*. Download it again"),
+    ],
+    ids=["no target", "order", "class", "no class", "text", "gap"],
+)
+def test_otto_that_is_something_else(tmp_path, change, problem):
+    change(small_otto(tmp_path)).to_csv(tmp_path / "train.csv.gz", index=False)
+    with pytest.raises(ValueError, match=rf"^{re.escape(str(tmp_path / 'train.csv.gz'))} .*{problem}"):
+        load_otto(data_home=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"<html>", gzip.compress(b"id,feat_1\n" * 9)[:-9]], ids=["empty", "html", "cut"]
+)
+def test_otto_damaged(tmp_path, content):
+    (tmp_path / "train.csv.gz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"^.*train\.csv\.gz cannot be read: .*\. Download it again\.$"):
+        load_otto(data_home=tmp_path)
+
+
+@needs_otto
+def test_otto_is_the_one_described(monkeypatch):
+    monkeypatch.setenv("STACKKIT_DATA", REAL_MNIST)
+    otto = load_otto()
+    assert otto.data.shape == (61_878, 93)
+    assert (otto.data.dtypes == np.int64).all()
+    assert otto.data.to_numpy().sum() == 3_598_839
+    counts = otto.target.value_counts(sort=False)
+    assert re.findall(r"^ +(Class_\d) +(\d+)$", otto.DESCR, flags=re.MULTILINE) == [
+        (name, str(count)) for name, count in counts.items()
+    ]
+    assert counts.sum() == 61_878
+    assert otto.target.is_monotonic_increasing  # why `id` has to stay out
+    assert otto.frame["id"].is_monotonic_increasing
+    assert "id" not in otto.data

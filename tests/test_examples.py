@@ -19,6 +19,10 @@ needs_mnist = pytest.mark.skipif(
     not Path(os.environ.get("STACKKIT_DATA", "nowhere"), "mnist").is_dir(), reason="mnist/ is not in $STACKKIT_DATA"
 )
 
+needs_otto = pytest.mark.skipif(
+    not Path(os.environ.get("STACKKIT_DATA", "nowhere"), "otto").is_dir(), reason="otto/ is not in $STACKKIT_DATA"
+)
+
 
 def _run(folder, *arguments, example="01_titanic.py", **variables):
     environment = os.environ | {"MPLBACKEND": "Agg"} | variables
@@ -164,6 +168,36 @@ def test_sklearn_pipeline(tmp_path):
     for learned in ("predicts the same bits", "random_state: yes", "asked for, and for nobody else", "in 'sex'"):
         assert learned in done.stdout
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("data", ["nowhere", pytest.param(os.environ.get("STACKKIT_DATA"), marks=needs_otto)])
+def test_otto(tmp_path, data):
+    done = _run(tmp_path, "--quick", example="09_otto.py", STACKKIT_DATA=data)
+    assert done.returncode == 0, done.stderr
+    assert ("So these are scikit-learn's small digits" in done.stdout) == (data == "nowhere")
+    rows = re.findall(r"^  ([123]) +(\w.*?\w) +(\d+\.\d{4}) +(\d+\.\d{4})", done.stdout, flags=re.MULTILINE)
+    names = [[name for found, name, *_ in rows if found == level] for level in "123"]
+    assert len(set(names[0])) >= 20
+    assert sorted(names[1]) == ["ada_trees", "mlp", "xgb"]
+    assert names[2] == ["weighted mean"]
+    out_of_fold, new = ({(found, name): float(row[place]) for found, name, *row in rows} for place in (0, 1))
+    for losses in (out_of_fold, new):
+        assert losses["3", "weighted mean"] < min(losses["1", name] for name in names[0])
+    assert float(re.search(r"Peak memory of all processes together: (\S+) GB", done.stdout)[1]) < 6
+    assert [path.name for path in tmp_path.iterdir()] == ["otto.png"]
+
+
+@pytest.mark.slow
+def test_otto_goes_on_where_it_was(tmp_path):
+    first, second = (
+        _run(tmp_path, "--quick", "--memory", "store", example="09_otto.py", STACKKIT_DATA="nowhere") for _ in range(2)
+    )
+    assert second.returncode == 0, second.stderr
+    assert "in the store, 0 to do" in second.stderr
+    tables = [re.findall(r"^  [123] .*$", done.stdout, flags=re.MULTILINE) for done in (first, second)]
+    assert len(tables[0]) > 20
+    assert tables[0] == tables[1]
 
 
 @pytest.mark.slow

@@ -46,13 +46,13 @@ def fitted(binary):
 
 def test_columns_and_order(fitted, binary):
     board = fitted.leaderboard()
-    assert list(board.columns) == [*SCORES, *SECONDS, "weight", "marginal", "status"]
+    assert list(board.columns) == [*SCORES, *SECONDS, "weight", "marginal", "level", "status"]
     assert board.index.name == "learner"
     assert sorted(board.index) == ["knn", "logistic", "tree"]
     assert board["log_loss"].is_monotonic_increasing
     assert (board["status"] == "ok").all()
     without = StackingModel(LEARNERS, LogisticRegression(), cv=4).fit(*binary).leaderboard()
-    assert list(without.columns) == [*SCORES, *SECONDS, "marginal", "status"]
+    assert list(without.columns) == [*SCORES, *SECONDS, "marginal", "level", "status"]
 
 
 def test_columns_of_numbers():
@@ -61,7 +61,7 @@ def test_columns_of_numbers():
     assert isinstance(model.final_estimator_, ConvexRegressor)
     board = model.leaderboard()
     metrics = [f"{metric}{end}" for metric in ("rmse", "r2") for end in ("", "_std", "_low", "_high")]
-    assert list(board.columns) == [*metrics, *SECONDS, "weight", "marginal", "status"]
+    assert list(board.columns) == [*metrics, *SECONDS, "weight", "marginal", "level", "status"]
     assert board["rmse"].is_monotonic_increasing
     assert (board["r2_high"] <= 1).all()
     assert board["marginal"]["ridge"] > 0
@@ -198,7 +198,7 @@ def test_the_global_output_format_does_not_matter(fitted):
 def test_outer_scores_stand_beside_the_inner_ones(fitted, binary):
     nested = nested_scores(fitted, *binary, cv=3)
     board = fitted.leaderboard(nested=nested)
-    assert list(board.columns[-4:]) == ["outer", "outer_low", "outer_high", "status"]
+    assert list(board.columns[-5:]) == ["outer", "outer_low", "outer_high", "level", "status"]
     for name in fitted.oof_.blocks:
         outer = board.loc[name, ["outer", "outer_low", "outer_high"]].tolist()
         assert outer == nested.table.loc[name, ["score", "low", "high"]].tolist()
@@ -234,10 +234,10 @@ def test_learners_that_failed_stand_at_the_end_with_the_reason(binary, nested):
     assert board.index[-1] == "bad"
     assert board.index.name == "learner"
     assert board.loc["bad", "status"] == "failed in fold 0, fit: RuntimeError: boom"
-    assert board.loc["bad"].drop("status").isna().all()
+    assert board.loc["bad"].drop(["level", "status"]).isna().all()
     assert (board["status"][:-1] == "ok").all()
-    assert set(board.drop(columns="status").dtypes) == {np.dtype(float)}
-    assert board.drop("bad").drop(columns="status").notna().all(axis=None)
+    assert set(board.drop(columns=["level", "status"]).dtypes) == {np.dtype(float)}
+    assert board.drop("bad").drop(columns=["level", "status"]).notna().all(axis=None)
 
 
 def test_learners_that_came_too_late_have_that_status(binary):

@@ -21,12 +21,12 @@ from sklearn.model_selection import (
 from stackkit import StackingModel, cross_fit, default_learners
 from stackkit._final import BLENDS
 from stackkit._problem import (
-    EXTRA,
     FINALS,
     LIKE_AN_ID,
     OF_NUMBERS,
     Columns,
     Schema,
+    default_repeats,
     in_order,
     make_final,
     make_learners,
@@ -101,6 +101,18 @@ def test_the_user_knows_the_task_better(problem_of):
 def test_a_quantity_has_to_be_a_number(problem_of, target, message):
     with pytest.raises(TableError, match=message):
         problem_of(pd.DataFrame({"y": target, "x": range(3)}), "regression", target="y")
+
+
+def test_rows_are_named_as_the_file_names_them(problem_of, tmp_path, said):
+    frame = pd.DataFrame({"id": ["007", "NA", "8", "9"], "x": [1, 2, 3, 4], "y": ["a", "", "b", "a"]})
+    frame["when"] = [2, 1, 4, 3]
+    assert problem_of(frame, target="y", id="id", time_order="when").X.index.tolist() == ["007", "9", "8"]
+    assert problem_of(frame, target="y", id="id").X.index.name == "id"
+    by_line = problem_of(frame.assign(id=["a\nb", "c", "d", "e"]), target="y", time_order="when")
+    assert by_line.X.index.tolist() == ["line 2", "line 6", "line 5"]
+    write_table(frame, tmp_path / "t.parquet")
+    packed = read_problem(read_table(tmp_path / "t.parquet", said.append), Columns("y"), None, said.append)
+    assert packed.X.index.tolist() == ["row 1", "row 3", "row 4"]
 
 
 def test_codes_stand_for_classes_in_the_order_of_the_model(flowers):
@@ -203,15 +215,21 @@ def test_every_name_is_one_that_can_be_fitted(problem_of, data):
     problem = problem_of(X.assign(y=y), target="y")
     assert make_learners(None, problem) is None
     assert make_final(None, problem) is None
-    names = [*dict(default_learners(problem.task)), *EXTRA[problem.task]]
+    names = list(dict(default_learners(problem.task, preset="best")))
     assert [name for name, _ in make_learners(names, problem)] == names
-    quick = make_learners(["knn", *EXTRA[problem.task]], problem)
+    quick = make_learners(["knn", "xgboost"], problem)
     oof = cross_fit(quick, problem.X, problem.y, cv=3)
     for name in FINALS[problem.task]:
         final = make_final(name, problem)
         StackingModel(quick[:1], final, cv=3).fit(problem.X, problem.y)
     assert not np.isnan(oof.train).any()
     assert type(next(iter(FINALS[problem.task].values()))) in BLENDS
+
+
+def test_repeats_follow_the_preset_where_folds_can_be_repeated(problem_of):
+    frame = pd.DataFrame({"x": range(40), "who": np.arange(40) // 4, "y": np.arange(40) % 2})
+    assert [default_repeats(problem_of(frame, target="y"), preset) for preset in ("fast", "best")] == [1, 3]
+    assert default_repeats(problem_of(frame, target="y", groups="who"), "best") == 1
 
 
 def test_kinds_of_scorers_are_told_apart():

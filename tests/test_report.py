@@ -18,6 +18,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import ShuffleSplit, TimeSeriesSplit
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 from spies import Fails, with_row_ids
@@ -216,9 +218,32 @@ def test_columns_are_described(tmp_path):
     start = page.cells.index("size")
     assert page.cells[start : start + 6] == ["size", "number", "25.0%", "3", "1.5", "3"]
     start = page.cells.index("born")
-    assert page.cells[start : start + 6] == ["born", "date", "25.0%", "3", "2001-01-02 00:00:00", "2003-04-05 00:00:00"]
+    assert page.cells[start : start + 6] == ["born", "date", "25.0%", "3", "2001-01-02", "2003-04-05"]
     start = page.cells.index("town")
     assert page.cells[start : start + 4] == ["town", "category", "25.0%", "2"]
+
+
+def test_the_settings_are_whole_and_the_same_each_time(classed, tmp_path):
+    """repr stops at 700 characters, and has the places of functions in memory."""
+    learners = [(f"learner-{i}", make_pipeline(FunctionTransformer(_as_it_is), GaussianNB())) for i in range(12)]
+    model = StackingModel(learners, cv=2, random_state=0).fit(*classed)
+    repeat = _write(model, tmp_path).sections["repeat"]
+    for name, _ in learners:
+        assert f"('{name}'," in repeat
+    assert "..." not in repeat
+    assert "<function _as_it_is>" in repeat
+    assert "0x" not in repeat
+
+
+def _as_it_is(X):
+    return X
+
+
+def test_the_ends_of_intervals_have_as_many_decimals(model, tmp_path):
+    cells = [cell for cell in _write(model, tmp_path).cells if re.fullmatch(r"[\d.]+ to [\d.]+", cell)]
+    assert len(cells) == 2 * len(LEARNERS)
+    for cells_of_one in (cells[::2], cells[1::2]):
+        assert len({len(end.partition(".")[2]) for cell in cells_of_one for end in cell.split(" to ")}) == 1
 
 
 def _for_frames():
@@ -245,7 +270,7 @@ def test_nothing_is_left_open_and_no_setting_changed(model, tmp_path):
 
 def test_a_page_that_fails_leaves_the_old_one(model, tmp_path, monkeypatch):
     (tmp_path / "report.html").write_text("old")
-    monkeypatch.setattr(stackkit.report, "_repeat", lambda _model: 1 / 0)
+    monkeypatch.setattr(stackkit.report, "_repeat", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         model.report(tmp_path / "report.html")
     assert (tmp_path / "report.html").read_text() == "old"

@@ -95,7 +95,7 @@ def test_a_stack_of_default_learners(fitted, path):
     for ours, theirs in zip(again.oof_.folds.pairs, fitted.oof_.folds.pairs, strict=True):
         assert all(np.array_equal(*rows) for rows in zip(ours, theirs, strict=True))
     assert all(again.members_[name][0] is again.oof_.members[name][0] for name in again.members_)
-    assert again._final_member.estimator is again.final_estimator_
+    assert again._predictor.final.estimator is again.final_estimator_
 
 
 @pytest.mark.parametrize(
@@ -134,6 +134,13 @@ def test_several_labels_a_row(path):
     rows, target = make_multilabel_classification(100, n_classes=3, random_state=0)
     model = StackingModel([few[0], ("forest", RandomForestClassifier(5))], cv=3).fit(rows, target)
     _assert_same(load(save(model, path)), model, rows)
+
+
+def test_a_compact_model_is_not_saved_but_what_it_was_made_of(path):
+    model = StackingModel(few, cv=3).fit(X, y)
+    with pytest.raises(TypeError, match=r"CompactModel.* There is no form for it in a file: save the StackingModel it"):
+        save(model.compact(), path)
+    _assert_same(load(save(model, path)).compact(), model.compact(), X)
 
 
 def test_unfitted_models(path):

@@ -1,6 +1,7 @@
 """StackingModel against scikit-learn's stackers, against loops by hand, and where peers have holes."""
 
 import pickle
+import warnings
 from html.parser import HTMLParser
 
 import joblib
@@ -60,6 +61,7 @@ from stackkit import (
     LogPoolClassifier,
     StackingModel,
     cross_fit,
+    default_learners,
 )
 from stackkit.datasets import load_titanic
 from stackkit.exceptions import IgnoredWeightsWarning, LearnerDroppedWarning, LearnerFailedError
@@ -486,6 +488,30 @@ def test_default_everything_on_numbers():
     assert isinstance(model.final_estimator_, ConvexRegressor)
     assert is_regressor(model)
     assert list(model.leaderboard().columns[:2]) == ["rmse", "rmse_std"]
+
+
+def test_a_preset_says_what_is_not_said(binary):
+    X, y = binary
+    assert len(StackingModel(CLASSIFIERS, preset="balanced").fit(X, y).oof_.folds) == 5
+    repeated = StackingModel(CLASSIFIERS, preset="best", random_state=0).fit(X, y)
+    assert (repeated.oof_.folds.n_tested == 3).all()
+    assert len(StackingModel(CLASSIFIERS, preset="best", cv=3).fit(X, y).oof_.folds) == 3
+    with pytest.raises(ValueError, match=r"'preset' parameter of StackingModel must be one of .*; got 'bset'.*'best'"):
+        StackingModel(CLASSIFIERS, preset="bset").fit(X, y)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", ["balanced", "best"])
+def test_every_preset_takes_a_raw_frame_and_rare_classes(preset):
+    titanic = load_titanic()
+    sample = titanic.frame.sample(90, random_state=0).index
+    X, y = titanic.data.loc[sample], titanic.target.loc[sample].to_numpy().copy()
+    y[:2] = 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a class of two rows
+        model = StackingModel(preset=preset, random_state=0, cv=3).fit(X, y)
+    assert list(model.oof_.blocks) == [name for name, _ in default_learners("classification", preset=preset)]
+    assert np.isfinite(model.predict_proba(X)).all()
 
 
 def test_leaderboard(binary):

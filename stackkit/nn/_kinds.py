@@ -1,7 +1,7 @@
 """The two kinds of networks: what goes into a BN-MLP and into a BN-CNN, and how each is trained."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,12 +10,13 @@ import torch
 from sklearn.base import is_classifier
 from sklearn.utils import Tags
 from sklearn.utils.validation import validate_data
-from torch import nn
+from torch import Tensor, nn
 
 from stackkit._checks import choice
 from stackkit.nn._augment import AUGMENTATIONS, Augmentation
 from stackkit.nn._batches import n_batches
 from stackkit.nn._enrolment import Affine
+from stackkit.nn._joint import JointNets, joint_nets
 from stackkit.nn._learner import NetLearner
 from stackkit.nn._modules import BNCNN, BNMLP, ConvBlock
 from stackkit.nn._numerics import has_bfloat16
@@ -47,6 +48,24 @@ class TableNet(NetLearner):
     hidden_layer_sizes: Any
     input_batch_norm: bool
 
+    @staticmethod
+    def pack_folds(learners: Sequence[Any]) -> JointNets | None:
+        """Make fitted estimators predict in one pass: what ``StackingModel.compact`` calls.
+
+        Parameters
+        ----------
+        learners : sequence of BNMLPClassifier or of BNMLPRegressor
+            Fitted, such as the fold models of a stack.
+
+        Returns
+        -------
+        joint : object or None
+            It has the estimators' ``predict_proba`` and ``predict``, which take a list of rows, an item an estimator,
+            and return a list of what each gives: up to rounding. None where the networks differ in shape, or are the
+            user's own.
+        """
+        return joint_nets(learners)
+
     def _inputs(self, X: Any, y: Any, *, reset: bool) -> tuple[np.ndarray, Any]:
         return _validated(self, X, y, reset=reset, dtype=_floats(self))
 
@@ -65,12 +84,21 @@ class TableNet(NetLearner):
         )
 
     @torch.no_grad()
-    def _start(self, networks: nn.ModuleList, inputs: np.ndarray, rows: np.ndarray) -> None:
-        """Without weights from features that never change: what they do in other rows could not be learned."""
-        constant = torch.from_numpy((inputs[rows] == inputs[rows[0]]).all(axis=0))[: self.n_features_in_]
+    def _unseen(self, networks: nn.ModuleList, inputs: Tensor, rows: np.ndarray, *, on: bool) -> Tensor | None:
+        """Features that have never changed: what they do in other rows could not be learned.
+
+        Starting without weights is not enough. BN takes a constant away again, and leaves rounding errors as the
+        gradient, of which Adam makes whole steps: only where the input is zero, it is zero too.
+        """
+        own = inputs[torch.tensor(rows, device=inputs.device), : self.n_features_in_]
+        constant = own.amin(0) == own.amax(0)
         for network in (network for network in networks if isinstance(network, BNMLP)):
             first: Any = next(iter((*network.linears, network.output)))
-            first.weight[:, constant] = 0.0
+            if on:
+                constant &= (first.weight == 0).all(0)
+            else:
+                first.weight[:, constant] = 0.0
+        return constant if self.module is None and constant.any() else None
 
     def _members(self, n_rows: int) -> int:
         if self.n_members != "auto":

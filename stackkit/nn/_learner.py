@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from stackkit._checks import check_length, check_weights
-from stackkit.nn._enrolment import Affine, inner_split, make_course, make_net, make_pupils, row_weights
+from stackkit._inner_split import inner_split
+from stackkit.nn._enrolment import Affine, make_course, make_net, make_pupils, row_weights
 from stackkit.nn._numerics import held
 from stackkit.nn._parameters import DTYPES, OPTIMIZERS, check_parameters
 from stackkit.nn._pupil import Pupil, Table
@@ -80,8 +81,9 @@ class NetLearner(BaseEstimator):
         """What puts the inputs on one scale, learned from some rows; None: nothing does."""
         return None
 
-    def _start(self, networks: nn.ModuleList, inputs: np.ndarray, rows: np.ndarray) -> None:
-        """Change the first weights by what is known of the training rows."""
+    def _unseen(self, networks: nn.ModuleList, inputs: Tensor, rows: np.ndarray, *, on: bool) -> Tensor | None:
+        """Features (d,) that the networks start without and are not to see in these rows; None: they see all."""
+        return None
 
     # --- by the task ------------------------------------------------------------------------------------------
 
@@ -172,7 +174,7 @@ class NetLearner(BaseEstimator):
         if not on:
             self._affine = self._target_affine(y, rows)
             self.net_ = self._new_net(inputs, rows, first_weights, recipe, table.targets.shape[1])
-            self._start(self.net_.module_.members, inputs, rows)
+        unseen = self._unseen(self.net_.module_.members, table.inputs, rows, on=on)
         affine = None if self._affine is None else table.seen(self._affine)
         pupils = make_pupils(
             self.net_,
@@ -183,6 +185,7 @@ class NetLearner(BaseEstimator):
             streams=np.stack(streams, axis=1),
             weights=all_weights,
             target_affine=affine,
+            unseen=unseen,
         )
         return self.net_, pupils, recipe
 
@@ -262,8 +265,7 @@ class NetClassifier(ClassifierMixin, NetLearner):
         probabilities : ndarray of shape (n_samples, n_classes)
             In the order of ``classes_``; the mean over the members.
         """
-        probabilities = np.exp(self._predicted(X))
-        return probabilities / probabilities.sum(axis=1, keepdims=True)
+        return self._as_probabilities(self._predicted(X))
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class of each row.
@@ -277,8 +279,7 @@ class NetClassifier(ClassifierMixin, NetLearner):
         -------
         labels : ndarray of shape (n_samples,)
         """
-        best = self._predicted(X).argmax(axis=1)
-        return self.classes_[best]
+        return self._as_prediction(self._predicted(X))
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Train on for one epoch over these rows, at the constant rate ``lr``.
@@ -301,6 +302,14 @@ class NetClassifier(ClassifierMixin, NetLearner):
         if classes is not None and not hasattr(self, "net_"):
             self.classes_ = np.unique(classes)
         return self._partial_fit(X, y, sample_weight, known=classes is not None)
+
+    def _as_probabilities(self, outputs: np.ndarray) -> np.ndarray:
+        probabilities = np.exp(outputs)
+        return probabilities / probabilities.sum(axis=1, keepdims=True)
+
+    def _as_prediction(self, outputs: np.ndarray) -> np.ndarray:
+        labels: np.ndarray = self.classes_[outputs.argmax(axis=1)]
+        return labels
 
     def _as_target(self, y: Any) -> np.ndarray:
         y = column_or_1d(y, warn=True)
@@ -343,8 +352,7 @@ class NetRegressor(RegressorMixin, NetLearner):
         values : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             As y was.
         """
-        values = self._predicted(X)
-        return values if self._shape else values[:, 0]
+        return self._as_prediction(self._predicted(X))
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train on for one epoch over these rows, at the constant rate ``lr``.
@@ -370,6 +378,9 @@ class NetRegressor(RegressorMixin, NetLearner):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+    def _as_prediction(self, outputs: np.ndarray) -> np.ndarray:
+        return outputs if self._shape else outputs[:, 0]
 
     def _as_target(self, y: Any) -> np.ndarray:
         return np.asarray(y, dtype=np.float64)

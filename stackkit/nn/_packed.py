@@ -160,7 +160,18 @@ class PackedMLP:
         self._weight = _stacked([pupil.weight for pupil in self.pupils])
         self._mean = _stacked([pupil.mean for pupil in self.pupils])
         self._scale = _stacked([pupil.scale for pupil in self.pupils])
+        self._unseen = self._joined_unseen()
         self._n_train = torch.tensor([float(len(p.train)) for p in self.pupils], device=self._rows.device)
+
+    def _joined_unseen(self) -> Tensor | None:
+        """What each network does not get to see, (n, d, 1)."""
+        given = [(i, pupil.unseen) for i, pupil in enumerate(self.pupils) if pupil.unseen is not None]
+        if not given:
+            return None
+        unseen = torch.zeros(len(self.pupils), self._n_features, 1, dtype=torch.bool, device=self._rows.device)
+        for i, own in given:
+            unseen[i, : len(own), 0] = own
+        return unseen
 
     # --- one epoch -----------------------------------------------------------------------------------
 
@@ -218,6 +229,8 @@ class PackedMLP:
         k, b = rows.shape
         both = self._rows.index_select(0, rows.reshape(-1)).view(k, b, -1).transpose(1, 2)
         x, target = both[:, : self._n_features], both[:, self._n_columns :]
+        if self._unseen is not None:
+            x.masked_fill_(self._unseen[view.start : view.stop], 0.0)
         if self._mean is not None and self._scale is not None:
             mean, scale = (t[view.start : view.stop].unsqueeze(2) for t in (self._mean, self._scale))
             target = (target - mean) / scale

@@ -55,6 +55,8 @@ class Pupil:
         A weight for each row of the table, mean one over ``train``.
     mean, scale : Tensor of shape (c,) or None
         Taken from the targets, and then divided by: of its own training rows.
+    unseen : Tensor of bool, shape (d,), or None
+        Features that are zero to it, whatever the table holds; None: it sees them all.
     scaled : callable
         Puts a batch of inputs on the scale that the network expects.
     moments : dict of parameter -> dict of str -> Tensor
@@ -75,6 +77,7 @@ class Pupil:
     weight: Tensor | None = None
     mean: Tensor | None = None
     scale: Tensor | None = None
+    unseen: Tensor | None = None
     scaled: Callable[[Tensor], Tensor] = lambda inputs: inputs
     moments: dict[Tensor, dict[str, Any]] = field(default_factory=dict)
     kept: list[list[Tensor]] = field(default_factory=list)

@@ -98,7 +98,8 @@ class Solo:
 
     def _inputs(self, rows: Tensor) -> Tensor:
         x = self._table.inputs[rows]
-        return self._pupil.scaled(x if self._pupil.n_features is None else x[:, : self._pupil.n_features])
+        x = self._pupil.scaled(x if self._pupil.n_features is None else x[:, : self._pupil.n_features])
+        return x if self._pupil.unseen is None else x.masked_fill(self._pupil.unseen, 0.0)
 
     def _output(self, x: Tensor) -> Tensor:
         with torch.autocast(self.recipe.device.type, torch.bfloat16, enabled=self._bfloat16):

@@ -229,6 +229,7 @@ class HardestRowsDisplay:
             shown.append((so_many_others(others), ax.scatter(drawn[others], np.repeat(height, len(others)), **spots)))
         names, handles = zip(*shown, strict=True)
         ax.set_yticks(height, labels)
+        ax.set_ylabel(f"{as_drawn(self.losses.index.name or 'row')}: truth")
         ax.set_ylim(0.4, n + 0.6)
         ax.set_xlim(left=0)
         ax.set_xlabel(f"{self.loss} of the row, out of fold{f' (at the edge: {most:.3g} and more)' if beyond else ''}")

@@ -799,11 +799,48 @@ def test_parameters_can_be_read_and_set(kind):
 
 
 @pytest.mark.parametrize("kind", MLPS)
-@pytest.mark.parametrize("params", [{}, {"input_batch_norm": True}, {"optimizer": "muon"}], ids=str)
-def test_a_feature_that_never_changed_has_no_say(kind, params):
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"batch_norm": False},
+        {"input_batch_norm": True},
+        {"input_batch_norm": True, "batch_norm": False},
+        {"batch_stats": "running"},
+        {"input_batch_norm": True, "batch_stats": "running"},
+        {"hidden_layer_sizes": ()},
+        {"n_members": 3, "dropout": 0.3},
+        {"snapshots": 3},
+        {"early_stopping": True, "max_epochs": 8, "n_iter_no_change": 1},
+        {"weight_decay": 0.3},
+        {"optimizer": "sgd"},
+        {"optimizer": "muon", "hidden_layer_sizes": (8, 8)},
+        {"optimizer": torch.optim.RMSprop},
+    ],
+    ids=str,
+)
+def test_a_feature_that_never_changed_has_no_say(kind, dtype, params):
+    """Neither with what it held in training nor with what it holds in new rows, to the last bit."""
     _, y = data_of(kind)
-    for value in (0.0, 3.0):
-        rows = np.column_stack([X, np.full(N, value)])
-        model = short(kind, dtype="float64", **params).fit(rows, y)
-        moved = np.column_stack([X, np.full(N, value + 5)])
-        np.testing.assert_allclose(answers(model, moved), answers(model, rows), atol=1e-6)
+    predictions = []
+    for value in (0.0, 1.0, 0.1, -3e3):
+        model = short(kind, dtype=dtype).set_params(**params).fit(np.column_stack([X, np.full(N, value)]), y)
+        predictions += [answers(model, np.column_stack([X, other])) for other in (np.full(N, value), 1e5 * VALUES)]
+    for found in predictions:
+        np.testing.assert_array_equal(found, predictions[0])
+
+
+@pytest.mark.parametrize("kind", MLPS)
+def test_a_feature_that_never_changes_in_the_networks_precision_has_no_say(kind):
+    _, y = data_of(kind)
+    rows = np.column_stack([X, 1e9 + RNG.uniform(size=N)])
+    model = short(kind).fit(rows, y)
+    np.testing.assert_array_equal(answers(model, np.column_stack([X, VALUES])), answers(model, rows))
+
+
+def test_a_module_sees_features_that_never_change():
+    """What it makes of them is its own matter: here, the shares of the classes."""
+    params = SHORT | {"batch_size": N, "lr": 0.1, "max_epochs": 100}
+    model = BNMLPClassifier(module=partial(nn.Linear, bias=False), **params).fit(np.ones((N, 1)), Y3)
+    np.testing.assert_allclose(model.predict_proba([[1.0]])[0], np.bincount(Y3) / N, atol=0.01)

@@ -33,7 +33,7 @@ from spies import with_row_ids
 from torch.nn import functional
 
 from stackkit import StackingModel, cross_fit
-from stackkit._learners import scaled_preprocessing
+from stackkit._preparation import scaled_preprocessing
 from stackkit.datasets import load_titanic
 from stackkit.exceptions import LearnerFailedError, MissingClassWarning
 from stackkit.nn import BNCNNClassifier, BNCNNRegressor, BNMLPClassifier, BNMLPRegressor, ConvBlock
@@ -684,6 +684,89 @@ def test_partial_fit_heeds_weights():
     assert a.predict_proba(X)[left, 1].mean() > b.predict_proba(X)[left, 1].mean() + 0.05
 
 
+# --- features that never change ------------------------------------------------------------------------------
+
+
+def with_feature(values, rows=X):
+    return np.column_stack([rows, np.broadcast_to(values, len(rows))])
+
+
+def assert_no_say(model, before=None):
+    """The last feature is without effect on new rows; ``before``: and has been in the training of another model."""
+    expected = answers(model, with_feature(0.0, NEW))
+    for values in (1.0, 1e3 * NEW[:, 0]):
+        np.testing.assert_array_equal(answers(model, with_feature(values, NEW)), expected)
+    if before is not None:
+        np.testing.assert_array_equal(answers(before, with_feature(0.0, NEW)), expected)
+
+
+MLPS = pytest.mark.parametrize(("make", "y"), [(classifier, Y3), (regressor, VALUES)], ids=["classes", "values"])
+INSIDE = pytest.mark.parametrize("params", [{}, {"batch_norm": False}, {"input_batch_norm": True}], ids=str)
+
+
+@INSIDE
+@MLPS
+def test_what_a_feature_does_in_rows_to_stop_by_has_no_say(make, y, params, enrolled):
+    params = params | STOPS | {"dtype": "float32", "max_epochs": 20, "n_iter_no_change": 2, "lr": 0.1}
+    plain = make(**params).fit(with_feature(1.0), y)
+    values = np.ones(N)
+    values[enrolled[0][0].valid] = RNG.normal(size=18)
+    model = make(**params).fit(with_feature(values), y)
+    assert model.loss_curve_ == plain.loss_curve_
+    assert_no_say(model, plain)
+
+
+@INSIDE
+@MLPS
+def test_what_a_feature_does_in_rows_without_weight_has_no_say(make, y, params):
+    weights = np.where(ALL % 5 == 0, 0.0, WEIGHTS)
+    plain, model = (
+        make(**params, dtype="float32").fit(with_feature(values), y, sample_weight=weights)
+        for values in (1.0, np.where(weights == 0, X[:, 0], 1.0))
+    )
+    assert_no_say(model, plain)
+
+
+@INSIDE
+@MLPS
+@pytest.mark.parametrize("door", ["fit", "partial_fit"])
+def test_a_feature_that_has_never_changed_has_no_say_until_it_does(make, y, params, door):
+    params = params | {"warm_start": True, "dtype": "float32"}
+    plain, model = make(**params), make(**params)
+    for _ in range(4):
+        getattr(plain, door)(with_feature(0.0), y)
+        getattr(model, door)(with_feature(0.1), y)
+        assert_no_say(model, plain)
+    for _ in range(10):
+        getattr(model, door)(with_feature(y), y)
+    assert np.abs(answers(model, with_feature(1.0, NEW)) - answers(model, with_feature(0.0, NEW))).max() > 0.1
+    # From then on it is seen also where it does not change for a while: what is trained is what predicts.
+    getattr(model.set_params(lr=0.0, batch_size=N), door)(with_feature(1.0), y)
+    predicted = answers(model, with_feature(1.0))
+    loss = log_loss(y, predicted) if make is classifier else mean_squared_error(y, predicted) / y.var()
+    assert loss == pytest.approx(model.loss_curve_[-1], rel=0.2)
+
+
+@INSIDE
+@MLPS
+@pytest.mark.parametrize("more", [{}, STOPS, {"optimizer": "muon"}], ids=["", "stops", "alone"])
+def test_features_that_never_change_in_one_fold_have_a_say_in_the_others(make, y, params, more):
+    """A feature a fold, as an encoder makes them: one in all of its rows, other values elsewhere."""
+    folds = [ALL[:41], ALL[19:], ALL[10:50], ALL]
+    rows = X.copy()
+    for feature, own in enumerate(folds[:3]):
+        rows[own, feature] = 1.0
+    constant = [{j for j in range(4) if len(set(rows[own, j])) == 1} for own in folds]
+    assert constant == [{0}, {1}, {2}, set()]
+    estimator = make(**params, **more, n_members=2, max_epochs=8, n_iter_no_change=2)
+    for model, still in zip(assert_alone_gives_the_same(estimator, y, folds, rows=rows), constant, strict=True):
+        for feature in range(4):
+            moved = NEW.copy()
+            moved[:, feature] += 3
+            same = np.array_equal(answers(model, moved), answers(model, NEW))
+            assert same == (feature in still)
+
+
 # --- skorch's net ------------------------------------------------------------------------------------------
 
 
@@ -1125,16 +1208,19 @@ def test_any_folds_at_all(lengths, batch_size, n_members, seed):
     ids=str,
 )
 @pytest.mark.parametrize("make", [classifier, regressor])
-def test_folds_may_have_columns_of_their_own(make, params):
-    """As encoders leave them: behind a fold's own columns there are zeros."""
+@pytest.mark.parametrize("still", [None, 1], ids=["", "still"])
+def test_folds_may_have_columns_of_their_own(make, params, still):
+    """As encoders leave them: behind a fold's own columns there are zeros; one of them may never change."""
     y = Y if make is classifier else VALUES
     parts, widths = [ALL[:30], ALL[20:], ALL[::2]], [2, 4, 3]
     ends = np.cumsum([len(part) for part in parts])
     folds = np.split(np.arange(ends[-1]), ends[:-1])
     table = np.vstack([np.where(np.arange(4) < width, X[part], 0) for part, width in zip(parts, widths, strict=True)])
+    if still is not None:
+        table[folds[0], still] = 1.0
     fitted = make(**params).fit_folds(table, y[np.concatenate(parts)], folds, n_features=widths)
-    for model, part, width in zip(fitted, parts, widths, strict=True):
-        alone = make(**params, random_state=model.random_state).fit(X[part, :width], y[part])
+    for model, own, part, width in zip(fitted, folds, parts, widths, strict=True):
+        alone = make(**params, random_state=model.random_state).fit(table[own, :width], y[part])
         np.testing.assert_allclose(answers(model, NEW[:, :width]), answers(alone, NEW[:, :width]), atol=1e-9)
         assert model.n_features_in_ == width
         with pytest.raises(ValueError, match=f"expecting {width}"):

@@ -278,6 +278,34 @@ def test_validation_losses_are_those_in_inference_without_dropout(classifier):
         assert found[i] == pytest.approx(float(loss), abs=1e-10)
 
 
+@pytest.mark.parametrize("options", [{}, {"batch_norm": False}, {"input_batch_norm": True}], ids=str)
+def test_features_that_a_network_does_not_see_are_zero_to_it_alone(options):
+    """Also when others have left the pack; what has no weight at the start never gets any."""
+    table, hidden = make_table(), [None, [1], [0, 2], [3]]
+    pupils = make_pupils(table, **options)
+    for pupil, columns in zip(pupils, hidden, strict=True):
+        pupil.network.linears[0].weight.data[:, columns or []] = 0.0
+        if "input_batch_norm" in options:
+            pupil.network.input_norm.bias.data[columns or []] = 0.0
+    others = [clone_of(pupil) for pupil in pupils]
+    for pupil, other, columns in zip(pupils, others, hidden, strict=True):
+        pupil.valid = other.valid = torch.arange(20)
+        if columns is not None:
+            pupil.unseen = torch.isin(torch.arange(4), torch.tensor(columns))
+            other.table = Table(table.inputs.index_fill(1, torch.tensor(columns), 0.0), table.targets)
+    pack, alone = pack_of(pupils, recipe()), [pack_of([other], recipe()) for other in others]
+    assert pack.epoch(0) == pytest.approx([one.epoch(0)[0] for one in alone], abs=1e-9)
+    pack.keep([1, 3])
+    alone = [alone[1], alone[3]]
+    assert pack.epoch(1) == pytest.approx([one.epoch(1)[0] for one in alone], abs=1e-9)
+    assert pack.validation_losses() == pytest.approx([one.validation_losses()[0] for one in alone], abs=1e-9)
+    pack.population_statistics()
+    for i, one in enumerate(alone):
+        one.population_statistics()
+        assert_same_state(trained(pack, i), trained(one, 0), 1e-9)
+        assert (trained(pack, i).linears[0].weight[:, [1, 3][i]] == 0).all()
+
+
 # --- who else is in the pack makes no difference ------------------------------------------------------------
 
 

@@ -143,6 +143,16 @@ def test_the_network_gets_inputs_on_the_scale_that_it_expects():
     assert_same_state(pupil.network, other.network)
 
 
+def test_features_that_it_does_not_see_are_zero_to_the_network():
+    unseen = torch.tensor([False, True, False, True])
+    pupil = pupil_of(dense, unseen=unseen, scaled=lambda x: x + 1, valid=torch.arange(9))
+    other = pupil_of(dense, valid=torch.arange(9))
+    other.table = Table((other.table.inputs + 1).masked_fill(unseen, 0.0), other.table.targets)
+    losses = [trained(each, recipe(population=True))[0].validation_losses() for each in (pupil, other)]
+    assert_same_state(pupil.network, other.network)
+    assert losses[0] == losses[1]
+
+
 def test_the_network_gets_those_of_the_tables_columns_that_are_its_own():
     pupil = pupil_of(dense, n_features=4)
     other = pupil_of(dense)

@@ -34,6 +34,14 @@ def test_the_hardest_rows_are_those_of_the_largest_loss_of_the_stack(binary, ax)
         expected = losses_of(Y2[hardest], np.clip(P[hardest, i], 1e-12, 1 - 1e-12))
         np.testing.assert_allclose(np.minimum(display.table_[name], 27), np.minimum(expected, 27))
     assert ax.get_xlabel().startswith("log-loss of the row, out of fold")
+    assert ax.get_ylabel() == "row: truth"
+
+
+def test_the_name_of_the_index_says_what_rows_are_called_by(ax):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(40, 2)), index=pd.Index([f"{i:03}" for i in range(40)], name="ID $1$"))
+    HardestRowsDisplay.from_oof(cross_fit([("bayes", GaussianNB())], X, np.arange(40) % 2, cv=2), ax=ax)
+    assert ax.get_ylabel() == r"ID \$1\$: truth"
 
 
 def marks(ax):

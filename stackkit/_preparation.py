@@ -1,0 +1,184 @@
+"""Preprocessing that lets a raw data frame go into any learner.
+
+One definition serves frames and arrays. Which columns are numbers, dates, categories or free text is
+asked at ``fit``, of the rows of that fit alone: inside a fold nothing is learned from the rows that
+the fold will predict.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from sklearn.compose import ColumnTransformer
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, OneHotEncoder, StandardScaler
+from sklearn.utils import check_array
+
+MAX_CATEGORIES = 20  # columns that one categorical column may become
+MAX_WORDS = 30  # columns that all free text together may become
+MIN_FREQUENCY = 3  # training rows that a level or a word needs to have a column of its own
+SAMPLE_ROWS = 1000  # rows that are read to tell free text from categories
+
+# Stands in every document, so that the vocabulary is never empty: CountVectorizer refuses that.
+EVERYWHERE = "anytext"
+
+NUMBERS = {"integer", "floating", "mixed-integer-float", "boolean", "decimal"}
+DATES = {"datetime64", "datetime", "date", "timedelta64", "timedelta", "period"}
+
+_str = np.frompyfunc(str, 1, 1)
+
+
+def as_frame(X: Any) -> pd.DataFrame:
+    if isinstance(X, pd.DataFrame):
+        return X
+    if hasattr(X, "get_columns"):  # polars; its own to_pandas() needs pyarrow
+        return pd.DataFrame({column.name: column.to_numpy() for column in X.get_columns()})
+    return pd.DataFrame(X.toarray() if sparse.issparse(X) else X)
+
+
+def _is_free_text(column: pd.Series) -> bool:
+    known = column.dropna()
+    texts = known.iloc[:: len(known) // SAMPLE_ROWS + 1]
+    return texts.nunique() > MAX_CATEGORIES and texts.str.contains(r"\S\s+\S").mean() > 0.5
+
+
+def column_kind(column: pd.Series) -> str:
+    found = pd.api.types.infer_dtype(column, skipna=True)
+    if found in NUMBERS:
+        return "number"
+    if found in DATES and column.notna().any():  # no date at all: StandardScaler would warn
+        return "date"
+    return "text" if found == "string" and _is_free_text(column) else "category"
+
+
+def _of_kind(kind: str, X: Any) -> list[int]:
+    # Positions serve arrays too; where columns have names, the ColumnTransformer goes on by name.
+    frame = as_frame(X)
+    return [i for i in range(frame.shape[1]) if column_kind(frame.iloc[:, i]) == kind]
+
+
+# Functions of the module, not lambdas or partials: a fold model is pickled on its way between processes.
+
+
+def _number_columns(X: Any) -> list[int]:
+    return _of_kind("number", X)
+
+
+def _date_columns(X: Any) -> list[int]:
+    return _of_kind("date", X)
+
+
+def _category_columns(X: Any) -> list[int]:
+    return _of_kind("category", X)
+
+
+def _text_columns(X: Any) -> list[int]:
+    return _of_kind("text", X)
+
+
+def _as_csr(X: Any) -> Any:
+    """Any table as the one sparse format that every learner takes, in old versions too."""
+    return sparse.csr_matrix(X)
+
+
+def _to_numbers(X: Any) -> np.ndarray:
+    frame = as_frame(X)
+    # A column of numbers may come as text or objects in the rows to predict: what is no number is missing.
+    if not all(pd.api.types.is_numeric_dtype(dtype) for dtype in frame.dtypes):
+        frame = frame.apply(pd.to_numeric, errors="coerce")
+    numbers = frame.to_numpy(dtype=float, na_value=np.nan)
+    return check_array(numbers, ensure_all_finite="allow-nan", input_name="X")
+
+
+def _days(column: pd.Series) -> pd.Series:
+    if pd.api.types.infer_dtype(column, skipna=True).startswith("timedelta"):
+        return pd.to_timedelta(column, errors="coerce").dt.total_seconds() / 86400
+    if isinstance(column.dtype, pd.PeriodDtype):
+        column = column.dt.start_time
+    since = pd.to_datetime(column, errors="coerce", utc=True) - pd.Timestamp(0, tz="UTC")
+    return since.dt.total_seconds() / 86400
+
+
+def _to_days(X: Any) -> np.ndarray:
+    return as_frame(X).apply(_days).to_numpy(dtype=float, na_value=np.nan)
+
+
+def _to_text(X: Any) -> np.ndarray:
+    # One spelling for None, NaN and NA, and no mixed types: the encoder cannot sort 1 and "a".
+    values = as_frame(X).astype(object).to_numpy()
+    return np.where(pd.isna(values), "", _str(values))
+
+
+def _to_documents(X: Any) -> list[str]:
+    return [" ".join((EVERYWHERE, *row)) for row in _to_text(X)]
+
+
+# What fitted default learners hold by name: a saved model may ask for these functions, and for no others here.
+FUNCTIONS = (
+    _number_columns,
+    _date_columns,
+    _category_columns,
+    _text_columns,
+    _as_csr,
+    _to_numbers,
+    _to_days,
+    _to_text,
+    _to_documents,
+)
+
+
+def _function(func: Callable[..., Any]) -> FunctionTransformer:
+    # Arrays between the steps, also under scikit-learn's global `transform_output="pandas"`.
+    return FunctionTransformer(func, feature_names_out="one-to-one").set_output(transform="default")
+
+
+class TablePreparation(ColumnTransformer):
+    """What is below, and nothing else: dense arrays out of columns that are picked at ``fit``."""
+
+
+def _preprocessing(number_steps: Callable[[], list[Any]]) -> ColumnTransformer:
+    levels = OneHotEncoder(
+        # A level that the training rows do not have counts as a rare one; ordinal codes cannot say that.
+        handle_unknown="infrequent_if_exist",
+        max_categories=MAX_CATEGORIES,
+        min_frequency=MIN_FREQUENCY,
+        sparse_output=False,
+    )
+    words = CountVectorizer(binary=True, max_features=MAX_WORDS, min_df=MIN_FREQUENCY)
+    # Centred, because 32-bit floats (inside trees) do not tell the minutes of a day near 20,000 apart.
+    dates = make_pipeline(_function(_to_days), StandardScaler(), *number_steps())
+    columns = TablePreparation(
+        [
+            ("numbers", make_pipeline(_function(_to_numbers), *number_steps()), _number_columns),
+            ("dates", dates, _date_columns),
+            ("categories", make_pipeline(_function(_to_text), levels), _category_columns),
+        ],
+        sparse_threshold=0,
+    ).set_output(transform="default")
+    # Only now: a vectorizer has no set_output, and the call above would trip over it.
+    columns.transformers.append(("text", make_pipeline(_function(_to_documents), words), _text_columns))
+    return columns
+
+
+def _imputed_and_scaled() -> list[Any]:
+    imputer = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
+    return [imputer, StandardScaler()]
+
+
+def scaled_preprocessing() -> ColumnTransformer:
+    """For learners that measure distances or slopes: no missing values, one scale, dense."""
+    return _preprocessing(_imputed_and_scaled)
+
+
+def tree_preprocessing() -> ColumnTransformer:
+    """For trees: numbers stay as they are, missing ones too."""
+    return _preprocessing(list)
+
+
+def sparse_preprocessing() -> Pipeline:
+    """For sparse matrices: scaled without centring, so that zeros stay zeros."""
+    return make_pipeline(_function(_as_csr), MaxAbsScaler()).set_output(transform="default")
