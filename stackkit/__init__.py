@@ -7,6 +7,7 @@ from stackkit._blend import ConvexClassifier, ConvexRegressor, LogPoolClassifier
 from stackkit._compact import CompactModel
 from stackkit._learners import default_learners
 from stackkit._oof import OutOfFold, cross_fit
+from stackkit._saving import load, save
 from stackkit._selection import EnsembleSelectionClassifier, EnsembleSelectionRegressor
 from stackkit._stacking import StackingModel
 from stackkit._store import Store, store_clear, store_info
@@ -23,6 +24,8 @@ __all__ = [
     "Store",
     "cross_fit",
     "default_learners",
+    "load",
+    "save",
     "store_clear",
     "store_info",
 ]

@@ -117,6 +117,20 @@ def _to_documents(X: Any) -> list[str]:
     return [" ".join((EVERYWHERE, *row)) for row in _to_text(X)]
 
 
+# What fitted default learners hold by name: a saved model may ask for these functions, and for no others here.
+FUNCTIONS = (
+    _number_columns,
+    _date_columns,
+    _category_columns,
+    _text_columns,
+    _as_csr,
+    _to_numbers,
+    _to_days,
+    _to_text,
+    _to_documents,
+)
+
+
 def _function(func: Callable[..., Any]) -> FunctionTransformer:
     # Arrays between the steps, also under scikit-learn's global `transform_output="pandas"`.
     return FunctionTransformer(func, feature_names_out="one-to-one").set_output(transform="default")

@@ -14,6 +14,7 @@ LIBRARIES = (
     "joblib",
     "torch",
     "skorch",
+    "skops",
     "xgboost-cpu",
     "xgboost",
 )

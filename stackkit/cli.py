@@ -212,7 +212,7 @@ _OF_FILES = _together(
         "--model",
         type=FILE,
         metavar="FILE",
-        help="The model, for `stackkit predict`. A pickle: open only your own.",
+        help="The model, for `stackkit predict`, and stackkit.load in Python.",
     ),
     _option("Files", "--report", type=FILE, metavar="FILE", help="One HTML page of what was learned."),
     _option(
@@ -296,8 +296,8 @@ def compare(train: Path, outer: int, **options: Any) -> None:
 def predict(model: Path, new: Path, **options: Any) -> None:
     """Predict the rows of NEW with a MODEL that `stackkit fit --model` wrote.
 
-    A model file is a pickle: reading one runs what is in it. Open only your
-    own. Columns that the model does not know are ignored, the target too.
+    Nothing in a model file is run. Columns that the model does not know are
+    ignored, the target too.
 
     \b
     Example:
@@ -312,8 +312,7 @@ def predict(model: Path, new: Path, **options: Any) -> None:
 def info(path: Path | None) -> None:
     """Show versions and where the store's key is, or what PATH holds.
 
-    PATH is the folder of --memory, or a file of --model, whose pickle is not
-    opened.
+    PATH is the folder of --memory, or a file of --model.
 
     \b
     Examples:
@@ -321,7 +320,7 @@ def info(path: Path | None) -> None:
       stackkit info cache/
       stackkit info house.model
     """  # noqa: D301 -- click's mark for lines that stay as they are
-    from stackkit._model_file import read_model  # noqa: PLC0415
+    from stackkit._model_file import read_stack  # noqa: PLC0415
     from stackkit._printed import as_line  # noqa: PLC0415
     from stackkit._store import Store, key_path, store_info  # noqa: PLC0415
     from stackkit._versions import versions  # noqa: PLC0415
@@ -333,8 +332,8 @@ def info(path: Path | None) -> None:
     elif path.is_dir():
         click.echo(store_info(path))
     else:
-        header, *_ = read_model(path)
-        click.echo("\n".join(f"{key}: {as_line(value)}" for key, value in header.items() if key != "sha256"))
+        archive, _ = read_stack(path)
+        click.echo("\n".join(f"{key}: {as_line(value)}" for key, value in archive.facts.items()))
 
 
 # --- the work ---------------------------------------------------------------------------------------
@@ -343,7 +342,7 @@ def info(path: Path | None) -> None:
 
 def _fit(train: Path, options: dict[str, Any], say: Say) -> None:
     from stackkit._files import written_whole  # noqa: PLC0415
-    from stackkit._model_file import write_model  # noqa: PLC0415
+    from stackkit._model_file import write_stack  # noqa: PLC0415
     from stackkit._printed import as_json, board_as_text, records  # noqa: PLC0415
     from stackkit._problem import check_nested, make_metric, rescored  # noqa: PLC0415
     from stackkit._tables import write_table  # noqa: PLC0415
@@ -366,7 +365,7 @@ def _fit(train: Path, options: dict[str, Any], say: Say) -> None:
             predicted = _predictions(stack, X, ids, problem.schema, options["probabilities"])
             write_table(predicted, draft_for(options["output"]))
         if options["model"]:
-            write_model(draft_for(options["model"]), stack, problem.schema)
+            write_stack(draft_for(options["model"]), stack, problem.schema)
         if options["report"]:
             from stackkit.report import write_report  # noqa: PLC0415
 
@@ -409,8 +408,9 @@ def _compare(train: Path, outer: int, options: dict[str, Any], say: Say) -> None
 
 def _predict(model: Path, new: Path, options: dict[str, Any], say: Say) -> None:
     from stackkit._files import written_whole  # noqa: PLC0415
-    from stackkit._model_file import read_model, unpickle  # noqa: PLC0415
+    from stackkit._model_file import build_stack, read_stack  # noqa: PLC0415
     from stackkit._problem import read_new  # noqa: PLC0415
+    from stackkit._saving import other_versions  # noqa: PLC0415
     from stackkit._tables import (  # noqa: PLC0415
         check_apart,
         check_suffix,
@@ -418,19 +418,17 @@ def _predict(model: Path, new: Path, options: dict[str, Any], say: Say) -> None:
         read_table,
         write_table,
     )
-    from stackkit._versions import versions  # noqa: PLC0415
 
     output = options["output"]
     check_suffix(output)
     check_apart({"MODEL": model, "NEW": new}, {"--output": output})
-    header, schema, pickled = read_model(model)
+    archive, schema = read_stack(model)
     X, ids = read_new(read_table(new, say), schema, say, strict=False)
     _check_probabilities(schema, wanted=options["probabilities"])
     check_writable(output)
-    changed = [name for name, version in versions().items() if header["versions"].get(name, version) != version]
-    if changed:
+    if changed := other_versions(archive):
         say(f"{model} was written with other versions of {', '.join(changed)}; predictions may differ")
-    stack = unpickle(model, pickled).set_params(n_jobs=options["jobs"])
+    stack = build_stack(model, archive).set_params(n_jobs=options["jobs"])
     with written_whole() as draft_for:
         write_table(_predictions(stack, X, ids, schema, options["probabilities"]), draft_for(output))
     click.echo(f"output: {output}, {len(X)} rows")

@@ -1,5 +1,7 @@
 """Errors and warnings of stackkit."""
 
+from os import PathLike
+
 
 class LearnerFailedError(ValueError):
     """A base learner could not be fitted on a fold, or predicted something unusable."""
@@ -7,6 +9,14 @@ class LearnerFailedError(ValueError):
 
 class OtherVersionsError(RuntimeError):
     """A worker of a cluster has other versions of the libraries: it would compute something else."""
+
+
+class ModelFileError(ValueError):
+    """A model file is damaged, of another format, or asks for what it must not; nothing in it was run."""
+
+    def __init__(self, path: str | PathLike[str], cause: str) -> None:
+        super().__init__(f"{path} {cause}.")
+        self.cause = cause
 
 
 class LearnerDroppedWarning(UserWarning):
@@ -27,3 +37,7 @@ class NotProbabilitiesWarning(UserWarning):
 
 class StoreWarning(UserWarning):
     """Results could not be kept in the store, or kept ones not be used: they are computed again."""
+
+
+class OtherVersionsWarning(UserWarning):
+    """A model was saved with other versions of the libraries: it may predict something else."""

@@ -1,6 +1,7 @@
 """Settings for all tests."""
 
 import os
+import sys
 
 import platformdirs
 import pytest
@@ -18,3 +19,19 @@ def _data_folder(tmp_path_factory):
         patch.setenv("XDG_DATA_HOME", str(folder))
         patch.setattr(platformdirs, "user_data_path", lambda name, **_: folder / name)
         yield
+
+
+@pytest.fixture
+def planted(tmp_path, monkeypatch):
+    """A module that leaves a marker when it is imported, one when its code is run; it is on the path."""
+    (tmp_path / "modules").mkdir()
+    marker = tmp_path / "marker"
+    (tmp_path / "modules" / "planted_evil.py").write_text(
+        f"from pathlib import Path\nmarker = Path({str(marker)!r})\nmarker.write_text('imported')\n"
+        "def run(*args, **kwargs):\n    marker.write_text('run')\n    return args\n"
+        "class Thing:\n    def __init__(self, *args):\n        run()\n"
+        "class Hooked:\n    def __setstate__(self, state):\n        run()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path / "modules")
+    yield marker
+    sys.modules.pop("planted_evil", None)

@@ -17,6 +17,7 @@ PACKAGE = Path(stackkit.__file__).parent
 ORDER = [
     "exceptions",
     "_files",
+    "_archive",
     "_versions",
     "_checks",
     "_folds",
@@ -60,6 +61,12 @@ ORDER = [
     "_predictor",
     "_compact",
     "_stacking",
+    "_frames",
+    "_audit",
+    "_trees",
+    "_parts",
+    "_codecs",
+    "_saving",
     "_scoring",
     "_diversity",
     "evaluation",
@@ -71,7 +78,8 @@ ORDER = [
     "cli",
     "datasets",
 ]
-# The same for the folder of networks, whose modules may import `_checks`, `_inner_split` and `_members` besides.
+# The same for the folder of networks, whose modules may import `_checks`, `_inner_split` and `_members` besides, and
+# the last one what a file is made of.
 NETWORKS = [
     "batchnorm",
     "_augment",
@@ -90,6 +98,7 @@ NETWORKS = [
     "_kinds",
     "_estimators",
     "_raw",
+    "_codecs",
 ]
 # The same for the folder of pictures. It stands right before `report`: its modules may import all of ORDER before
 # that, and `report` and what follows may import the folder.
@@ -146,6 +155,7 @@ def test_imports_run_one_way(module):
 def test_imports_of_networks_run_one_way(module):
     earlier = {f"stackkit.nn.{name}" for name in NETWORKS[: NETWORKS.index(module)]}
     earlier |= {"stackkit._checks", "stackkit._inner_split", "stackkit._members"}
+    earlier |= {"stackkit._audit", "stackkit._parts"} if module == "_codecs" else set()
     assert set(_own_imports(f"nn.{module}")) <= earlier
 
 
@@ -211,6 +221,6 @@ def test_import_is_light():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
     ).stdout.split()
     assert "stackkit" in loaded
-    assert not {"torch", "skorch", "xgboost", "matplotlib", "polars", "distributed"} & set(loaded)
+    assert not {"torch", "skorch", "xgboost", "skops", "matplotlib", "polars", "distributed"} & set(loaded)
     # A second loky beside joblib's own: the tracker of joblib's memory-mapped files loses count, and says so on stderr.
     assert "loky" not in loaded

@@ -532,11 +532,10 @@ def test_a_full_disk_leaves_nothing(run, files, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"x,y\n1,2\n", "is no model file that this version of stackkit can read"),
-        (b"stackkit model 2\nwhatever", "is no model file that this version of stackkit can read"),
-        (b"stackkit model 1\n", "is damaged, or cut short"),
-        (b"stackkit model 1\n[]\n", "is damaged, or cut short"),
-        (None, "is damaged, or cut short"),
+        (b"x,y\n1,2\n", "is no model file of stackkit"),
+        (b"stackkit model 1\n", "is no model file of stackkit"),
+        (b"PK\x03\x04 of another program", "is cut short, damaged at its end, or no model file of stackkit"),
+        (None, "is cut short, damaged at its end"),
     ],
 )
 def test_what_is_no_model_is_refused_unopened(run, files, content, message):
