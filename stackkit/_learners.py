@@ -48,13 +48,20 @@ BINNED = {
 }
 WIDE_NET = {"hidden_layer_sizes": (256, 128), "dropout": 0.3, "n_members": 4, "max_epochs": 20}
 
-# Chosen by measurement (benchmarks/defaults.md): who left a preset cost more than it gave.
-FAST = {"logistic", "ridge", "naive_bayes", "extra_trees", "xgboost", "bn_mlp"}
-BALANCED = FAST - {"xgboost"} | {"lda", "random_forest", "xgboost_stopped", "bn_mlp_wide"}
-BEST = BALANCED | {"knn", "xgboost", "xgboost_deep", "hist_gradient_boosting"}
-LEARNERS_OF = {"fast": FAST, "balanced": BALANCED, "best": BEST}
+# Chosen by measurement (benchmarks/defaults.md): who is left out cost more than it gave. "best" has them all.
+PRESETS = ("fast", "balanced", "best")
+CLASSIFIERS_OF = {
+    "fast": {"logistic", "naive_bayes", "extra_trees", "xgboost", "bn_mlp"},
+    "balanced": {
+        *("logistic", "naive_bayes", "random_forest", "extra_trees", "bn_mlp"),
+        *("lda", "xgboost_stopped", "bn_mlp_wide"),
+    },
+}
+REGRESSORS_OF = {
+    "fast": {"ridge", "random_forest", "xgboost", "bn_mlp"},
+    "balanced": {"ridge", "random_forest", "extra_trees", "xgboost", "bn_mlp", "bn_mlp_wide"},
+}
 REPEATS = {"fast": 1, "balanced": 1, "best": 3}  # of five folds
-PRESETS = tuple(LEARNERS_OF)
 
 DENSE = {"naive_bayes", "lda", "bn_mlp", "bn_mlp_wide", "hist_gradient_boosting"}  # they take no sparse matrix
 OF_TREES = {"random_forest", "extra_trees", "xgboost", "xgboost_stopped", "xgboost_deep", "hist_gradient_boosting"}
@@ -166,10 +173,10 @@ def default_learners(task: str, X: Any = None, *, preset: str = "fast") -> list[
     learners : list of (str, Pipeline)
         For classification "fast" has ``"logistic"``, ``"naive_bayes"``, ``"extra_trees"``, ``"xgboost"`` and
         ``"bn_mlp"``; "balanced" has ``"xgboost_stopped"`` (as many trees as rows that it sets aside ask for)
-        in place of ``"xgboost"``, and ``"lda"``, ``"random_forest"`` and ``"bn_mlp_wide"`` besides; "best"
-        has those and ``"xgboost"``, ``"knn"``, ``"xgboost_deep"`` and ``"hist_gradient_boosting"``. For
-        regression ``"ridge"`` stands for ``"logistic"``, ``"naive_bayes"`` and ``"lda"``. Parameters are set
-        as in every pipeline:
+        in place of ``"xgboost"``, and ``"lda"``, ``"random_forest"`` and ``"bn_mlp_wide"`` besides. For
+        regression "fast" has ``"ridge"``, ``"random_forest"``, ``"xgboost"`` and ``"bn_mlp"``; "balanced"
+        also ``"extra_trees"`` and ``"bn_mlp_wide"``. "best" has all of the task's, with ``"knn"``,
+        ``"xgboost_deep"`` and ``"hist_gradient_boosting"``. Parameters are set as in every pipeline:
         ``set_params(learner__C=0.1)``; weights go in as ``learner__sample_weight``.
 
     Raises
@@ -188,7 +195,7 @@ def default_learners(task: str, X: Any = None, *, preset: str = "fast") -> list[
     ... })
     >>> learners = dict(default_learners("regression", ships))
     >>> list(learners)
-    ['ridge', 'extra_trees', 'xgboost', 'bn_mlp']
+    ['ridge', 'random_forest', 'xgboost', 'bn_mlp']
     >>> crew = learners["ridge"].fit(ships, [6, 14, 16, 5, 15, 7]).predict(ships)
     >>> crew.shape
     (6,)
@@ -196,10 +203,13 @@ def default_learners(task: str, X: Any = None, *, preset: str = "fast") -> list[
     if task not in ("classification", "regression"):
         raise ValueError(f"task must be 'classification' or 'regression', got {task!r}")
     check_preset(preset, "default_learners")
-    catalogue = _classifiers(X) if task == "classification" else _regressors(X)
-    left_out = DENSE if sparse.issparse(X) else set()
+    classes = task == "classification"
+    catalogue = _classifiers(X) if classes else _regressors(X)
+    wanted = set((CLASSIFIERS_OF if classes else REGRESSORS_OF).get(preset, catalogue))
+    if sparse.issparse(X):
+        wanted -= DENSE
     return [
         (name, Pipeline([("prepare", _preparation(name, X)), ("learner", make())]))
         for name, make in catalogue.items()
-        if name in LEARNERS_OF[preset] and name not in left_out
+        if name in wanted
     ]

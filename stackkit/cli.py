@@ -171,9 +171,9 @@ _OF_DATA = _together(
         "--learners",
         callback=_names,
         metavar="NAME,NAME",
-        help="Instead of the preset's: some of logistic, naive_bayes, extra_trees, xgboost, bn_mlp (fast), lda, "
-        "random_forest, xgboost_stopped, bn_mlp_wide (balanced), knn, xgboost_deep, hist_gradient_boosting (best); for "
-        "regression ridge, and neither logistic, naive_bayes nor lda.",
+        help="Instead of the preset's: some of logistic, knn, naive_bayes, random_forest, extra_trees, xgboost, bn_mlp, "
+        "lda, xgboost_stopped, bn_mlp_wide, xgboost_deep, hist_gradient_boosting; for regression ridge, and neither "
+        "logistic, naive_bayes nor lda.",
     ),
     _option(
         "Stack",
