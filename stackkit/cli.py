@@ -172,8 +172,8 @@ _OF_DATA = _together(
         callback=_names,
         metavar="NAME,NAME",
         help="Instead of the preset's: some of logistic, knn, naive_bayes, random_forest, extra_trees, xgboost, "
-        "bn_mlp, lda, xgboost_stopped, bn_mlp_wide, xgboost_deep, hist_gradient_boosting; for regression ridge, and neither "
-        "logistic, naive_bayes nor lda.",
+        "bn_mlp, lda, xgboost_stopped, bn_mlp_wide, xgboost_deep, hist_gradient_boosting; for regression ridge, and "
+        "neither logistic, naive_bayes nor lda.",
     ),
     _option(
         "Stack",
