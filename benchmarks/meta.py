@@ -31,9 +31,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from _data import load_mnist, load_otto
+from _sets import MADE
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine, make_classification
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.decomposition import PCA
 from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -148,7 +149,7 @@ def problems(*, quick):
     found = [Problem(name, *load(return_X_y=True)) for name, load in bundled.items()]
     X, y = load_titanic(return_X_y=True)
     found.append(Problem("titanic", X, y.to_numpy()))
-    found += [Problem(f"made: {name}", *make()) for name, make in MADE.items()]
+    found += [Problem(f"made: {name}", *MADE[name]()) for name in CHOSEN]
     found += sampled("otto", load_otto(), images=False)
     found += sampled("mnist", load_mnist(), images=True)
     if quick:
@@ -156,15 +157,7 @@ def problems(*, quick):
     return found
 
 
-MADE = {
-    "informative": partial(make_classification, 2000, 20, n_informative=15, random_state=1),
-    "few of many columns": partial(make_classification, 600, 100, n_informative=5, random_state=2),
-    "noisy labels": partial(make_classification, 1500, 20, n_informative=8, flip_y=0.4, random_state=3),
-    "five classes": partial(make_classification, 2500, 30, n_informative=12, n_classes=5, flip_y=0.1, random_state=4),
-    "rare class": partial(
-        make_classification, 2000, 20, n_informative=6, weights=[0.93], class_sep=0.7, random_state=5
-    ),
-}
+CHOSEN = ("informative", "few of many columns", "noisy labels", "five classes", "rare class")
 QUICK = ("iris", "wine", "titanic", "made: few of many columns", "otto 500")
 
 
