@@ -17,13 +17,15 @@ Each split holds a quarter of the rows out (of Otto and MNIST, up to 4,000 other
   of stackkit's holds the two to 1e-12) and shares the fits of the folds;
 - ``boosting``: HistGradientBoosting alone, with its defaults, behind the trees' preprocessing.
 
-``--inside`` asks the out-of-fold tables of the same training rows: what other final estimators score, cross-fitted on
-the table, and what the stack would lose without each learner. The presets were chosen by that.
+``--inside`` asks the out-of-fold tables of the same training rows alone: what the blend scores, cross-fitted on the
+table, with each preset's learners, without each of these, and what other final estimators score. The presets were
+chosen by that.
 """
 
 import argparse
 import shutil
 import warnings
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -33,6 +35,7 @@ from _sets import data_sets
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.metrics import log_loss, root_mean_squared_error
+from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 
 from stackkit import (
@@ -42,10 +45,13 @@ from stackkit import (
     EnsembleSelectionRegressor,
     LogPoolClassifier,
     StackingModel,
+    cross_fit,
     default_learners,
 )
+from stackkit._learners import PRESETS
+from stackkit._oof import close_gaps
 from stackkit._preparation import tree_preprocessing
-from stackkit._second_level import marginal_values, second_level
+from stackkit._second_level import second_level
 
 RIVALS = ["best learner", "scikit-learn", "boosting"]
 ALIKE = 0.005  # losses that differ by less than this share are a tie
@@ -102,18 +108,26 @@ def run(data, preset, seed, memory, n_jobs):
     }
 
 
-def inside(data, preset, seed, memory, n_jobs):
-    """Of the training rows alone: the final estimators, cross-fitted, and what each learner adds to the first."""
+def inside(data, seed, memory, n_jobs):
+    """By the training rows alone: losses of the presets' learners, also without each, and of other final estimators."""
     X, _, y, _ = data.split(seed)
-    stack = StackingModel(preset=preset, task=data.task, n_jobs=n_jobs, memory=memory, random_state=seed).fit(X, y)
-    oof, metric = stack.oof_, "rmse" if data.task == "regression" else "log_loss"
-    best = stack.leaderboard(marginal=False)[metric].min()
-    finals = {
-        type(final).__name__: second_level(final, oof).scores[metric].mean() / best for final in FINALS[data.task]
-    }
-    gains = marginal_values(stack.final_estimator_, oof) / best
-    costs = oof.scores.groupby(level="learner", sort=False)["fit_seconds"].sum()
-    return finals, pd.DataFrame({"gain": gains, "seconds": costs}).assign(set=data.name).rename_axis("learner")
+    learners = default_learners(data.task, X, preset="best")
+    folds = (KFold if data.task == "regression" else StratifiedKFold)(5, shuffle=True, random_state=seed)
+    oof = cross_fit(learners, X, y, cv=folds, n_jobs=n_jobs, memory=memory, random_state=seed)
+    sets = {preset: [name for name, _ in default_learners(data.task, X, preset=preset)] for preset in PRESETS}
+    less = {(preset, left): [n for n in names if n != left] for preset, names in sets.items() for left in names}
+    blend, *others = FINALS[data.task]
+    found = {(preset, "all"): crossed(blend, oof, names) for preset, names in sets.items()}
+    found |= {(preset, f"without {left}"): crossed(blend, oof, names) for (preset, left), names in less.items()}
+    found |= {("best", f"by {type(final).__name__}"): crossed(final, oof, sets["best"]) for final in others}
+    return pd.Series(found).rename((data.task, data.name))
+
+
+def crossed(final, oof, names):
+    """The final estimator's loss, cross-fitted on the columns of some learners."""
+    blocks = close_gaps({name: oof.blocks[name] for name in names})
+    columns = np.hstack([oof.train[:, oof.blocks[name].columns] for name in names])
+    return second_level(final, replace(oof, train=columns, blocks=blocks)).scores.iloc[:, 0].mean()
 
 
 def table_of(results):
@@ -144,19 +158,21 @@ def report(results):
 
 
 def report_inside(found):
-    finals = pd.DataFrame([of_split for of_split, _ in found])
-    print("Final estimators, cross-fitted, over the best learner: geometric means\n")
-    print(np.exp(np.log(finals).mean()).to_string(float_format="{:.3f}".format))
-    learners = pd.concat([table for _, table in found]).groupby(level="learner")
-    print("\nWhat the stack loses without each learner, as a share of the best learner's loss, and seconds a fit:\n")
-    gains = learners["gain"].agg(["mean", "median", "max"]).join(learners["seconds"].median())
-    print(gains.sort_values("mean", ascending=False).to_string(float_format="{:.4f}".format))
+    for task, losses in pd.DataFrame(found).groupby(level=0):
+        print(f"\n## {task}, {len(losses)} splits: losses over those of the preset's learners, geometric means\n")
+        shares = losses.dropna(axis=1).apply(
+            lambda row: row / row.xs("all", level=1).reindex(row.index, level=0), axis=1
+        )
+        print(np.exp(np.log(shares).mean()).round(4).to_string())
+        print("\nPresets over fast, by set:\n")
+        presets = losses.xs("all", axis=1, level=1).droplevel(0)
+        print(presets.div(presets["fast"], axis=0).round(3).to_string())
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--memory", type=Path, required=True, help="folder for results and the store")
-    parser.add_argument("--presets", nargs="+", default=["fast", "balanced"], choices=["fast", "balanced", "best"])
+    parser.add_argument("--presets", nargs="+", default=["fast", "balanced"], choices=PRESETS)
     parser.add_argument("--sets", nargs="+", help="names; default: all")
     parser.add_argument("--seeds", type=int, default=2, help="splits a set; default: %(default)s")
     parser.add_argument("--n-jobs", type=int, default=2, help="default: %(default)s")
@@ -172,10 +188,10 @@ def main():
     found = []
     for data, seed in [] if options.report else product(chosen, range(options.seeds)):
         store = options.memory / "store" / f"{data.name} {seed}"
-        for preset in options.presets:
-            if options.inside:
-                found.append(inside(data, preset, seed, store, options.n_jobs))
-            elif (data.name, preset, seed) not in done:
+        if options.inside:
+            found.append(inside(data, seed, store, options.n_jobs))
+        for preset in [] if options.inside else options.presets:
+            if (data.name, preset, seed) not in done:
                 row = run(data, preset, seed, store, options.n_jobs)
                 print(", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{v}" for k, v in row.items()), flush=True)
                 results = pd.concat([results, pd.DataFrame([row])], ignore_index=True)
