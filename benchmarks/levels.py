@@ -103,7 +103,8 @@ def main():
     runs["auc optimism"] = runs["auc"] - runs["auc, new rows"]
     shown = ["out of fold", "new rows", "optimism", "auc optimism"]
     by = runs.groupby(["kind", "learner", "folds"], sort=False)
-    print(by[shown].mean().join(by[["optimism", "auc optimism"]].sem(), rsuffix=" (se)").round(4).to_string())
+    errors = by[["optimism", "auc optimism"]].sem().add_suffix(" (se)")
+    print(by[shown].mean().join(errors).round(4).to_string())
     pairs = runs.pivot_table(index=["kind", "learner"], columns="folds", values="optimism", aggfunc=list, sort=False)
     for (kind, learner), (new, same) in pairs[["new", "same"]].iterrows():
         gap = np.array(same) - np.array(new)
