@@ -160,7 +160,7 @@ def _losses(
 ) -> tuple[str, np.ndarray]:
     """Of each row held out, by the plan's final estimator on the table of the others."""
     (table, blocks), target = made, plan.target
-    member, features = fit_upper(plan, fold, table, blocks, settings)
+    member, features = fit_final(plan, fold.inner_folds(len(table)), fold.covered, table, blocks, settings=settings)
     new, truth = take_rows(features, fold.test), target.values[fold.test]
     if target.n_classes and hasattr(member.estimator, "predict_proba"):
         given = final_probabilities(member, new, target.classes)[np.arange(len(truth)), truth]
@@ -172,16 +172,15 @@ def _losses(
     return "squared error", wrong.mean(axis=1)
 
 
-def fit_upper(
-    plan: Plan, fold: OuterFold, table: np.ndarray, blocks: dict[str, Block], settings: Settings
+def fit_final(
+    plan: Plan, folds: Folds, rows: np.ndarray, table: np.ndarray, blocks: dict[str, Block], *, settings: Settings
 ) -> tuple[Member, Any]:
-    """The final estimator as ``fit`` would make it on an outer fold's training rows, and what it sees of all rows."""
-    final = seeded(plan.final, settings.entropy, "final_estimator", 0)
-    final = on_level(final, fold.inner_folds(len(table)), fold.covered, settings)
-    codes = np.unique(plan.target.values[fold.covered]) if plan.target.n_classes else np.arange(0)
+    """The plan's final estimator, fitted on these rows of a table that ``folds`` made, and what it sees of all rows."""
+    final = on_level(seeded(plan.final, settings.entropy, "final_estimator", 0), folds, rows, settings)
+    codes = np.unique(plan.target.values[rows]) if plan.target.n_classes else np.arange(0)
     features = beside(*seen_columns(final, table, blocks, codes), plan.X, plan.picked)
-    with single_threaded_blas():
-        return fit_member(final, features, plan.target, fold.covered, plan.routed.final_estimator), features
+    with settings.listeners.hear_of_final(final), single_threaded_blas():
+        return fit_member(final, features, plan.target, rows, plan.routed.final_estimator), features
 
 
 def _decided(metric: str, with_level: np.ndarray, without: np.ndarray, instead: str) -> LevelCheck:

@@ -42,14 +42,13 @@ from stackkit._final import (
     check_usable,
     default_blend,
     default_final,
-    seen_columns,
     upper_stack,
 )
 from stackkit._folds import splitter_of
 from stackkit._leaderboard import full_board
 from stackkit._learners import check_preset, default_learners, default_splitter
-from stackkit._levels import check_choice, check_levels, on_level, upper_failures, with_upper_board
-from stackkit._members import Member, fit_member, make_blocks
+from stackkit._levels import check_choice, check_levels, fit_final, upper_failures, with_upper_board
+from stackkit._members import Member, make_blocks
 from stackkit._oof import (
     Settings,
     fold_members_again,
@@ -59,12 +58,10 @@ from stackkit._oof import (
     settings_of,
 )
 from stackkit._panels import panel_of
-from stackkit._passthrough import as_features, beside, check_names_differ, picked_columns
+from stackkit._passthrough import as_features, check_names_differ, picked_columns
 from stackkit._plan import Plan
 from stackkit._predictor import Predictor, Predicts
 from stackkit._progress import say
-from stackkit._tasks import seeded
-from stackkit._threads import single_threaded_blas
 
 
 class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, TransformerMixin, BaseEstimator):
@@ -394,14 +391,9 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         self.__dict__.pop("classes_", None)  # of an earlier fit
         if target.task == "classification":
             self.classes_ = target.classes
-        rows = np.flatnonzero(self.oof_.covered)
-        final = seeded(plan.final, settings.entropy, "final_estimator", 0)
-        final = on_level(final, self.oof_.folds, rows, settings)
-        codes = np.unique(target.values[rows]) if target.n_classes else np.arange(0)
-        table = beside(*seen_columns(final, self.oof_.train, self.oof_.blocks, codes), plan.X, plan.picked)
-        with settings.listeners.hear_of_final(final), single_threaded_blas():
-            member = fit_member(final, table, target, rows, plan.routed.final_estimator)
-        self.final_estimator_ = final
+        rows, oof = np.flatnonzero(self.oof_.covered), self.oof_
+        member, _ = fit_final(plan, oof.folds, rows, oof.train, oof.blocks, settings=settings)
+        self.final_estimator_ = member.estimator
         return member
 
     def _route(self, learners: Learners, final: Any, given: dict[str, Any]) -> Bunch:

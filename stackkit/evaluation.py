@@ -18,7 +18,7 @@ from stackkit._diversity import Diversity, diversity
 from stackkit._final import final_labels, final_probabilities
 from stackkit._folds import Folds, make_folds, splitter_of
 from stackkit._intervals import corrected_interval
-from stackkit._levels import check_levels, fit_upper
+from stackkit._levels import check_levels, fit_final
 from stackkit._members import Block, Member
 from stackkit._nested import OuterFold, nested_tables
 from stackkit._oof import Settings, split_seed
@@ -324,7 +324,8 @@ class _Referee:
         """The final estimator from the inner table, on the rows of the outer fold."""
         rows = np.sort(fold.train)
         plan = check_levels(self.plan, rows, self.settings)[1] if self.checks_levels else self.plan
-        member, features = fit_upper(plan, fold, table, self.blocks, self.settings)
+        inner = fold.inner_folds(len(table))
+        member, features = fit_final(plan, inner, fold.covered, table, self.blocks, settings=self.settings)
         with single_threaded_blas():
             return Answers(plan.target.classes, _given(member, take_rows(features, fold.test), plan.target.classes))
 
