@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import lru_cache
 from importlib import metadata
 from itertools import count
 from math import inf
@@ -86,19 +86,11 @@ def _inside_worker() -> bool:
 
 # --- in a worker ------------------------------------------------------------------------------------
 
-
-@cache
-def _mark() -> str:
-    """Tell this process from one of its number on another machine.
-
-    Not a global variable: that would make this very code another one in each process, and a stack among the learners
-    would not be found in the store again.
-    """
-    return uuid4().hex
+_PROCESS = uuid4().hex  # of this process: on another machine another may have its number
 
 
 def _here() -> str:
-    return f"{_mark()}-{os.getpid()}"
+    return f"{_PROCESS}-{os.getpid()}"
 
 
 @dataclass(frozen=True)

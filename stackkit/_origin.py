@@ -1,6 +1,8 @@
 """Where code comes from and what it says: the modules of classes and functions, their versions and sources.
 
 Installed code is known by its name and version, the user's by its source, and what has no file by its byte code.
+This package counts as installed wherever it lies, with the source of all of it: what its global variables hold, such
+as workers that wait for their next task, is not part of what a stack or a network is.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 INSTALLED = {"site-packages", "dist-packages"}
+OURS = Path(__file__).parent
 # What Python itself notes down in a class, some of it only when the class is first used.
 NOTES = {
     *("__abstractmethods__", "__annotate__", "__annotate_func__", "__annotations__", "__annotations_cache__"),
@@ -49,6 +52,8 @@ class Home:
 
 def home_of(module: str) -> Home:
     top = module.partition(".")[0]
+    if top == OURS.name:
+        return Home(module, _version(top, installed=True), _OUR_SOURCE, installed=True)
     file = getattr(sys.modules.get(module), "__file__", None)
     path = Path(file) if file and Path(file).is_file() else None
     standard = top in sys.stdlib_module_names
@@ -93,6 +98,16 @@ def _file_digest(path: Path) -> str:
 @cache
 def _content_digest(path: Path, _mtime: int, _size: int) -> str:
     return blake2b(path.read_bytes(), digest_size=16).hexdigest()
+
+
+def _folder_digest(folder: Path) -> str:
+    found = blake2b(digest_size=16)
+    for path in sorted(folder.rglob("*.py")):
+        found.update(f"{path.relative_to(folder).as_posix()} {_file_digest(path)};".encode())
+    return found.hexdigest()
+
+
+_OUR_SOURCE = _folder_digest(OURS)  # now: by the time that someone asks, it may have been edited
 
 
 # --- what code says ---------------------------------------------------------------------------------

@@ -222,7 +222,7 @@ def test_otto_goes_on_where_it_was(tmp_path):
         _run(tmp_path, "--quick", "--memory", "store", example="09_otto.py", STACKKIT_DATA="nowhere") for _ in range(2)
     )
     assert second.returncode == 0, second.stderr
-    assert "in the store, 0 to do" in second.stderr
+    assert len(re.findall("in the store, 0 to do", second.stderr)) == 2  # levels that fit learners
     tables = [re.findall(r"^  [123] .*$", done.stdout, flags=re.MULTILINE) for done in (first, second)]
     assert len(tables[0]) > 20
     assert tables[0] == tables[1]

@@ -5,11 +5,13 @@ import threading
 
 import numpy as np
 import pytest
-from prints import all_differ, of_part, same
+from prints import Takes, all_differ, of_part, same
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import Ridge
 
+from stackkit import StackingModel, _crews, _origin, cross_fit
 from stackkit._fingerprint import NotStorableError, learner_fingerprint
+from stackkit.nn import BNMLPClassifier
 
 LOG = logging.getLogger(__name__)
 LOCK = threading.Lock()
@@ -119,6 +121,39 @@ def test_edited_helper_makes_another_learner(user_module, use):
         user_module("its_helper", f"def f(X): return {n}\n")
         found.append(learner_fingerprint(user_module("of_the_user", f"{use}\n" + LEARNER.format("f(X)")).Own()))
     assert found[0] != found[1]
+
+
+def learners_of_ours():
+    return [StackingModel([("ridge", Ridge())]), BNMLPClassifier(), Takes(cross_fit)]
+
+
+def test_what_our_own_variables_hold_makes_no_other_learner(monkeypatch):
+    before = [learner_fingerprint(learner) for learner in learners_of_ours()]
+    monkeypatch.setattr(_crews, "_WAITING", ["a worker"])
+    monkeypatch.setattr(_origin, "_a_new_one", threading.Lock(), raising=False)
+    assert [learner_fingerprint(learner) for learner in learners_of_ours()] == before
+    assert len({*before}) == 3
+
+
+def test_another_source_of_ours_makes_other_learners(monkeypatch):
+    before = [learner_fingerprint(learner) for learner in learners_of_ours()]
+    monkeypatch.setattr(_origin, "_OUR_SOURCE", "another")
+    assert {*before}.isdisjoint(learner_fingerprint(learner) for learner in learners_of_ours())
+
+
+def test_every_file_of_a_folder_counts(tmp_path):
+    (tmp_path / "inner").mkdir()
+    files = [tmp_path / name for name in ("a.py", "b.py", "inner/a.py")]
+    found = [_origin._folder_digest(tmp_path)]
+    for file in files:
+        file.write_text("1")
+        found.append(_origin._folder_digest(tmp_path))
+    for file in files:
+        file.write_text("22")
+        found.append(_origin._folder_digest(tmp_path))
+    files[0].rename(tmp_path / "c.py")
+    found.append(_origin._folder_digest(tmp_path))
+    assert len({*found}) == len(found)
 
 
 def test_class_of_a_library_is_known_by_its_version(monkeypatch):
