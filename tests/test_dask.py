@@ -84,9 +84,11 @@ class Machines:
             *("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", file), **settings
         )
         self.processes = [self.scheduler]
-        while not file.exists():
+        self.address = None
+        while self.address is None:
             time.sleep(0.05)
-        self.address = json.loads(file.read_text())["address"]
+            with suppress(FileNotFoundError, json.JSONDecodeError):  # it is there before all of it is written
+                self.address = json.loads(file.read_text())["address"]
 
     def add(self, *, nworkers=1):
         options = ("--nthreads", "1", "--no-dashboard", "--local-directory", self.folder)
