@@ -43,7 +43,11 @@ MODELS = [
     (StackingModel(_regressors(), LinearRegression(), cv=3, passthrough=True), UNEQUAL),
     (StackingModel([LinearRegression(), Ridge(alpha=5)], EnsembleSelectionRegressor(), cv=3), UNEQUAL),
 ]
-DEFAULTS = [StackingModel(), StackingModel(task="classification"), StackingModel(task="regression", refit=True)]
+DEFAULTS = [
+    StackingModel(),
+    StackingModel(task="classification", cv=2),
+    StackingModel(task="regression", cv=2, refit=True),
+]
 
 
 def _checks_of(model):
