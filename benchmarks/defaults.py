@@ -4,6 +4,7 @@
     python benchmarks/defaults.py --memory runs --presets best --sets iris titanic
     python benchmarks/defaults.py --memory runs --report     # only what is there already, as tables
     python benchmarks/defaults.py --memory runs --inside     # which learners, which meta-learner: by the training rows
+    python benchmarks/defaults.py --memory runs --folds      # how many folds and repeats, refits, which meta-learner
 
 A run that was interrupted goes on where it was: finished splits are in ``runs/results.csv``, fits of the others in a
 store beside it.
@@ -20,6 +21,9 @@ Each split holds a quarter of the rows out (of Otto and MNIST, up to 4,000 other
 ``--inside`` asks the out-of-fold tables of the same training rows alone: what the blend scores, cross-fitted on the
 table, with each preset's learners, without each of these, and what other final estimators score. The presets were
 chosen by that.
+
+``--folds`` keeps to the training rows, too: with all learners (those of "best") it fits stacks of more folds, of
+repeats, with refits and with other final estimators to three quarters of them, and scores the rest.
 """
 
 import argparse
@@ -33,9 +37,9 @@ import numpy as np
 import pandas as pd
 from _sets import data_sets
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeCV
 from sklearn.metrics import log_loss, root_mean_squared_error
-from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.model_selection import KFold, RepeatedKFold, RepeatedStratifiedKFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 
 from stackkit import (
@@ -62,7 +66,7 @@ FINALS = {
         EnsembleSelectionClassifier(),
         LogisticRegression(max_iter=1000),
     ],
-    "regression": [ConvexRegressor(), EnsembleSelectionRegressor(), RidgeCV()],
+    "regression": [ConvexRegressor(), EnsembleSelectionRegressor(), RidgeCV(), LinearRegression(positive=True)],
 }
 
 
@@ -123,6 +127,36 @@ def inside(data, seed, memory, n_jobs):
     return pd.Series(found).rename((data.task, data.name))
 
 
+def folds(data, seed, memory, n_jobs):
+    """By the training rows alone: losses of stacks on a quarter of them, with other folds, final estimators, refits."""
+    X, _, y, _ = data.split(seed)
+    X, X_held, y, y_held = replace(data, X=X, y=y, n_train=None).split(seed)
+    plain, repeated = (
+        (KFold, RepeatedKFold) if data.task == "regression" else (StratifiedKFold, RepeatedStratifiedKFold)
+    )
+    thrice = list(repeated(n_splits=5, n_repeats=3, random_state=seed).split(np.zeros(len(y)), y))
+    ten = list(plain(10, shuffle=True, random_state=seed).split(np.zeros(len(y)), y))
+    blend, *others = FINALS[data.task]
+
+    def held_out(final, cv, *, refit=False):
+        learners = default_learners(data.task, X, preset="best")
+        settings = {"cv": cv, "refit": refit, "n_jobs": n_jobs, "memory": memory, "random_state": seed}
+        stack = StackingModel(learners, final, **settings).fit(X, y)
+        return loss(data.task, y_held, answer(data.task, stack, X_held))
+
+    found = {
+        ("5 folds", "the blend"): held_out(blend, thrice[:5]),
+        ("10 folds", "the blend"): held_out(blend, ten),
+        ("3 x 5 folds", "the blend"): held_out(blend, thrice),
+        ("5 folds, refitted", "the blend"): held_out(blend, thrice[:5], refit=True),
+    }
+    for final in others:
+        name = type(final).__name__
+        found["5 folds", name] = held_out(final, thrice[:5])
+        found["5 folds, refitted", name] = held_out(final, thrice[:5], refit=True)
+    return pd.Series(found).rename((data.task, data.name))
+
+
 def crossed(final, oof, names):
     """The final estimator's loss, cross-fitted on the columns of some learners."""
     blocks = close_gaps({name: oof.blocks[name] for name in names})
@@ -157,6 +191,18 @@ def report(results):
             )
 
 
+def report_folds(found):
+    for task, losses in pd.DataFrame(found).groupby(level=0):
+        shares = losses.dropna(axis=1).droplevel(0)
+        shares = shares.div(shares["5 folds", "the blend"], axis=0)
+        print(f"\n## {task}, {len(losses)} splits: losses over those of the blend on 5 folds\n")
+        print(shares.T.round(3).to_string())
+        print("\nGeometric means, and how many are lower, level (within half a per cent), higher:\n")
+        counts = {"lower": shares < 1 - ALIKE, "level": (shares - 1).abs() <= ALIKE, "higher": shares > 1 + ALIKE}
+        summary = pd.DataFrame({"mean": np.exp(np.log(shares).mean()).round(3)})
+        print(summary.assign(**{name: met.sum() for name, met in counts.items()}).to_string())
+
+
 def report_inside(found):
     for task, losses in pd.DataFrame(found).groupby(level=0):
         print(f"\n## {task}, {len(losses)} splits: losses over those of the preset's learners, geometric means\n")
@@ -178,6 +224,7 @@ def main():
     parser.add_argument("--n-jobs", type=int, default=2, help="default: %(default)s")
     parser.add_argument("--report", action="store_true", help="fit nothing")
     parser.add_argument("--inside", action="store_true", help="ask the training rows which learners pay")
+    parser.add_argument("--folds", action="store_true", help="ask them how many folds, and which final estimator")
     options = parser.parse_args()
     warnings.filterwarnings("ignore", category=UserWarning)
     options.memory.mkdir(parents=True, exist_ok=True)
@@ -188,19 +235,22 @@ def main():
     found = []
     for data, seed in [] if options.report else product(chosen, range(options.seeds)):
         store = options.memory / "store" / f"{data.name} {seed}"
-        if options.inside:
-            found.append(inside(data, seed, store, options.n_jobs))
-        for preset in [] if options.inside else options.presets:
+        asked = [ask for ask, is_asked in ((inside, options.inside), (folds, options.folds)) if is_asked]
+        if asked:
+            found.append([ask(data, seed, store, options.n_jobs) for ask in asked])
+            print(f"{data.name}, split {seed}: done", flush=True)
+        for preset in [] if asked else options.presets:
             if (data.name, preset, seed) not in done:
                 row = run(data, preset, seed, store, options.n_jobs)
                 print(", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{v}" for k, v in row.items()), flush=True)
                 results = pd.concat([results, pd.DataFrame([row])], ignore_index=True)
                 results.to_csv(file, index=False)
-        if not options.inside:
+        if not asked:
             shutil.rmtree(store, ignore_errors=True)
-    if options.inside:
-        report_inside(found)
-    else:
+    reports = [tell for tell, is_asked in ((report_inside, options.inside), (report_folds, options.folds)) if is_asked]
+    for tell, answers in zip(reports, zip(*found, strict=True), strict=False):
+        tell(list(answers))
+    if not reports:
         report(results)
 
 

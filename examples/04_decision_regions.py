@@ -168,7 +168,7 @@ TITLES = {"knn": "1 nearest neighbour", "forest": "random forest", "bayes": "nai
 
 
 def draw(
-    X: np.ndarray, y: np.ndarray, axes_names: list[str], species: np.ndarray, table: pd.DataFrame, n_repeats: int
+    X: np.ndarray, y: np.ndarray, axes_names: list[str], species: np.ndarray, table: pd.DataFrame, *, n_repeats: int
 ) -> Figure:
     """Four panels of regions, the accuracies, and the stack's accuracy by the number of training rows."""
     figure = Figure(figsize=(13, 7.6), layout="constrained")
@@ -258,7 +258,7 @@ def main() -> None:
     print("\nLearned:\n")
     for sentence in findings(nested, table):
         print(f"- {sentence}")
-    draw(X, y, axes_names, species, table, n_repeats).savefig("decision_regions.png", dpi=110)
+    draw(X, y, axes_names, species, table, n_repeats=n_repeats).savefig("decision_regions.png", dpi=110)
     print("\nPicture: decision_regions.png")
 
 
