@@ -1,6 +1,8 @@
 """What a network's training begins with: its skorch net, its rows, its weights, its seeds."""
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -48,7 +50,26 @@ def make_net(
     )
     if not net.verbose:
         net.set_params(callbacks__print_log=None)  # it makes its table even where it does not print it
-    return net.initialize()
+    with _no_compiler():
+        return net.initialize()
+
+
+@contextmanager
+def _no_compiler() -> Iterator[None]:
+    """Keep torch from loading its compiler, which takes a process longer than the training on a small table.
+
+    Its first optimizer would, to have a method of its own left alone by the compiler; here nothing is compiled. A torch
+    that goes about this in another way loads it as ever.
+    """
+    method = getattr(torch.optim.Optimizer.add_param_group, "__wrapped__", None)
+    if method is None or "torch._dynamo" in sys.modules:
+        yield
+        return
+    vars(method)["__dynamo_disable"] = method
+    try:
+        yield
+    finally:
+        vars(method).pop("__dynamo_disable", None)  # another thread may have done it
 
 
 def _as_lists(affine: Affine | None) -> tuple[list[float], list[float]] | None:

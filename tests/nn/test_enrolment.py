@@ -1,5 +1,8 @@
 """Rows, weights, seeds and nets that a training begins with."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -132,6 +135,29 @@ def test_making_a_net_draws_nothing_from_torch():
     before = torch.get_rng_state()
     net_of((5, 6))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+MLPS = """
+import sys
+import numpy as np, torch
+from stackkit import StackingModel, load, save
+from stackkit.nn import BNMLPClassifier
+if __name__ == "__main__":
+    X, y = np.random.default_rng(0).normal(size=(60, 3)), np.arange(60) % 2
+    model = StackingModel([("mlp", BNMLPClassifier(max_epochs=1))], n_jobs=2).fit(X, y)
+    save(model, "model")
+    load("model").predict(X)
+    print("torch._dynamo" in sys.modules)
+    print("__dynamo_disable" in vars(torch.optim.Optimizer.add_param_group.__wrapped__))
+    torch.compile(torch.nn.Linear(1, 1), backend="eager")(torch.ones(1, 1)).sum().backward()
+"""
+
+
+def test_the_compiler_is_not_loaded_and_works_when_it_is(tmp_path):
+    (tmp_path / "mlps.py").write_text(MLPS)
+    done = subprocess.run([sys.executable, "mlps.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["False", "False"]
 
 
 def test_classifiers_know_their_classes_and_regressors_have_none():
