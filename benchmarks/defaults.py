@@ -53,9 +53,8 @@ from stackkit import (
     default_learners,
 )
 from stackkit._learners import PRESETS
-from stackkit._oof import close_gaps
 from stackkit._preparation import tree_preprocessing
-from stackkit._second_level import second_level
+from stackkit._second_level import only, second_level
 
 RIVALS = ["best learner", "scikit-learn", "boosting"]
 ALIKE = 0.005  # losses that differ by less than this share are a tie
@@ -159,8 +158,7 @@ def folds(data, seed, memory, n_jobs):
 
 def crossed(final, oof, names):
     """The final estimator's loss, cross-fitted on the columns of some learners."""
-    blocks = close_gaps({name: oof.blocks[name] for name in names})
-    columns = np.hstack([oof.train[:, oof.blocks[name].columns] for name in names])
+    columns, blocks = only(oof, names)
     return second_level(final, replace(oof, train=columns, blocks=blocks)).scores.iloc[:, 0].mean()
 
 

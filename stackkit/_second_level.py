@@ -147,7 +147,7 @@ def _values(
     target, block = target_of(oof), _block(final, oof)
     params = weight_params(final, oof.sample_weight) or {}
     trials = [
-        _Trial(with_folds(seeded(final, 0, STACK, fold), oof.folds, pair[0]), *_only(oof, names), *pair)
+        _Trial(with_folds(seeded(final, 0, STACK, fold), oof.folds, pair[0]), *only(oof, names), *pair)
         for names in choices
         for fold, pair in enumerate(folds.pairs)
     ]
@@ -158,7 +158,8 @@ def _values(
     return [found[start : start + len(folds)] for start in range(0, len(found), len(folds))]
 
 
-def _only(oof: OutOfFold, names: Sequence[str]) -> tuple[np.ndarray, dict[str, Block]]:
+def only(oof: OutOfFold, names: Sequence[str]) -> tuple[np.ndarray, dict[str, Block]]:
+    """Columns of some learners, and where each has its own."""
     blocks = close_gaps({name: oof.blocks[name] for name in names})
     return np.hstack([oof.train[:, oof.blocks[name].columns] for name in names]), blocks
 
