@@ -19,10 +19,6 @@ needs_kaggle = pytest.mark.skipif(
 
 SMALL_DIGITS = "So these are scikit-learn's small digits"
 
-needs_mnist = pytest.mark.skipif(
-    not Path(os.environ.get("STACKKIT_DATA", "nowhere"), "mnist").is_dir(), reason="mnist/ is not in $STACKKIT_DATA"
-)
-
 
 def _run(folder, *arguments, example="01_titanic.py", **variables):
     environment = os.environ | {"MPLBACKEND": "Agg"} | variables
@@ -79,7 +75,6 @@ def test_titanic_refuses_a_file_without_the_target(tmp_path):
     assert "has no column survived" in done.stderr
 
 
-@needs_mnist
 @pytest.mark.parametrize(("example", "load"), [("02_mnist", ["load", True]), ("03_batch_norm", ["find_digits"])])
 def test_small_digits_where_mnist_is_missing(example, load, monkeypatch, capsys):
     """The tests below take what is here."""
