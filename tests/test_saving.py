@@ -83,6 +83,7 @@ def path(tmp_path):
 # --- the same again -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_stack_of_default_learners(fitted, path):
     again = load(save(fitted, path))
     _assert_same(again, fitted, _frame())
@@ -151,6 +152,7 @@ def test_unfitted_models(path):
     _assert_same(again.fit(X, y), StackingModel(few, cv=3).fit(X, y), X)
 
 
+@pytest.mark.slow
 def test_saving_changes_nothing_in_the_model(fitted, path):
     before = pickle.dumps(fitted.oof_.train), repr(fitted), list(vars(fitted))
     save(fitted, path)
