@@ -67,6 +67,7 @@ FINALS = {
     ],
     "regression": [ConvexRegressor(), EnsembleSelectionRegressor(), RidgeCV(), LinearRegression(positive=True)],
 }
+SPLITTERS = {"classification": (StratifiedKFold, RepeatedStratifiedKFold), "regression": (KFold, RepeatedKFold)}
 
 
 def loss(task, y, predicted):
@@ -115,8 +116,8 @@ def inside(data, seed, memory, n_jobs):
     """By the training rows alone: losses of the presets' learners, also without each, and of other final estimators."""
     X, _, y, _ = data.split(seed)
     learners = default_learners(data.task, X, preset="best")
-    folds = (KFold if data.task == "regression" else StratifiedKFold)(5, shuffle=True, random_state=seed)
-    oof = cross_fit(learners, X, y, cv=folds, n_jobs=n_jobs, memory=memory, random_state=seed)
+    cv = SPLITTERS[data.task][0](5, shuffle=True, random_state=seed)
+    oof = cross_fit(learners, X, y, cv=cv, n_jobs=n_jobs, memory=memory, random_state=seed)
     sets = {preset: [name for name, _ in default_learners(data.task, X, preset=preset)] for preset in PRESETS}
     less = {(preset, left): [n for n in names if n != left] for preset, names in sets.items() for left in names}
     blend, *others = FINALS[data.task]
@@ -130,15 +131,13 @@ def folds(data, seed, memory, n_jobs):
     """By the training rows alone: losses of stacks on a quarter of them, with other folds, final estimators, refits."""
     X, _, y, _ = data.split(seed)
     X, X_held, y, y_held = replace(data, X=X, y=y, n_train=None).split(seed)
-    plain, repeated = (
-        (KFold, RepeatedKFold) if data.task == "regression" else (StratifiedKFold, RepeatedStratifiedKFold)
-    )
+    plain, repeated = SPLITTERS[data.task]
     thrice = list(repeated(n_splits=5, n_repeats=3, random_state=seed).split(np.zeros(len(y)), y))
     ten = list(plain(10, shuffle=True, random_state=seed).split(np.zeros(len(y)), y))
     blend, *others = FINALS[data.task]
+    learners = default_learners(data.task, X, preset="best")
 
     def held_out(final, cv, *, refit=False):
-        learners = default_learners(data.task, X, preset="best")
         settings = {"cv": cv, "refit": refit, "n_jobs": n_jobs, "memory": memory, "random_state": seed}
         stack = StackingModel(learners, final, **settings).fit(X, y)
         return loss(data.task, y_held, answer(data.task, stack, X_held))
@@ -220,9 +219,11 @@ def main():
     parser.add_argument("--sets", nargs="+", help="names; default: all")
     parser.add_argument("--seeds", type=int, default=2, help="splits a set; default: %(default)s")
     parser.add_argument("--n-jobs", type=int, default=2, help="default: %(default)s")
-    parser.add_argument("--report", action="store_true", help="fit nothing")
-    parser.add_argument("--inside", action="store_true", help="ask the training rows which learners pay")
-    parser.add_argument("--folds", action="store_true", help="ask them how many folds, and which final estimator")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--report", action="store_true", help="fit nothing")
+    ask = {"action": "store_const", "dest": "ask"}
+    instead.add_argument("--inside", **ask, const=(inside, report_inside), help="ask the training rows who pays")
+    instead.add_argument("--folds", **ask, const=(folds, report_folds), help="ask them for folds and final estimators")
     options = parser.parse_args()
     warnings.filterwarnings("ignore", category=UserWarning)
     options.memory.mkdir(parents=True, exist_ok=True)
@@ -233,22 +234,20 @@ def main():
     found = []
     for data, seed in [] if options.report else product(chosen, range(options.seeds)):
         store = options.memory / "store" / f"{data.name} {seed}"
-        asked = [ask for ask, is_asked in ((inside, options.inside), (folds, options.folds)) if is_asked]
-        if asked:
-            found.append([ask(data, seed, store, options.n_jobs) for ask in asked])
+        if options.ask:
+            found.append(options.ask[0](data, seed, store, options.n_jobs))
             print(f"{data.name}, split {seed}: done", flush=True)
-        for preset in [] if asked else options.presets:
+            continue
+        for preset in options.presets:
             if (data.name, preset, seed) not in done:
                 row = run(data, preset, seed, store, options.n_jobs)
                 print(", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{v}" for k, v in row.items()), flush=True)
                 results = pd.concat([results, pd.DataFrame([row])], ignore_index=True)
                 results.to_csv(file, index=False)
-        if not asked:
-            shutil.rmtree(store, ignore_errors=True)
-    reports = [tell for tell, is_asked in ((report_inside, options.inside), (report_folds, options.folds)) if is_asked]
-    for tell, answers in zip(reports, zip(*found, strict=True), strict=False):
-        tell(list(answers))
-    if not reports:
+        shutil.rmtree(store, ignore_errors=True)
+    if options.ask:
+        options.ask[1](found)
+    else:
         report(results)
 
 
