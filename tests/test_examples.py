@@ -17,7 +17,13 @@ needs_kaggle = pytest.mark.skipif(
     not (KAGGLE / "train.csv").exists(), reason="Kaggle's train.csv and test.csv are not in $STACKKIT_DATA/titanic"
 )
 
-SMALL_DIGITS = "So these are scikit-learn's small digits"
+needs_mnist = pytest.mark.skipif(
+    not Path(os.environ.get("STACKKIT_DATA", "nowhere"), "mnist").is_dir(), reason="mnist/ is not in $STACKKIT_DATA"
+)
+
+needs_otto = pytest.mark.skipif(
+    not Path(os.environ.get("STACKKIT_DATA", "nowhere"), "otto").is_dir(), reason="otto/ is not in $STACKKIT_DATA"
+)
 
 
 def _run(folder, *arguments, example="01_titanic.py", **variables):
@@ -75,20 +81,12 @@ def test_titanic_refuses_a_file_without_the_target(tmp_path):
     assert "has no column survived" in done.stderr
 
 
-@pytest.mark.parametrize(("example", "load"), [("02_mnist", ["load", True]), ("03_batch_norm", ["find_digits"])])
-def test_small_digits_where_mnist_is_missing(example, load, monkeypatch, capsys):
-    """The tests below take what is here."""
-    monkeypatch.setenv("STACKKIT_DATA", "nowhere")
-    function, *arguments = load
-    digits = runpy.run_path(str(ROOT / "examples" / f"{example}.py"))[function](*arguments)
-    assert "MNIST is not here" in capsys.readouterr().out
-    assert digits.X.shape[1] == 64
-
-
 @pytest.mark.slow
-def test_mnist(tmp_path):
-    done = _run(tmp_path, "--quick", example="02_mnist.py")
+@pytest.mark.parametrize("data", ["nowhere", pytest.param(os.environ.get("STACKKIT_DATA"), marks=needs_mnist)])
+def test_mnist(tmp_path, data):
+    done = _run(tmp_path, "--quick", example="02_mnist.py", STACKKIT_DATA=data)
     assert done.returncode == 0, done.stderr
+    assert ("MNIST is not here" in done.stdout) == (data == "nowhere")
     table = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line.startswith("  ")}
     assert {"cnn", "cnn_deep", "cnn_maxima", "bn_mlp", "knn", "naive_bayes", "random_forest"} < set(table)
     oof_loss, _, loss, accuracy = table["stack"]
@@ -100,9 +98,11 @@ def test_mnist(tmp_path):
 
 
 @pytest.mark.slow
-def test_batch_norm(tmp_path):
-    done = _run(tmp_path, "--quick", example="03_batch_norm.py")
+@pytest.mark.parametrize("data", ["nowhere", pytest.param(os.environ.get("STACKKIT_DATA"), marks=needs_mnist)])
+def test_batch_norm(tmp_path, data):
+    done = _run(tmp_path, "--quick", example="03_batch_norm.py", STACKKIT_DATA=data)
     assert done.returncode == 0, done.stderr
+    assert ("MNIST is not here" in done.stdout) == (data == "nowhere")
     _, seen = done.stdout.split("What was seen:")
     reached = re.search(r"With BN (\d+) of 12 nets got to 80%, without (\d+)", seen)
     assert int(reached[1]) > int(reached[2])
@@ -172,10 +172,9 @@ def test_sklearn_pipeline(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
-def test_otto(tmp_path):
-    done = _run(tmp_path, "--quick", example="09_otto.py")
+def check_otto(done, *, digits):
     assert done.returncode == 0, done.stderr
+    assert ("So these are scikit-learn's small digits" in done.stdout) == digits
     rows = re.findall(r"^  ([123]) +(\w.*?\w) +(\d+\.\d{4}) +(\d+\.\d{4})", done.stdout, flags=re.MULTILINE)
     names = [[name for found, name, *_ in rows if found == level] for level in "123"]
     assert len(set(names[0])) >= 20
@@ -184,7 +183,7 @@ def test_otto(tmp_path):
     out_of_fold, new = ({(found, name): float(row[place]) for found, name, *row in rows} for place in (0, 1))
     for losses in (out_of_fold, new):
         gain = min(losses["1", name] for name in names[0]) - losses["3", "weighted mean"]
-        assert gain > 0 or SMALL_DIGITS in done.stdout  # a thousand digits are too few for a second level
+        assert gain > 0 or digits  # a thousand digits are too few for a second level
     said = re.findall(
         r"^- Level (\d) \((.+), \S+\) (.+) level (\d) \((.+), \S+\): (\S+), .* (\S+)\.$", done.stdout, re.MULTILINE
     )
@@ -195,6 +194,12 @@ def test_otto(tmp_path):
         if abs(float(gain)) > 2.1 * float(error):
             assert how == ("beats" if float(gain) > 0 else "does NOT beat")
     assert float(re.search(r"Peak memory of all processes together: (\S+) GB", done.stdout)[1]) < 6
+
+
+@pytest.mark.slow
+@needs_otto
+def test_otto(tmp_path):
+    check_otto(_run(tmp_path, "--quick", example="09_otto.py"), digits=False)
     assert [path.name for path in tmp_path.iterdir()] == ["otto.png"]
 
 
@@ -215,12 +220,13 @@ def test_no_product_is_its_own_neighbour():
 
 
 @pytest.mark.slow
-def test_otto_goes_on_where_it_was(tmp_path):
+def test_otto_without_its_data_and_again_from_the_store(tmp_path):
     first, second = (
         _run(tmp_path, "--quick", "--memory", "store", example="09_otto.py", STACKKIT_DATA="nowhere") for _ in range(2)
     )
-    assert second.returncode == 0, second.stderr
-    assert SMALL_DIGITS in first.stdout
+    check_otto(first, digits=True)
+    check_otto(second, digits=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["otto.png", "store"]
     assert len(re.findall("in the store, 0 to do", second.stderr)) == 2  # levels that fit learners
     tables = [re.findall(r"^  [123] .*$", done.stdout, flags=re.MULTILINE) for done in (first, second)]
     assert len(tables[0]) > 20
