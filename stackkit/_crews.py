@@ -13,16 +13,19 @@ import time
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any, Protocol
+from uuid import uuid4
 
 import cloudpickle
 import joblib
 from filelock import FileLock, Timeout
 from joblib.externals.loky import BrokenProcessPool, ProcessPoolExecutor, process_executor
+from joblib.externals.loky.backend import resource_tracker
 from sklearn import config_context, get_config
 from sklearn.utils.parallel import Parallel, delayed
 
@@ -151,7 +154,7 @@ class Processes:
         self._notes[task] = self._folder.path / f"begun-{len(self._notes)}"
         call = _Call(self._folder.path, self._notes[task], task, self.threads, get_config(), warnings.filters)
         while True:
-            worker = self._free.pop() if self._free else _hire(self._folder.path)
+            worker = self._free.pop() if self._free else _hire()
             try:
                 future = worker.submit(_deliver, call)
             except BrokenProcessPool:  # it died while it waited
@@ -193,13 +196,20 @@ class Processes:
 
 
 class _Folder:
-    """What crosses between processes. It goes with its owner; if that was killed, with the next one that is made."""
+    """What crosses between processes. It goes with its owner.
+
+    If that was killed, joblib's tracker removes it once all its workers have ended; if that was killed too, the
+    next one that is made.
+    """
 
     def __init__(self) -> None:
         place = os.environ.get("JOBLIB_TEMP_FOLDER") or tempfile.gettempdir()
         for left_behind in Path(place).glob("stackkit-*/owner.lock"):
             _remove_if_orphaned(left_behind)
-        self.path = Path(tempfile.mkdtemp(prefix="stackkit-", dir=place))
+        self.path = Path(place, f"stackkit-{uuid4().hex}").absolute()
+        with suppress(ValueError):  # a path too long for it, or, before joblib 1.6, with letters it cannot write
+            resource_tracker.register(str(self.path), "folder")
+        self.path.mkdir(mode=0o700)
         self._owned = FileLock(self.path / "owner.lock", thread_local=False)
         self._owned.acquire()
 
@@ -217,6 +227,8 @@ class _Folder:
     def remove(self) -> None:
         self._owned.release()
         shutil.rmtree(self.path, ignore_errors=True)
+        with suppress(ValueError):
+            resource_tracker.unregister(str(self.path), "folder")
 
 
 def _remove_if_orphaned(lock_file: Path) -> None:
@@ -244,12 +256,12 @@ def _send_home() -> None:
 Finalize(None, _send_home, exitpriority=20)
 
 
-def _hire(folder: Path) -> ProcessPoolExecutor:
+def _hire() -> ProcessPoolExecutor:
     try:
         return _WAITING.pop()
     except IndexError:
         # joblib's own copy of loky: a second one in the same process confuses the tracker of joblib's files.
-        return ProcessPoolExecutor(1, timeout=_IDLE_SECONDS, initializer=_settle_in, initargs=(os.getpid(), folder))
+        return ProcessPoolExecutor(1, timeout=_IDLE_SECONDS, initializer=_settle_in, initargs=(os.getpid(),))
 
 
 def _cause_of_death(error: BrokenProcessPool) -> str:
@@ -261,11 +273,8 @@ def _cause_of_death(error: BrokenProcessPool) -> str:
 
 # In a worker process:
 
-_folders_in_use: set[Path] = set()
 
-
-def _settle_in(parent: int, folder: Path) -> None:
-    _folders_in_use.add(folder)
+def _settle_in(parent: int) -> None:
     # loky takes 300 MB more for a leak, and starts the worker anew; here they are the data, mapped, or torch.
     process_executor._MAX_MEMORY_LEAK_SIZE = float("inf")  # noqa: SLF001 - there is no setting
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
@@ -273,11 +282,9 @@ def _settle_in(parent: int, folder: Path) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """A worker whose parent was killed would go on for minutes, and its files for ever."""
+    """A worker whose parent was killed would go on for minutes."""
     while os.getppid() == parent:
         time.sleep(1)
-    for folder in _folders_in_use:
-        shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)
 
 
@@ -294,8 +301,6 @@ class _Call:
 
 
 def _deliver(call: _Call) -> list[Result]:
-    _folders_in_use.clear()
-    _folders_in_use.add(call.folder)
     job = _open(call.folder / "job.pkl")
     call.note.touch()
     with config_context(**call.config), warnings.catch_warnings():

