@@ -493,10 +493,8 @@ def test_waiting_takes_no_longer_than_asked():
     crew = Processes(job_of(learners, X, Y), 1)
     (task,) = make_tasks(learners, [0], 0)
     crew.start(task)
-    start = time.monotonic()
-    assert crew.wait(0.1) == []
+    assert crew.wait(0.1) == []  # it would have something if it had waited for the end
     assert crew.wait(0.0) == []
-    assert time.monotonic() - start < 20
     crew.close(now=True)
 
 
