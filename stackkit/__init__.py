@@ -3,7 +3,7 @@
 from importlib import import_module
 from types import ModuleType
 
-from stackkit._blend import ConvexClassifier, ConvexRegressor, LogPoolClassifier
+from stackkit._blend import ConvexClassifier, ConvexRegressor, LinearPoolRegressor, LogPoolClassifier
 from stackkit._compact import CompactModel
 from stackkit._learners import default_learners
 from stackkit._oof import OutOfFold, cross_fit
@@ -18,6 +18,7 @@ __all__ = [
     "ConvexRegressor",
     "EnsembleSelectionClassifier",
     "EnsembleSelectionRegressor",
+    "LinearPoolRegressor",
     "LogPoolClassifier",
     "OutOfFold",
     "StackingModel",

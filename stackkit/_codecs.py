@@ -20,7 +20,7 @@ from sklearn.neighbors import BallTree, KDTree
 from sklearn.utils import Bunch, check_array
 
 from stackkit._audit import Refused, full_name
-from stackkit._blend import ConvexClassifier, ConvexRegressor, LogPoolClassifier
+from stackkit._blend import ConvexClassifier, ConvexRegressor, LinearPoolRegressor, LogPoolClassifier
 from stackkit._folds import Folds
 from stackkit._frames import decode_frame, decode_index, decode_series, encode_frame, encode_index, encode_series
 from stackkit._levels import LevelCheck
@@ -180,6 +180,7 @@ _SEARCH_TREE = Codec("search tree", _encode_search_tree, _decode_search_tree)
 _PLAIN = (
     ConvexClassifier,
     ConvexRegressor,
+    LinearPoolRegressor,
     LogPoolClassifier,
     EnsembleSelectionClassifier,
     EnsembleSelectionRegressor,

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
 
-from stackkit._blend import ConvexClassifier, ConvexRegressor, LogPoolClassifier
+from stackkit._blend import ConvexClassifier, ConvexRegressor, LinearPoolRegressor, LogPoolClassifier
 from stackkit._checks import Target, TaskName
 from stackkit._folds import Folds, SameFolds
 from stackkit._members import Block, Member, last_step
@@ -21,11 +21,11 @@ from stackkit._selection import EnsembleSelectionClassifier, EnsembleSelectionRe
 # Meta-learners that give one weight a learner: where it is zero, the learner need not be fitted
 # on all rows, nor asked for predictions.
 PROBABILITY_BLENDS = (LogPoolClassifier, ConvexClassifier, EnsembleSelectionClassifier)
-BLENDS = (*PROBABILITY_BLENDS, ConvexRegressor, EnsembleSelectionRegressor)
+BLENDS = (*PROBABILITY_BLENDS, LinearPoolRegressor, ConvexRegressor, EnsembleSelectionRegressor)
 
 
 def default_blend(task: TaskName | None) -> Any:
-    return LogPoolClassifier() if task == "classification" else ConvexRegressor()
+    return LogPoolClassifier() if task == "classification" else LinearPoolRegressor()
 
 
 def default_final(target: Target, methods: Sequence[str], *, passthrough: bool, mixed_columns: bool) -> Any:

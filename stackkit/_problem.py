@@ -22,7 +22,7 @@ from sklearn.model_selection import (
     TimeSeriesSplit,
 )
 
-from stackkit._blend import ConvexClassifier, ConvexRegressor, LogPoolClassifier
+from stackkit._blend import ConvexClassifier, ConvexRegressor, LinearPoolRegressor, LogPoolClassifier
 from stackkit._checks import Target, TaskName, task_of_target
 from stackkit._learners import REPEATS, default_learners
 from stackkit._oof import OutOfFold
@@ -38,6 +38,7 @@ FINALS: dict[TaskName, dict[str, Any]] = {
         "logistic": LogisticRegression(max_iter=1000),
     },
     "regression": {
+        "linear_pool": LinearPoolRegressor(),
         "convex": ConvexRegressor(),
         "ensemble_selection": EnsembleSelectionRegressor(),
         "ridge": RidgeCV(),

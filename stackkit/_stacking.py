@@ -83,7 +83,7 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         Classes are coded 0, 1, ... before a learner sees them, as in scikit-learn's stackers.
     final_estimator : estimator or None
         The meta-learner. None means :class:`~stackkit.LogPoolClassifier` or
-        :class:`~stackkit.ConvexRegressor`; where a learner gives no probabilities, for several
+        :class:`~stackkit.LinearPoolRegressor`; where a learner gives no probabilities, for several
         target columns, and with ``passthrough``, it means scikit-learn's own choice, logistic
         regression or ridge.
     preset : {"fast", "balanced", "best"}

@@ -180,7 +180,7 @@ _OF_DATA = _together(
         "--final",
         metavar="NAME",
         help="What weighs the learners. Classification: log_pool (default), convex, ensemble_selection, logistic; "
-        "regression: convex (default), ensemble_selection, ridge.",
+        "regression: linear_pool (default), convex, ensemble_selection, ridge.",
     ),
     _option(
         "Stack",

@@ -8,6 +8,7 @@ from scipy.optimize import LinearConstraint, approx_fprime, check_grad, minimize
 from scipy.special import log_softmax, softmax
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.linear_model import LinearRegression
 from sklearn.metrics import (
     accuracy_score,
     log_loss,
@@ -25,6 +26,7 @@ from tables import classed, columns, learned, numeric
 from stackkit._blend import (
     ConvexClassifier,
     ConvexRegressor,
+    LinearPoolRegressor,
     LogPoolClassifier,
     _PoolLoss,
 )
@@ -32,9 +34,9 @@ from stackkit._selection import EnsembleSelectionClassifier, EnsembleSelectionRe
 from stackkit.exceptions import NotProbabilitiesWarning
 
 CLASSIFIERS = [LogPoolClassifier(), ConvexClassifier(), EnsembleSelectionClassifier()]
-REGRESSORS = [ConvexRegressor(), EnsembleSelectionRegressor()]
+REGRESSORS = [LinearPoolRegressor(), ConvexRegressor(), EnsembleSelectionRegressor()]
 BLENDS = CLASSIFIERS + REGRESSORS
-MEANS = [blend for blend in BLENDS if not isinstance(blend, LogPoolClassifier)]
+MEANS = [blend for blend in BLENDS if not isinstance(blend, LogPoolClassifier | LinearPoolRegressor)]
 
 each = pytest.mark.parametrize("blend", BLENDS, ids=lambda blend: type(blend).__name__)
 each_classifier = pytest.mark.parametrize("blend", CLASSIFIERS, ids=lambda blend: type(blend).__name__)
@@ -50,9 +52,7 @@ def data_for(blend, n=150, seed=0):
 
 
 def fitted_values(blend, X):
-    return (
-        blend.predict(X) if isinstance(blend, (ConvexRegressor, EnsembleSelectionRegressor)) else blend.predict_proba(X)
-    )
+    return blend.predict_proba(X) if hasattr(blend, "predict_proba") else blend.predict(X)
 
 
 # ---------------------------------------------------------------- scikit-learn's contract
@@ -406,9 +406,57 @@ def test_convex_regressor_uses_a_learner_in_other_units():
     assert root_mean_squared_error(y, fitted.predict(X)) < 0.01  # 0.5 without the second
 
 
-@pytest.mark.parametrize("blend", [ConvexClassifier(), ConvexRegressor()])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("offset", [0.0, 1000.0])
+@pytest.mark.parametrize("seed", range(5))
+def test_linear_pool_is_scikit_learns_least_squares_without_negative_weights(seed, offset, weighted):
+    X, y = numeric(60, [0.2, 0.3, 0.3, 1.0, 3.0, 100.0], seed)
+    X = np.column_stack([X, X[:, 1] / 2 + X[:, 2] / 2 + 0.1 * y**2, -X[:, 0]]) + offset
+    rows = np.random.default_rng(seed).integers(0, 4, 60) if weighted else None
+    pool = LinearPoolRegressor().fit(X, y, sample_weight=rows)
+    theirs = LinearRegression(positive=True).fit(X, y, sample_weight=rows)
+    np.testing.assert_allclose(pool.weights_, theirs.coef_, atol=1e-9)
+    np.testing.assert_allclose(pool.predict(X), theirs.predict(X), atol=1e-8)
+    assert pool.weights_[-1] == 0.0
+
+
+def test_linear_pool_stretches_what_a_mean_cannot():
+    y = np.random.default_rng(0).normal(size=50) + 7
+    X = np.column_stack([7 + (y - 7) / 2, 7 + (y - 7) / 3])
+    pool = LinearPoolRegressor().fit(X, y)
+    np.testing.assert_allclose(pool.predict(X), y, atol=1e-9)
+    assert root_mean_squared_error(y, ConvexRegressor().fit(X, y).predict(X)) > 0.4
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_linear_pool_is_no_worse_than_convex_weights(seed):
+    X, y = numeric(80, [0.4, 0.5, 2.0], seed)
+    ours, theirs = (blend.fit(X, y).predict(X) for blend in (LinearPoolRegressor(), ConvexRegressor()))
+    assert root_mean_squared_error(y, ours) <= root_mean_squared_error(y, theirs) + 1e-12
+
+
+@pytest.mark.parametrize("useless", ["constant", "against", "one row"])
+def test_linear_pool_that_trusts_nobody_predicts_the_mean(useless):
+    y = np.random.default_rng(0).normal(size=50) + 1e6
+    X = {"constant": np.full((50, 2), 0.1), "against": np.column_stack([-y, -2 * y]), "one row": y[:, None]}[useless]
+    y, X = (y[:1], X[:1]) if useless == "one row" else (y, X)
+    pool = LinearPoolRegressor().fit(X, y)
+    np.testing.assert_array_equal(pool.weights_, 0.0)
+    assert pool.intercept_ == pytest.approx(y.mean())
+    assert pool.predict(X + 5) == pytest.approx(np.full(len(y), y.mean()))
+
+
+def test_linear_pool_does_not_mind_units():
+    X, y = numeric(100, [0.3, 0.4, 1.0])
+    units = np.array([1e16, 1, 1e-8])
+    weights = LinearPoolRegressor().fit(X, y).weights_
+    np.testing.assert_allclose(LinearPoolRegressor().fit(X * 1e-8, y * 1e-8).weights_, weights, atol=1e-9)
+    np.testing.assert_allclose(LinearPoolRegressor().fit(X * units, y).weights_ * units, weights, atol=1e-9)
+
+
+@pytest.mark.parametrize("blend", [ConvexClassifier(), ConvexRegressor(), LinearPoolRegressor()])
 def test_a_copy_gets_no_weight(blend):
-    X, y = numeric(100, [0.3, 0.4]) if blend.__class__ is ConvexRegressor else classed(100, 2, [1.2, 1.0])
+    X, y = classed(100, 2, [1.2, 1.0]) if blend.__class__ is ConvexClassifier else numeric(100, [0.3, 0.4])
     alone = clone(blend).fit(X, y).weights_
     copied = blend.fit(X[:, [0, 0, 1, 1, 0]], y).weights_
     np.testing.assert_allclose(copied, [alone[0], 0, alone[1], 0, 0], atol=1e-9)
@@ -422,6 +470,7 @@ def test_rounding_leaves_no_weight(seed):
     X[:, 4] = X[:, :2].mean(axis=1)
     for weights in (
         ConvexRegressor().fit(X, y).weights_,
+        LinearPoolRegressor().fit(X, y).weights_,
         ConvexClassifier().fit(X / 4, np.arange(12) % 2).weights_,
     ):
         assert ((weights == 0) | (weights > 1e-6)).all()

@@ -28,7 +28,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 from spies import Counted, CountedDraws, Fails, Noisy, Scribbles, Weighted, with_row_ids
 
-from stackkit import CompactModel, ConvexClassifier, LogPoolClassifier, StackingModel
+from stackkit import CompactModel, ConvexClassifier, ConvexRegressor, LogPoolClassifier, StackingModel
 from stackkit.exceptions import LearnerDroppedWarning, LearnerFailedError
 from stackkit.nn import BNMLPClassifier, BNMLPRegressor
 
@@ -338,7 +338,7 @@ def test_a_refit_that_fails():
 
 
 def test_a_refit_may_see_more_rows_of_the_kind():
-    model = StackingModel(REGRESSORS[:1], random_state=0).fit(X[:60], NUMBERS[:60])
+    model = StackingModel(REGRESSORS[:1], ConvexRegressor(), random_state=0).fit(X[:60], NUMBERS[:60])
     compact = model.compact(refit=True, X=X, y=NUMBERS)
     np.testing.assert_allclose(compact.predict(X), Ridge().fit(X, NUMBERS).predict(X))
 

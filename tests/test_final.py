@@ -20,6 +20,7 @@ from stackkit import (
     ConvexRegressor,
     EnsembleSelectionClassifier,
     EnsembleSelectionRegressor,
+    LinearPoolRegressor,
     LogPoolClassifier,
     StackingModel,
 )
@@ -62,7 +63,7 @@ def polars(X):
         (CLASSIFIERS, THREE, {"passthrough": [1]}, LogisticRegression),
         (MANY, LABELS, {}, MultiOutputClassifier),
         (MANY, LABELS, {"passthrough": True}, MultiOutputClassifier),
-        (REGRESSORS, X[:, 0], {}, ConvexRegressor),
+        (REGRESSORS, X[:, 0], {}, LinearPoolRegressor),
         (REGRESSORS, X[:, 0], {"passthrough": True}, RidgeCV),
         (REGRESSORS, X[:, :2], {}, RidgeCV),
         (REGRESSORS, X[:, :2], {"passthrough": [0]}, RidgeCV),
@@ -100,13 +101,14 @@ def test_raw_columns_of_a_frame_are_prepared_for_the_linear_default(frame, y, ki
 @pytest.mark.parametrize("frame", [pandas, polars])
 def test_a_frame_that_is_not_passed_through_changes_nothing(frame):
     table = frame(X)
-    for blind, y, kind in ((DummyClassifier(), TWO, LogPoolClassifier), (DummyRegressor(), X[:, 0], ConvexRegressor)):
-        assert type(StackingModel([("blind", blind)]).fit(table, y).final_estimator_) is kind
+    blind = [(DummyClassifier(), TWO, LogPoolClassifier), (DummyRegressor(), X[:, 0], LinearPoolRegressor)]
+    for learner, y, kind in blind:
+        assert type(StackingModel([("blind", learner)]).fit(table, y).final_estimator_) is kind
 
 
 @pytest.mark.parametrize(
     ("task", "kind"),
-    [("classification", LogPoolClassifier), ("regression", ConvexRegressor), (None, ConvexRegressor)],
+    [("classification", LogPoolClassifier), ("regression", LinearPoolRegressor), (None, LinearPoolRegressor)],
 )
 def test_the_default_blend(task, kind):
     assert type(default_blend(task)) is kind
@@ -222,7 +224,7 @@ def test_the_advice_for_a_learner_without_probabilities_works():
 
 
 def test_a_blend_of_numbers_is_no_blend_of_classes():
-    for final in (ConvexRegressor(), EnsembleSelectionRegressor()):
+    for final in (LinearPoolRegressor(), ConvexRegressor(), EnsembleSelectionRegressor()):
         with pytest.raises(ValueError, match=r"numeric|could not convert"):
             StackingModel(CLASSIFIERS, final).fit(X, np.array(["a", "b"])[TWO])
     for final in (ConvexClassifier(), EnsembleSelectionClassifier()):

@@ -15,7 +15,7 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.tree import DecisionTreeClassifier
 from spies import Fails, Troubled, with_row_ids
 
-from stackkit import ConvexRegressor, EnsembleSelectionClassifier, StackingModel, cross_fit
+from stackkit import EnsembleSelectionClassifier, LinearPoolRegressor, StackingModel, cross_fit
 from stackkit._intervals import corrected_interval
 from stackkit._leaderboard import score_board
 from stackkit._second_level import marginal_values
@@ -58,7 +58,7 @@ def test_columns_and_order(fitted, binary):
 def test_columns_of_numbers():
     X, y = make_regression(120, 5, noise=20, random_state=0)
     model = StackingModel([Ridge(), KNeighborsRegressor()], cv=4).fit(X, y)
-    assert isinstance(model.final_estimator_, ConvexRegressor)
+    assert isinstance(model.final_estimator_, LinearPoolRegressor)
     board = model.leaderboard()
     metrics = [f"{metric}{end}" for metric in ("rmse", "r2") for end in ("", "_std", "_low", "_high")]
     assert list(board.columns) == [*metrics, *SECONDS, "weight", "marginal", "level", "status"]

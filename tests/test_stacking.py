@@ -56,8 +56,8 @@ from xgboost import XGBClassifier
 
 from stackkit import (
     ConvexClassifier,
-    ConvexRegressor,
     EnsembleSelectionClassifier,
+    LinearPoolRegressor,
     LogPoolClassifier,
     StackingModel,
     cross_fit,
@@ -485,7 +485,7 @@ def test_default_everything_takes_a_raw_frame():
 def test_default_everything_on_numbers():
     X, y = load_diabetes(return_X_y=True)
     model = StackingModel(random_state=0, cv=3).fit(X, y)
-    assert isinstance(model.final_estimator_, ConvexRegressor)
+    assert isinstance(model.final_estimator_, LinearPoolRegressor)
     assert is_regressor(model)
     assert list(model.leaderboard().columns[:2]) == ["rmse", "rmse_std"]
 
