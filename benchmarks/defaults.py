@@ -5,6 +5,7 @@
     python benchmarks/defaults.py --memory runs --report     # only what is there already, as tables
     python benchmarks/defaults.py --memory runs --inside     # which learners, which meta-learner: by the training rows
     python benchmarks/defaults.py --memory runs --folds      # how many folds and repeats, refits, which meta-learner
+    python benchmarks/defaults.py --memory runs --finals     # which meta-learner, by preset, from few rows and all
 
 A run that was interrupted goes on where it was: finished splits are in ``runs/results.csv``, fits of the others in a
 store beside it.
@@ -24,6 +25,9 @@ chosen by that.
 
 ``--folds`` keeps to the training rows, too: with all learners (those of "best") it fits stacks of more folds, of
 repeats, with refits and with other final estimators to three quarters of them, and scores the rest.
+
+``--finals`` does so for the final estimators alone, with each preset's learners, and also with a hundred rows. Its
+splits are all of the training rows of the first split.
 """
 
 import argparse
@@ -36,8 +40,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from _sets import data_sets
+from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeCV
+from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.metrics import log_loss, root_mean_squared_error
 from sklearn.model_selection import KFold, RepeatedKFold, RepeatedStratifiedKFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
@@ -47,6 +52,7 @@ from stackkit import (
     ConvexRegressor,
     EnsembleSelectionClassifier,
     EnsembleSelectionRegressor,
+    LinearPoolRegressor,
     LogPoolClassifier,
     StackingModel,
     cross_fit,
@@ -56,6 +62,7 @@ from stackkit._learners import PRESETS
 from stackkit._preparation import tree_preprocessing
 from stackkit._second_level import only, second_level
 
+FEW = 100  # rows
 RIVALS = ["best learner", "scikit-learn", "boosting"]
 ALIKE = 0.005  # losses that differ by less than this share are a tie
 FINALS = {
@@ -65,7 +72,7 @@ FINALS = {
         EnsembleSelectionClassifier(),
         LogisticRegression(max_iter=1000),
     ],
-    "regression": [ConvexRegressor(), EnsembleSelectionRegressor(), RidgeCV(), LinearRegression(positive=True)],
+    "regression": [LinearPoolRegressor(), ConvexRegressor(), EnsembleSelectionRegressor(), RidgeCV()],
 }
 SPLITTERS = {"classification": (StratifiedKFold, RepeatedStratifiedKFold), "regression": (KFold, RepeatedKFold)}
 
@@ -155,6 +162,26 @@ def folds(data, seed, memory, n_jobs):
     return pd.Series(found).rename((data.task, data.name))
 
 
+def finals(data, seed, memory, n_jobs):
+    """By the training rows alone: losses on a quarter of them of final estimators that saw few or all of the others."""
+    X, _, y, _ = data.split(0)
+    X, X_held, y, y_held = replace(data, X=X, y=y, n_train=None).split(seed)
+    found = {}
+    for rows, n in (("few rows", FEW), ("all rows", len(y))):
+        learners = default_learners(data.task, X[:n], preset="best")
+        cv = SPLITTERS[data.task][0](5, shuffle=True, random_state=seed)
+        run = {"cv": cv, "n_jobs": n_jobs, "memory": memory, "random_state": seed}
+        oof = cross_fit(learners, X[:n], y[:n], X_test=X_held, **run)
+        for preset in PRESETS:
+            names = [name for name, _ in default_learners(data.task, X, preset=preset)]
+            columns, _ = only(oof, names)
+            columns_held, _ = only(replace(oof, train=oof.test), names)
+            for final in FINALS[data.task]:
+                predicted = answer(data.task, clone(final).fit(columns, y[:n]), columns_held)
+                found[f"{preset}, {rows}", type(final).__name__] = loss(data.task, y_held, predicted)
+    return pd.Series(found).rename((data.task, data.name))
+
+
 def crossed(final, oof, names):
     """The final estimator's loss, cross-fitted on the columns of some learners."""
     columns, blocks = only(oof, names)
@@ -193,11 +220,24 @@ def report_folds(found):
         shares = losses.dropna(axis=1).droplevel(0)
         shares = shares.div(shares["5 folds", "the blend"], axis=0)
         print(f"\n## {task}, {len(losses)} splits: losses over those of the blend on 5 folds\n")
-        print(shares.T.round(3).to_string())
-        print("\nGeometric means, and how many are lower, level (within half a per cent), higher:\n")
-        counts = {"lower": shares < 1 - ALIKE, "level": (shares - 1).abs() <= ALIKE, "higher": shares > 1 + ALIKE}
-        summary = pd.DataFrame({"mean": np.exp(np.log(shares).mean()).round(3)})
-        print(summary.assign(**{name: met.sum() for name, met in counts.items()}).to_string())
+        report_shares(shares)
+
+
+def report_finals(found):
+    for task, losses in pd.DataFrame(found).groupby(level=0):
+        blend = type(FINALS[task][0]).__name__
+        shares = losses.dropna(axis=1).droplevel(0)
+        shares = shares / shares.xs(blend, axis=1, level=1)[shares.columns.get_level_values(0)].to_numpy()
+        print(f"\n## {task}, {len(losses)} splits: losses over those of {blend}\n")
+        report_shares(shares.drop(columns=blend, level=1))
+
+
+def report_shares(shares):
+    print(shares.T.round(3).to_string())
+    print("\nGeometric means, and how many are lower, level (within half a per cent), higher:\n")
+    counts = {"lower": shares < 1 - ALIKE, "level": (shares - 1).abs() <= ALIKE, "higher": shares > 1 + ALIKE}
+    summary = pd.DataFrame({"mean": np.exp(np.log(shares).mean()).round(3)})
+    print(summary.assign(**{name: met.sum() for name, met in counts.items()}).to_string())
 
 
 def report_inside(found):
@@ -224,6 +264,7 @@ def main():
     ask = {"action": "store_const", "dest": "ask"}
     instead.add_argument("--inside", **ask, const=(inside, report_inside), help="ask the training rows who pays")
     instead.add_argument("--folds", **ask, const=(folds, report_folds), help="ask them for folds and final estimators")
+    instead.add_argument("--finals", **ask, const=(finals, report_finals), help="ask them for final estimators alone")
     options = parser.parse_args()
     warnings.filterwarnings("ignore", category=UserWarning)
     options.memory.mkdir(parents=True, exist_ok=True)
