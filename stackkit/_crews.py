@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -207,9 +207,12 @@ class _Folder:
         for left_behind in Path(place).glob("stackkit-*/owner.lock"):
             _remove_if_orphaned(left_behind)
         self.path = Path(place, f"stackkit-{uuid4().hex}").absolute()
-        with suppress(ValueError):  # a path too long for it, or, before joblib 1.6, with letters it cannot write
-            resource_tracker.register(str(self.path), "folder")
-        self.path.mkdir(mode=0o700)
+        self._tell_tracker(resource_tracker.register)  # first: who is killed in between leaves nothing
+        try:
+            self.path.mkdir(mode=0o700)
+        except OSError:
+            self._tell_tracker(resource_tracker.unregister)
+            raise
         self._owned = FileLock(self.path / "owner.lock", thread_local=False)
         self._owned.acquire()
 
@@ -227,8 +230,11 @@ class _Folder:
     def remove(self) -> None:
         self._owned.release()
         shutil.rmtree(self.path, ignore_errors=True)
-        with suppress(ValueError):
-            resource_tracker.unregister(str(self.path), "folder")
+        self._tell_tracker(resource_tracker.unregister)
+
+    def _tell_tracker(self, what: Callable[[str, str], None]) -> None:
+        with suppress(ValueError):  # a path too long for it, or, before joblib 1.6, with letters it cannot write
+            what(str(self.path), "folder")
 
 
 def _remove_if_orphaned(lock_file: Path) -> None:

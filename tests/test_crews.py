@@ -527,6 +527,41 @@ def test_files_are_gone_when_the_fit_is_done(temp):
     assert not list(temp.glob("stackkit-*"))
 
 
+@pytest.fixture
+def told(monkeypatch):
+    """What joblib's tracker of files was told."""
+    found = []
+    for what in ("register", "unregister"):
+        monkeypatch.setattr(
+            _crews.resource_tracker, what, lambda path, kind, what=what: found.append((what, path, kind))
+        )
+    return found
+
+
+def test_the_tracker_knows_of_the_folder_as_long_as_it_is_there(temp, told):
+    crew = Processes(job_of(LEARNERS, X, Y), 2)
+    (folder,) = map(str, temp.iterdir())
+    assert told == [("register", folder, "folder")]
+    crew.close(now=False)
+    assert told == [("register", folder, "folder"), ("unregister", folder, "folder")]
+
+
+def test_the_tracker_is_not_left_with_a_folder_that_could_not_be_made(temp, told):
+    temp.rmdir()
+    with pytest.raises(FileNotFoundError):
+        Processes(job_of(LEARNERS, X, Y), 2)
+    assert [what for what, *_ in told] == ["register", "unregister"]
+
+
+@pytest.mark.parametrize("name", ["tämp", "long" * 50])
+def test_any_folder_will_do(tmp_path, monkeypatch, name):
+    folder = tmp_path / name / ("long" * 50 if name != "tämp" else "")
+    folder.mkdir(parents=True)
+    monkeypatch.setenv("JOBLIB_TEMP_FOLDER", str(folder))
+    cross_fit(LEARNERS, X, Y, cv=3, n_jobs=2)
+    assert not list(folder.iterdir())
+
+
 def test_while_it_runs_one_folder_holds_the_job_and_nobody_else_may_look(temp):
     crew = Processes(job_of(LEARNERS, X, Y), 2)
     (folder,) = temp.iterdir()
