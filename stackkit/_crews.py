@@ -233,7 +233,7 @@ class _Folder:
         self._tell_tracker(resource_tracker.unregister)
 
     def _tell_tracker(self, what: Callable[[str, str], None]) -> None:
-        with suppress(ValueError):  # a path too long for it, or, before joblib 1.6, with letters it cannot write
+        with suppress(ValueError):  # a path too long for it, or with letters beyond ASCII
             what(str(self.path), "folder")
 
 
