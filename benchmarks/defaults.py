@@ -170,8 +170,8 @@ def finals(data, seed, memory, n_jobs):
     for rows, n in (("few rows", FEW), ("all rows", len(y))):
         learners = default_learners(data.task, X[:n], preset="best")
         cv = SPLITTERS[data.task][0](5, shuffle=True, random_state=seed)
-        run = {"cv": cv, "n_jobs": n_jobs, "memory": memory, "random_state": seed}
-        oof = cross_fit(learners, X[:n], y[:n], X_test=X_held, **run)
+        settings = {"cv": cv, "n_jobs": n_jobs, "memory": memory, "random_state": seed}
+        oof = cross_fit(learners, X[:n], y[:n], X_test=X_held, **settings)
         for preset in PRESETS:
             names = [name for name, _ in default_learners(data.task, X, preset=preset)]
             columns, _ = only(oof, names)

@@ -155,6 +155,20 @@ def _first_of_its_kind(columns: Floats) -> NDArray[np.bool_]:
     return kept
 
 
+def _non_negative(columns: Floats, goal: Floats) -> Floats:
+    """The w >= 0 that minimises |columns @ w - goal|; copies of a column, and columns of zeros, get none."""
+    lengths = np.linalg.norm(columns, axis=0)
+    empty = lengths == 0
+    lengths[empty] = 1
+    columns = columns / lengths  # of length 1, or one wild learner blinds the tolerance
+    kept = ~empty & _first_of_its_kind(columns)
+    shares = np.zeros(len(lengths))
+    if kept.any():
+        shares[kept] = nnls(columns[:, kept], goal, maxiter=100 * len(lengths))[0]
+    weights: Floats = np.where(shares < _NEGLIGIBLE * shares.max(), 0.0, shares / lengths)
+    return weights
+
+
 def _nearest_on_simplex(predictions: Floats, target: Floats | float, row_weights: Floats) -> Floats:
     """The w >= 0 with sum 1 that minimises |predictions @ w - target|, exactly.
 
@@ -168,14 +182,9 @@ def _nearest_on_simplex(predictions: Floats, target: Floats | float, row_weights
     if sizes.min() == 0:  # a learner without any error
         return np.eye(len(sizes))[int(np.argmin(sizes))]
     columns = np.vstack([triangle / sizes.min(), np.ones(len(sizes))])
-    lengths = np.linalg.norm(columns, axis=0)  # columns of length 1, or one wild learner blinds the tolerance
-    columns /= lengths
-    kept = _first_of_its_kind(columns)
     goal = np.zeros(len(columns))
     goal[-1] = 1
-    shares = np.zeros(len(sizes))
-    shares[kept] = nnls(columns[:, kept], goal, maxiter=100 * len(sizes))[0]
-    weights = np.where(shares < _NEGLIGIBLE * shares.max(), 0.0, shares / lengths)
+    weights = _non_negative(columns, goal)
     return weights / weights.sum()
 
 
@@ -184,16 +193,8 @@ def _nearest_without_negatives(predictions: Floats, target: Floats, row_weights:
     scale = np.sqrt(row_weights / row_weights.sum())[:, None]
     triangle = np.asarray(np.linalg.qr(np.column_stack([predictions, target]) * scale, mode="r"))
     columns, goal = triangle[:, :-1], triangle[:, -1]
-    lengths = np.linalg.norm(columns, axis=0)
-    spread = lengths > noise
-    lengths[~spread] = 1
-    columns = columns / lengths  # of length 1, or one wild learner blinds the tolerance
-    kept = spread & _first_of_its_kind(columns)
-    shares = np.zeros(len(lengths))
-    if kept.any():
-        shares[kept] = nnls(columns[:, kept], goal, maxiter=100 * len(lengths))[0]
-    weights: Floats = np.where(shares > _NEGLIGIBLE * shares.max(), shares / lengths, 0.0)
-    return weights
+    columns[:, np.linalg.norm(columns, axis=0) <= noise] = 0
+    return _non_negative(columns, goal)
 
 
 @dataclass(frozen=True)
