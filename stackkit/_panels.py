@@ -13,7 +13,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from stackkit._members import Block, Member, as_columns, own_copy
 from stackkit._shortcuts import ask
-from stackkit._threads import limit_threads, searches_neighbours, thread_limits, threads_per_task
+from stackkit._threads import limit_threads, searches_neighbours, single_threaded_blas, thread_limits, threads_per_task
 
 # Up to so many rows, setting up threads takes longer than they save.
 FEW_ROWS = 20
@@ -53,7 +53,7 @@ def predict_table(
     totals = {name: _Total() for name in panels}
     inputs: dict[int, Any] = {}
     memo: dict[str, Any] | None = {} if X.shape[0] <= MEMO_ROWS else None
-    with limit_threads(1, None if few else "blas"):
+    with single_threaded_blas(), limit_threads(1, "openmp") if few else nullcontext():
         if workers == 1:
             found = (line.run(X, panels, blocks, threads, memo) for line in lines)
         else:

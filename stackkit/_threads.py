@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any
 
 import joblib
+import threadpoolctl
 from joblib.parallel import ThreadingBackend
 from threadpoolctl import ThreadpoolController
 
@@ -26,25 +29,99 @@ class _AtMost(ThreadingBackend):
 
 @lru_cache(maxsize=1)
 def _native_libraries(_n_modules: int) -> ThreadpoolController:
+    """The libraries loaded so far, searched for (3 ms) only if modules were loaded since."""
     return ThreadpoolController()
 
 
-def limit_threads(limit: int, user_api: str | None = None) -> Any:
-    """Limit native threads, searching for their libraries (3 ms) only if modules were loaded since.
+def limit_threads(limit: int, user_api: str) -> Any:
+    """Limit the native threads of "blas" or "openmp", and leave the other kind alone, also when the limit ends.
 
-    ``user_api`` is "blas" or "openmp"; None limits both.
+    OpenMP's limit belongs to the calling thread, that of BLAS to the process: `single_threaded_blas` is for BLAS where
+    others may come and go meanwhile.
     """
-    return _native_libraries(len(sys.modules)).limit(limits=limit, user_api=user_api)
+    return _native_libraries(len(sys.modules)).select(user_api=user_api).limit(limits=limit)
 
 
-def single_threaded_blas() -> Any:
-    """Hold BLAS to one thread, in the whole process.
+# --- BLAS --------------------------------------------------------------------------------------------
 
-    How BLAS splits a sum over threads shows in the last bit, and results must not depend on
-    ``n_jobs``. Tasks that are threads must not set this themselves: threadpoolctl heeds only the
-    first thread that does, and when that one ends, its limit ends for all.
+
+class _HeldBlas:
+    """BLAS on one thread for as long as anybody in the process wants that.
+
+    If each of two holders that overlap put back what it had found, the first to leave would lift the limit for the
+    other, which would then leave one thread for good. So they are counted: the last one puts back what the first found.
     """
-    return limit_threads(1, "blas")
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """In a process forked off while somebody held BLAS: of its threads none does."""
+        self._lock = threading.Lock()
+        self._holders = 0
+        self._limits: list[Any] = []
+        self._paths: list[str] = []
+
+    def enter(self, libraries: ThreadpoolController) -> None:
+        with self._lock:
+            self._holders += 1
+            paths = [library.filepath for library in libraries.lib_controllers]
+            if paths != self._paths:  # the first holder, or libraries were loaded since
+                with _in_control():
+                    self._limits.append(libraries.limit(limits=1))
+                self._paths = paths
+
+    def leave(self) -> None:
+        with self._lock:
+            self._holders -= 1
+            if self._holders:
+                return
+            with _in_control():
+                while self._limits:
+                    self._limits.pop().restore_original_limits()
+            self._paths = []
+
+
+_HELD_BLAS = _HeldBlas()
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_HELD_BLAS.forget)
+
+
+@contextmanager
+def _in_control() -> Iterator[None]:
+    """Since version 3.8 threadpoolctl heeds one Python thread only, the first that set a limit of OpenBLAS.
+
+    Here the last holder need not be the first; the lock of `_HeldBlas` keeps them from fighting.
+    """
+    clear = getattr(threadpoolctl.OpenBLASController, "clear_controlling_thread", None)
+    if clear:
+        clear(force=True)
+    try:
+        yield
+    finally:
+        if clear:
+            clear(force=True)
+
+
+@contextmanager
+def single_threaded_blas() -> Iterator[None]:
+    """Hold BLAS to one thread, in the whole process, until all who asked for it have left.
+
+    How BLAS splits a sum over threads shows in the last bit, and results must not depend on ``n_jobs``.
+    """
+    blas = _native_libraries(len(sys.modules)).select(user_api="blas")
+    # The threads of an OpenBLAS on OpenMP belong to the calling thread, those of all others to the process.
+    own = [library.filepath for library in blas.lib_controllers if getattr(library, "threading_layer", "") == "openmp"]
+    shared = [library.filepath for library in blas.lib_controllers if library.filepath not in own]
+    with blas.select(filepath=own).limit(limits=1):
+        _HELD_BLAS.enter(blas.select(filepath=shared))
+        try:
+            yield
+        finally:
+            _HELD_BLAS.leave()
+
+
+# --- one task ----------------------------------------------------------------------------------------
 
 
 @contextmanager

@@ -1,6 +1,9 @@
 """Threads inside tasks: workers times threads stay within the cores, and BLAS on one."""
 
 import json
+import os
+import threading
+import warnings
 
 import joblib
 import numpy as np
@@ -10,6 +13,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from spies import Slow, StartsThreads, native_threads
+from threadpoolctl import threadpool_info
 from xgboost import XGBClassifier
 
 from stackkit import StackingModel, cross_fit
@@ -48,6 +52,83 @@ def test_blas_is_held_in_threads_too_again_and_again():
         assert {member.threads_["blas"] for member in model.members_["slow"]} == {1}
         model.predict_proba(X)
         assert {member.predicted_with_["blas"] for member in model.members_["slow"]} == {1}
+
+
+def _blas():
+    """The number of threads of each BLAS, asked for by name: there may be several in one process."""
+    return {lib["filepath"]: lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"}
+
+
+class _Holder(threading.Thread):
+    """Holds BLAS in a thread of its own, until it is told to let go."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.holding, self.enough = threading.Event(), threading.Event()
+        self.start()
+        assert self.holding.wait(10)
+
+    def run(self):
+        with single_threaded_blas():
+            self.holding.set()
+            self.enough.wait(10)
+
+    def let_go(self):
+        self.enough.set()
+        self.join()
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2)])
+def test_holders_that_overlap_in_threads_give_blas_back_when_the_last_one_leaves(order):
+    """The first to leave lifted the limit for the others, and the last one left one thread for good."""
+    before = _blas()
+    assert before
+    with limit_threads(2, "blas"):  # also where there is one core
+        holders = [_Holder() for _ in range(3)]
+        for place in order:
+            assert set(_blas().values()) == {1}
+            holders[place].let_go()
+        assert set(_blas().values()) == {2}
+    assert _blas() == before
+
+
+def test_a_limit_of_openmp_leaves_blas_as_it_is():
+    """The one that a task sets for its thread ends while others still hold BLAS."""
+    with limit_threads(2, "blas"):
+        limit = limit_threads(1, "openmp")
+        with single_threaded_blas():
+            with limit:
+                pass
+            assert set(_blas().values()) == {1}
+
+
+def test_fits_and_predictions_that_overlap_in_threads_keep_to_one_thread_and_give_it_back():
+    X, y = _noise()
+    quick = StackingModel([Slow(0.01)], LogisticRegression(), cv=2).fit(X, y)
+    models = [StackingModel([Slow(pause)], LogisticRegression(), cv=2) for pause in (0.02, 0.1)]
+    with limit_threads(2, "blas"):
+        threads = [threading.Thread(target=model.fit, args=(X, y)) for model in models]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            quick.predict_proba(X)
+        assert set(_blas().values()) == {2}
+    seen = {member.threads_["blas"] for model in models for member in model.members_["slow"]}
+    assert seen | {member.predicted_with_["blas"] for member in quick.members_["slow"]} == {1}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_process_forked_off_meanwhile_holds_blas_anew():
+    with single_threaded_blas():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12: forking beside threads may hang
+            pid = os.fork()
+        if pid == 0:
+            with limit_threads(2, "blas"):
+                with single_threaded_blas():
+                    held = set(_blas().values()) == {1}
+                os._exit(0 if held and set(_blas().values()) == {2} else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
 @pytest.mark.parametrize("given", [None, -1, 1, 16])
