@@ -29,6 +29,7 @@ _SUM_TOLERANCE = 1e-3  # float16 and rounded tables of probabilities are still p
 _EMPTY = 1e-12  # a column that spreads less than that, as a share of its mean, is constant but for rounding
 _NEGLIGIBLE = 1e-12  # shares below this are rounding; they must be 0.0, since they decide who is refitted
 EPSILON = float(np.finfo(np.float64).eps)  # where scikit-learn's log_loss clips
+_DAMPING = 1e-7  # what a weight of one costs: its square changes no weight, but for those of a million
 _JITTER = 1e-12  # makes the curvature of copies definite where there is no ridge; the optimum stays
 _CELLS = 1 << 15  # table cells worked on at once: what the cache of a core holds
 
@@ -57,6 +58,10 @@ def _check_stopping(estimator: Any) -> None:
 
 
 def _check_weights(sample_weight: ArrayLike | None, n_rows: int) -> Floats:
+    """Weights of mean one over the rows that have one: only what they are to each other is to count.
+
+    Weights that sum to one would else leave all to a ridge that is weighed against the sum over the rows.
+    """
     if sample_weight is None:
         return np.ones(n_rows)
     weights: Floats = check_array(sample_weight, ensure_2d=False, dtype=float, input_name="sample_weight")
@@ -66,7 +71,8 @@ def _check_weights(sample_weight: ArrayLike | None, n_rows: int) -> Floats:
         raise ValueError(f"sample_weight must not be negative; got {weights.min()!r} as the smallest.")
     if not weights.any():
         raise ValueError("sample_weight must have a value above zero; got only zeros: no row would count.")
-    return weights
+    normalised: Floats = weights / weights[weights > 0].mean()
+    return normalised
 
 
 def _check_classes(estimator: Any, codes: Codes, weights: Floats) -> None:
@@ -155,16 +161,23 @@ def _first_of_its_kind(columns: Floats) -> NDArray[np.bool_]:
     return kept
 
 
-def _non_negative(columns: Floats, goal: Floats) -> Floats:
-    """The w >= 0 that minimises |columns @ w - goal|; copies of a column, and columns of zeros, get none."""
+def _non_negative(columns: Floats, goal: Floats, *, damping: float = 0.0) -> Floats:
+    """The w >= 0 that minimises |columns @ w - goal|; copies of a column, and columns of zeros, get none.
+
+    ``damping`` is the length that a weight adds, as a share of the length of its column.
+    """
     lengths = np.linalg.norm(columns, axis=0)
     empty = lengths == 0
     lengths[empty] = 1
     columns = columns / lengths  # of length 1, or one wild learner blinds the tolerance
     kept = ~empty & _first_of_its_kind(columns)
     shares = np.zeros(len(lengths))
+    columns = columns[:, kept]
+    if damping:
+        columns = np.vstack([columns, damping * np.eye(columns.shape[1])])
+        goal = np.append(goal, np.zeros(columns.shape[1]))
     if kept.any():
-        shares[kept] = nnls(columns[:, kept], goal, maxiter=100 * len(lengths))[0]
+        shares[kept] = nnls(columns, goal, maxiter=100 * len(lengths))[0]
     weights: Floats = np.where(shares < _NEGLIGIBLE * shares.max(), 0.0, shares / lengths)
     return weights
 
@@ -194,7 +207,8 @@ def _nearest_without_negatives(predictions: Floats, target: Floats, row_weights:
     triangle = np.asarray(np.linalg.qr(np.column_stack([predictions, target]) * scale, mode="r"))
     columns, goal = triangle[:, :-1], triangle[:, -1]
     columns[:, np.linalg.norm(columns, axis=0) <= noise] = 0
-    return _non_negative(columns, goal)
+    # Two columns that are each other's opposite but for rounding would be given weights of millions, to fit that.
+    return _non_negative(columns, goal, damping=_DAMPING)
 
 
 @dataclass(frozen=True)
@@ -281,7 +295,8 @@ class BlendClassifier(ClassifierMixin, BaseEstimator):
         y : array-like of shape (n_rows,)
             Labels.
         sample_weight : array-like of shape (n_rows,), default=None
-            Weight of each row; a weight of 2 counts as having the row twice.
+            Weight of each row. They are divided by their mean over the rows whose weight is not zero: a row that
+            weighs twice as much as another counts twice as much, and all weights times ten change nothing.
 
         Returns
         -------
@@ -355,7 +370,8 @@ class BlendRegressor(RegressorMixin, BaseEstimator):
         y : array-like of shape (n_rows,)
             Targets.
         sample_weight : array-like of shape (n_rows,), default=None
-            Weight of each row; a weight of 2 counts as having the row twice.
+            Weight of each row. They are divided by their mean over the rows whose weight is not zero: a row that
+            weighs twice as much as another counts twice as much, and all weights times ten change nothing.
 
         Returns
         -------
