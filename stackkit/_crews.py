@@ -206,15 +206,21 @@ class _Folder:
         place = os.environ.get("JOBLIB_TEMP_FOLDER") or tempfile.gettempdir()
         for left_behind in Path(place).glob("stackkit-*/owner.lock"):
             _remove_if_orphaned(left_behind)
-        self.path = Path(place, f"stackkit-{uuid4().hex}").absolute()
+        while (owned := self._make(Path(place))) is None:
+            pass
+        self._owned = owned
+
+    def _make(self, place: Path) -> FileLock | None:
+        self.path = (place / f"stackkit-{uuid4().hex}").absolute()
         self._tell_tracker(resource_tracker.register)  # first: who is killed in between leaves nothing
         try:
-            self.path.mkdir(mode=0o700)
+            owned = _made(self.path)
         except OSError:
             self._tell_tracker(resource_tracker.unregister)
             raise
-        self._owned = FileLock(self.path / "owner.lock", thread_local=False)
-        self._owned.acquire()
+        if owned is None:
+            self._tell_tracker(resource_tracker.unregister)
+        return owned
 
     def put(self, job: Job) -> None:
         try:
@@ -235,6 +241,21 @@ class _Folder:
     def _tell_tracker(self, what: Callable[[str, str], None]) -> None:
         with suppress(ValueError):  # a path too long for it, or with letters beyond ASCII
             what(str(self.path), "folder")
+
+
+def _made(path: Path) -> FileLock | None:
+    """Make a folder and lock it; None if another process took it for an orphan before it was locked."""
+    path.mkdir(mode=0o700)
+    mark, lock = path / "new", FileLock(path / "owner.lock", thread_local=False)
+    with suppress(FileNotFoundError):
+        mark.touch()
+        lock.acquire()
+        if mark.exists():  # else filelock has made the folder anew, open to others
+            mark.unlink(missing_ok=True)
+            return lock
+    lock.release()
+    shutil.rmtree(path, ignore_errors=True)
+    return None
 
 
 def _remove_if_orphaned(lock_file: Path) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+from filelock import FileLock, Timeout
 from joblib.parallel import ParallelBackendBase, register_parallel_backend
 from sklearn import config_context, get_config
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -573,6 +575,42 @@ def test_while_it_runs_one_folder_holds_the_job_and_nobody_else_may_look(temp):
     assert set(folder.glob("begun-*.pkl")) == parcels
     crew.close(now=False)
     assert not list(temp.iterdir())
+
+
+@pytest.mark.parametrize("moment", ["before it is opened", "before it is locked", "after that"])
+def test_a_folder_is_not_taken_for_an_orphan_while_it_is_made(moment, tmp_path, monkeypatch):
+    """Another process swept it away between the opening of its lock file and the locking."""
+    monkeypatch.setenv("JOBLIB_TEMP_FOLDER", str(tmp_path))
+    swept = []
+
+    class Interrupted(FileLock):
+        def acquire(self, **options):
+            path = Path(self.lock_file)
+            if moment == "after that":
+                super().acquire(**options)
+            if moment == "before it is locked":
+                path.touch()
+            if not swept:
+                swept.append(path.parent)
+                remove_if_orphaned(path)
+            return super().acquire(**options)
+
+    def remove_if_orphaned(path):
+        with contextlib.suppress(Timeout), FileLock(path, timeout=0):
+            shutil.rmtree(path.parent)
+
+    monkeypatch.setattr(_crews, "FileLock", Interrupted)
+    crew = Processes(job_of(LEARNERS, X, Y), 1)
+    try:
+        folder = crew._folder.path
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert sorted(path.name for path in folder.iterdir()) == ["job.pkl", "owner.lock"]
+        assert (folder != swept[0]) == (moment != "after that")
+        remove_if_orphaned(folder / "owner.lock")
+        assert folder.exists()
+    finally:
+        crew.close(now=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_joblib_s_folder_the_system_s_is_taken(tmp_path, monkeypatch):
