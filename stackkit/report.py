@@ -28,6 +28,7 @@ from stackkit.evaluation import diversity
 
 MOST_COLUMNS = 200  # of X, with a row each
 MOST_CLASSES = 30  # of y
+MOST_DECIMALS = 6  # of a number in a table
 NOTHING = "\N{EN DASH}"  # in a cell
 SVG = "http://www.w3.org/2000/svg"
 LINK = "http://www.w3.org/1999/xlink"
@@ -91,12 +92,14 @@ def _cells(column: pd.Series) -> list[str]:
     values = column.tolist()
     known = [abs(value) for value in values if isinstance(value, float) and np.isfinite(value)]
     decimals = 3 - int(np.floor(np.log10(max(known)))) if known and max(known) > 0 else 0
-    return [_cell(value, min(6, max(0, decimals))) for value in values]
+    # Where that would be too many, powers of ten: a column of numbers near 1e-9 is not one of zeros.
+    form = f",.{max(0, decimals)}f" if decimals <= MOST_DECIMALS else ".3e"
+    return [_cell(value, form) for value in values]
 
 
-def _cell(value: Any, decimals: int) -> str:
+def _cell(value: Any, form: str) -> str:
     if isinstance(value, float):
-        return f"{value:,.{decimals}f}" if np.isfinite(value) else NOTHING
+        return format(value, form) if np.isfinite(value) else NOTHING
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 

@@ -14,7 +14,7 @@ from matplotlib import pyplot as plt
 from scipy import sparse
 from sklearn.datasets import load_diabetes, load_iris, make_classification, make_multilabel_classification
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.model_selection import ShuffleSplit, TimeSeriesSplit
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
@@ -244,6 +244,16 @@ def test_the_ends_of_intervals_have_as_many_decimals(model, tmp_path):
     assert len(cells) == 2 * len(LEARNERS)
     for cells_of_one in (cells[::2], cells[1::2]):
         assert len({len(end.partition(".")[2]) for cell in cells_of_one for end in cell.split(" to ")}) == 1
+
+
+def test_numbers_near_1e_9_are_not_zeros(tmp_path):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 2))
+    model = StackingModel([("line", LinearRegression())], cv=3).fit(X, 1e-9 * (X[:, 0] + rng.normal(size=60)))
+    page = _write(model, tmp_path)
+    rmse = model.leaderboard()["rmse"].iloc[0]
+    assert f"{rmse:.3e}" in page.cells
+    assert not [cell for cell in page.cells if re.fullmatch(r"-?0\.0+", cell)]
 
 
 def _for_frames():
