@@ -141,9 +141,20 @@ def ties_held(learner: Any) -> AbstractContextManager[Any]:
 
 
 def searches_neighbours(learner: Any) -> bool:
+    return _has_part_of(learner, "sklearn.neighbors")
+
+
+def sums_held(learner: Any) -> AbstractContextManager[Any]:
+    """Hold joblib to one thread for ensembles that add up in threads: in which order shows in the last bit."""
+    adds_up = _has_part_of(learner, "sklearn.ensemble")
+    return joblib.parallel_config(backend=_AtMost(1)) if adds_up else nullcontext()
+
+
+def _has_part_of(learner: Any, module: str) -> bool:
+    """Whether it, or an estimator inside it, is of that module of scikit-learn, or derives from what is."""
     params = learner.get_params(deep=True) if hasattr(learner, "get_params") else {}
-    parts = (learner, *params.values())
-    return any(type(part).__module__.startswith("sklearn.neighbors") for part in parts)
+    classes = {cls for part in (learner, *params.values()) for cls in type(part).__mro__}
+    return any(cls.__module__.startswith(module) for cls in classes)
 
 
 @contextmanager

@@ -1,16 +1,26 @@
 """Shorter ways have to end at the same place, bit for bit, with the same errors."""
 
+from copy import deepcopy
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import make_classification
-from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor, RandomForestClassifier, RandomForestRegressor
+from sklearn.ensemble import (
+    BaggingClassifier,
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
 from stackkit import _shortcuts
 from stackkit._shortcuts import FEW_ROWS, ask, in_steps
@@ -45,7 +55,7 @@ def test_forests_tree_by_tree(kind, table, options, shorter):
     if isinstance(rows, pd.DataFrame):
         rows.columns = [f"c{i}" for i in range(6)]
     forest = kind(30, random_state=0, **options).fit(rows, y)
-    for some in (rows[:1], rows[:FEW_ROWS], *([] if "n_jobs" in options else [rows])):
+    for some in (rows[:1], rows[:FEW_ROWS], rows):
         found = ask(forest, method, some)
         forest.set_params(n_jobs=1)  # threads add up in the order in which they end
         np.testing.assert_array_equal(found, _direct(forest, method, some))
@@ -85,8 +95,11 @@ class _Own(RandomForestClassifier):
         return np.zeros((len(X), 3))
 
 
+class _Derived(RandomForestClassifier):
+    pass
+
+
 LONG_WAYS = {
-    "many rows in threads": (RandomForestClassifier(5, n_jobs=2), X, Y, "predict_proba"),
     "sparse": (RandomForestClassifier(5), sparse.csr_matrix(X), Y, "predict_proba"),
     "two outputs": (RandomForestRegressor(5), X, np.column_stack([NUMBERS, X[:, 2]]), "predict"),
     "two labels": (RandomForestClassifier(5), X, np.column_stack([Y > 0, Y > 1]), "predict_proba"),
@@ -105,6 +118,30 @@ def test_who_goes_the_long_way(case, shorter):
     for ours, theirs in zip(found, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-12)
     assert not shorter
+
+
+@pytest.mark.parametrize(
+    "learner",
+    [
+        RandomForestClassifier(100, max_depth=4, n_jobs=2, random_state=0),
+        _Derived(100, max_depth=4, n_jobs=2, random_state=0),
+        make_pipeline(StandardScaler(), ExtraTreesClassifier(100, max_depth=4, n_jobs=2, random_state=0)),
+        CalibratedClassifierCV(RandomForestClassifier(100, max_depth=4, n_jobs=2, random_state=0), ensemble=False),
+        BaggingClassifier(DecisionTreeClassifier(max_depth=4), 60, n_jobs=2, random_state=0),
+    ],
+    ids=["forest", "derived", "in a pipeline", "inside another", "bags"],
+)
+def test_threads_of_its_own_change_no_bit(learner):
+    """They add up in the order in which they are done."""
+    learner = clone(learner).fit(X, Y)
+    threads = {key: 1 for key in learner.get_params() if key.rpartition("__")[2] == "n_jobs"}
+    rows = np.tile(X, (10, 1))
+    found = [ask(learner, "predict_proba", rows) for _ in range(10)]
+    alone = deepcopy(learner).set_params(**threads)
+    for part in vars(alone).get("calibrated_classifiers_", []):
+        part.estimator.set_params(n_jobs=1)
+    for again in found:
+        np.testing.assert_array_equal(again, alone.predict_proba(rows))
 
 
 def test_one_class():
