@@ -13,7 +13,7 @@ from sklearn.utils import ClassifierTags, RegressorTags, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
 from stackkit._columns import TakesApart
-from stackkit._members import make_blocks
+from stackkit._members import make_blocks, speaks_for
 from stackkit._panels import Panel
 from stackkit._plan import Plan
 from stackkit._predictor import Predictor, Predicts
@@ -202,7 +202,8 @@ def _reduced_panel(panel: Panel, fronts: _Fronts, *, pack: bool) -> Panel:
 def _packed(lasts: Sequence[Any]) -> Any:
     """What predicts for all of them in one pass, where their class offers that; else None."""
     first = type(lasts[0])
-    if any(type(last) is not first for last in lasts) or not hasattr(first, "pack_folds"):
+    alike = all(type(last) is first for last in lasts)
+    if not alike or not speaks_for(first, "pack_folds", "predict", "predict_proba"):
         return None
     return first.pack_folds(lasts)
 

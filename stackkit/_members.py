@@ -10,11 +10,14 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from scipy import sparse
+from sklearn import get_config
 from sklearn.base import clone, is_regressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, get_routing_for_object
 
 from stackkit._checks import Target, is_pandas, is_polars, take_rows
+from stackkit._class_weights import class_weights_coded, with_class_weights_of
 from stackkit._shortcuts import ask
 
 Kind = Literal["probability", "score", "label", "indicator", "value"]
@@ -107,7 +110,8 @@ def fit_member(learner: Any, X: Any, target: Target, rows: np.ndarray, params: d
         codes, local = np.unique(y, return_inverse=True)
         # To a regressor a code is a number, which must mean the same in every fold.
         y = y if is_regressor(learner) else local
-    learner.fit(take_rows(X, rows), y, **rows_of_params(params, rows, X.shape[0]))
+    with class_weights_coded(learner, target, codes):
+        learner.fit(take_rows(X, rows), y, **rows_of_params(params, rows, X.shape[0]))
     if isinstance(last_step(learner), FrozenEstimator) and target.n_classes and not is_regressor(learner):
         return _prefit_member(learner, target)
     return Member(learner, np.arange(len(codes)), codes)
@@ -115,21 +119,38 @@ def fit_member(learner: Any, X: Any, target: Target, rows: np.ndarray, params: d
 
 def trains_folds_together(learner: Any) -> bool:
     """Whether it offers ``fit_folds``, itself or as the last step after some preprocessing."""
-    if isinstance(learner, Pipeline) and len(learner.steps) > 1:
+    if _is_plain_pipeline(learner):
         learner = learner.steps[-1][1]
-    return hasattr(learner, "fit_folds")
+    # Not what a wrapper hands on: a frozen net must not be trained.
+    return hasattr(learner, "fit_folds") and speaks_for(type(learner), "fit_folds", "fit")
+
+
+def speaks_for(cls: type, shortcut: str, *methods: str) -> bool:
+    """Whether the class that defines ``shortcut`` knows the class's methods, which it does the work of.
+
+    A method that is overridden further down does something that the shortcut does not know.
+    """
+    owners = {name: place for place, base in reversed(list(enumerate(cls.__mro__))) for name in vars(base)}
+    return shortcut in owners and all(owners[shortcut] <= owners[name] for name in methods if name in owners)
+
+
+def _is_plain_pipeline(learner: Any) -> bool:
+    """One that can be fitted step by step: what derives from it may do more, as imbalanced-learn's does."""
+    return type(learner) is Pipeline and len(learner.steps) > 1 and not getattr(learner, "transform_input", None)
 
 
 def fit_members_at_once(
     learner: Any, X: Any, target: Target, folds: Sequence[np.ndarray], params: dict[str, Any]
 ) -> list[Member]:
     """Let the learner train all folds together, by its own ``fit_folds``."""
-    if isinstance(learner, Pipeline):
-        fitted = _fit_pipelines_at_once(learner, X, target.values, folds, params)
-    else:
-        fitted = learner.fit_folds(X, target.values, folds, **params)
+    with class_weights_coded(learner, target):
+        if _is_plain_pipeline(learner):
+            fitted = _fit_pipelines_at_once(learner, X, target.values, folds, params)
+        else:
+            fitted = learner.fit_folds(X, target.values, folds, **params)
     if len(fitted) != len(folds):
         raise ValueError(f"fit_folds must return one estimator a fold; got {len(fitted)} for {len(folds)} folds.")
+    with_class_weights_of(learner, fitted)
     codes = [np.unique(target.values[rows]) if target.n_classes else np.arange(0) for rows in folds]
     return [Member(estimator, seen, seen) for estimator, seen in zip(fitted, codes, strict=True)]
 
@@ -143,15 +164,28 @@ def _fit_pipelines_at_once(
     each fold other columns: the narrower parts are filled up with zeros, and the learner is told their widths.
     """
     name, last = pipeline.steps[-1]
+    of_front, of_last = _params_of_steps(pipeline, params)
     fronts = [clone(pipeline[:-1]) for _ in folds]
-    parts = [front.fit_transform(take_rows(X, rows), y[rows]) for front, rows in zip(fronts, folds, strict=True)]
+    parts = [
+        front.fit_transform(take_rows(X, rows), y[rows], **rows_of_params(of_front, rows, X.shape[0]))
+        for front, rows in zip(fronts, folds, strict=True)
+    ]
     all_rows = np.concatenate(folds)
     ends = np.cumsum([len(rows) for rows in folds])
     places = [np.arange(end - len(rows), end) for end, rows in zip(ends, folds, strict=True)]
-    of_last = {key.removeprefix(f"{name}__"): value for key, value in params.items()}
     params_of_last = rows_of_params(of_last, all_rows, X.shape[0]) | _widths_of(parts, last)
     fitted = last.fit_folds(_one_below_the_other(parts), y[all_rows], places, **params_of_last)
     return [Pipeline([*front.steps, (name, model)]) for front, model in zip(fronts, fitted, strict=True)]
+
+
+def _params_of_steps(pipeline: Pipeline, params: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the preprocessing and the last step get of what ``fit`` of the pipeline gets."""
+    name, last = pipeline.steps[-1]
+    if not get_config()["enable_metadata_routing"]:
+        return {}, {key.removeprefix(f"{name}__"): value for key, value in params.items()}
+    front = pipeline[:-1]
+    wanted = get_routing_for_object(front).consumes("fit_transform", params)
+    return {key: params[key] for key in params if key in wanted}, requested_params(last, params)
 
 
 def _one_below_the_other(parts: Sequence[Any]) -> Any:
@@ -218,6 +252,26 @@ def weight_params(estimator: Any, weights: np.ndarray | None) -> dict[str, Any] 
     # Meta-estimators such as GridSearchCV take it among **params and hand it on.
     keyword = _fit_keyword(estimator, "sample_weight", among_others=True)
     return None if keyword is None else {keyword: weights}
+
+
+def requested_weights(estimator: Any, weights: np.ndarray | None) -> dict[str, Any]:
+    """The weights for who takes them; with metadata routing for who asks for them, and nothing for who does not say."""
+    if weights is None or not get_config()["enable_metadata_routing"]:
+        return weight_params(estimator, weights) or {}
+    return requested_params(estimator, {"sample_weight": weights})
+
+
+def requested_params(estimator: Any, params: dict[str, Any]) -> dict[str, Any]:
+    """Those that the estimator's ``fit`` asks for by metadata routing, under the names that it has for them."""
+    wanted = get_routing_for_object(estimator).consumes("fit", params)
+    return routed_params(estimator, {key: value for key, value in params.items() if key in wanted})
+
+
+def routed_params(estimator: Any, params: dict[str, Any]) -> dict[str, Any]:
+    """The same; as scikit-learn does it, an estimator that takes one of them and does not say whether is an error."""
+    to_fit = MethodMapping().add(caller="fit", callee="fit")
+    router = MetadataRouter(owner="stackkit").add(estimator=estimator, method_mapping=to_fit)
+    return dict(router.route_params(caller="fit", params=params)["estimator"]["fit"])
 
 
 def group_params(estimator: Any, groups: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from warnings import warn
 
 import numpy as np
 import pandas as pd
+from sklearn import get_config
 from sklearn.utils import check_random_state
 
 from stackkit._callbacks import NOBODY, Listeners
@@ -25,16 +26,17 @@ from stackkit._checks import (
     is_pandas,
     with_names,
 )
+from stackkit._class_weights import check_class_weights
 from stackkit._failures import OnError, handle_failures, is_late, warn_of_fold_models
 from stackkit._folds import Folds, make_folds, splitter_of
 from stackkit._limits import NO_LIMITS, Limits, limits_from_now
-from stackkit._members import Block, Member, group_params, is_prefit, make_blocks, settle, weight_params
+from stackkit._members import Block, Member, group_params, is_prefit, make_blocks, routed_params, settle, weight_params
 from stackkit._schedule import run_tasks
 from stackkit._scores import score
 from stackkit._shelf import Shelf, StoreProblem
 from stackkit._store import open_shelf
 from stackkit._tasks import ALL_ROWS, Job, Result, Task, make_tasks
-from stackkit.exceptions import IgnoredWeightsWarning, MissingClassWarning, StoreWarning
+from stackkit.exceptions import IgnoredWeightsWarning, MissingClassWarning, MissingScoreWarning, StoreWarning
 
 
 @dataclass(frozen=True)
@@ -199,7 +201,8 @@ def cross_fit(
     groups : array-like of shape (n_rows,), optional
         Passed to the splitter.
     sample_weight : array-like of shape (n_rows,), optional
-        Passed to each learner whose ``fit`` takes it; the others are named in a warning.
+        Passed to each learner whose ``fit`` takes it; the others are named in a warning. With metadata routing: passed
+        to whoever requests it.
     n_jobs : int, optional
         Workers for the flat list of learner x fold tasks. The result does not depend on it.
     memory : path, Store or None
@@ -257,6 +260,7 @@ def cross_fit(
     X = check_rows(X, training=True)
     task = infer_task(learners, y)
     target = check_target(y, task, X.shape[0])
+    check_class_weights(learners, target)
     weights = check_weights(sample_weight, X.shape[0])
     split_params = {} if groups is None else {"groups": groups}
     splitter = splitter_of(cv, y, classifier=task == "classification")
@@ -281,7 +285,14 @@ def split_seed(entropy: int) -> int:
 def learner_params(
     learners: Sequence[tuple[str, Any]], weights: np.ndarray | None, groups: Any = None
 ) -> dict[str, dict[str, Any]]:
-    """Weights for the learners that take them, the others are named; groups for those that ask for them."""
+    """Weights for the learners that take them, the others are named; groups for those that ask for them.
+
+    With metadata routing each learner gets what it requests.
+    """
+    if get_config()["enable_metadata_routing"]:
+        given = {"sample_weight": weights, "groups": groups}
+        given = {name: value for name, value in given.items() if value is not None}
+        return {name: routed_params(learner, given) for name, learner in learners}
     params = {name: weight_params(learner, weights) for name, learner in learners}
     without = [name for name, found in params.items() if found is None]
     if without:
@@ -390,6 +401,7 @@ def _collect(
             by_name[result.name].append(result)
     blocks = close_gaps({name: job.blocks[name] for name in names})
     warn_of_missing_classes(by_name, job.target, job.folds)
+    _warn_of_missing_scores(job.folds, weights)
     members = {name: _members_of(found) for name, found in by_name.items()}
     oof = OutOfFold(
         train=np.hstack([_out_of_fold(job, by_name[name], blocks[name]) for name in names]),
@@ -454,6 +466,18 @@ def _score_table(
     frame = pd.DataFrame.from_dict(rows, orient="index")
     frame.index = pd.MultiIndex.from_tuples(list(rows), names=["learner", "fold"])
     return frame
+
+
+def _warn_of_missing_scores(folds: Folds, weights: np.ndarray | None) -> None:
+    without = [] if weights is None else [fold for fold, (_, test) in enumerate(folds.pairs) if not weights[test].any()]
+    if without:
+        titles = ", ".join(folds.title(fold) for fold in without)
+        warn(
+            f"The rows that a fold tests all weigh zero in {titles}: there is no score of them. Means and intervals "
+            "are of the other folds. Use a splitter that gives each fold rows that weigh something.",
+            MissingScoreWarning,
+            stacklevel=5,
+        )
 
 
 def warn_of_missing_classes(by_name: dict[str, list[Result]], target: Target, folds: Folds) -> None:

@@ -21,13 +21,16 @@ EPSILON = float(np.finfo(np.float64).eps)
 
 
 def score(y: np.ndarray, values: Any, block: Block, weight: np.ndarray | None) -> dict[str, float]:
-    """The two metrics of the block's kind; NaN where its columns do not tell.
+    """The two metrics of the block's kind; NaN where its columns do not tell, and where all rows weigh zero.
 
     ``y`` holds codes, indicators or numbers of shape (n_rows,) or (n_rows, n_outputs), ``values``
     predictions of shape (n_rows, block.width), or votes of shape (n_rows, n_classes).
 
     Written out: scikit-learn's metrics give the same, but their checks take longer than a small fit.
     """
+    if weight is not None and not weight.any():
+        of_classes = block.n_classes > 0 or block.kind == "indicator"
+        return dict.fromkeys(METRICS["classification" if of_classes else "regression"], np.nan)
     if block.kind == "indicator":
         return _multilabel(y, values, block, weight)
     if block.kind == "value":

@@ -24,11 +24,15 @@ class LearnerDroppedWarning(UserWarning):
 
 
 class MissingClassWarning(UserWarning):
-    """A fold's training part lacked a class: its probability there is 0."""
+    """Rows to train on lacked a class, whose probability is then 0, or one of the values of a label."""
 
 
 class IgnoredWeightsWarning(UserWarning):
     """An estimator takes no ``sample_weight``: it was fitted without."""
+
+
+class MissingScoreWarning(UserWarning):
+    """The test rows of a fold all weigh zero: there is no score of them."""
 
 
 class NotProbabilitiesWarning(UserWarning):

@@ -428,3 +428,15 @@ def test_nothing_is_warned_of():
         model = StackingModel(TWO, random_state=0).fit(X, CODES)
         model.compact().predict(X)
         model.compact(refit=True, X=X, y=CODES).predict(X)
+
+
+def test_a_net_that_predicts_in_its_own_way_is_not_packed():
+    """The pack of its class knows nothing of that."""
+
+    class Timid(BNMLPClassifier):
+        def predict_proba(self, X):
+            return 0.25 + super().predict_proba(X) / 2
+
+    model = StackingModel([("net", Timid((4,), max_epochs=2))], LogisticRegression(), cv=2, random_state=0)
+    model.fit(X, CODES)
+    assert_same(model.compact(), model, X)

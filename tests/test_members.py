@@ -16,7 +16,7 @@ from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
@@ -34,6 +34,7 @@ from stackkit._members import (
     predict_block,
     rows_of_params,
     settle,
+    trains_folds_together,
     weight_params,
 )
 from stackkit.exceptions import LearnerFailedError, MissingClassWarning
@@ -327,6 +328,70 @@ def test_fit_folds_must_return_one_model_a_fold():
         match=r"'m' \(MeansTogether\) .* fit_folds must return one estimator a fold; got 4 for 5 folds",
     ):
         cross_fit([("m", MeansTogether(lost=1))], X, Y)
+
+
+class OwnFit(MeansTogether):
+    """What it overrides, ``fit_folds`` of its parent does not know."""
+
+    def fit(self, X, y):
+        return super().fit(-X, y)
+
+
+class OwnFitFolds(OwnFit):
+    def fit_folds(self, X, y, folds):
+        return [type(self)().fit(X[rows], y[rows]) for rows in folds]
+
+
+class Delegates(ClassifierMixin, BaseEstimator):
+    """Hands on whatever it does not have itself, as wrappers do."""
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+    def fit(self, X, y):
+        self.inner_ = clone(self.inner).fit(X, y)
+        self.classes_ = self.inner_.classes_
+        return self
+
+    def predict_proba(self, X):
+        return self.inner_.predict_proba(X)
+
+
+class OwnPipeline(Pipeline):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("learner", "together"),
+    [
+        (MeansTogether(), True),
+        (make_pipeline(StandardScaler(), MeansTogether()), True),
+        (Means(), False),
+        (OwnFit(), False),
+        (OwnFitFolds(), True),
+        (FrozenEstimator(MeansTogether()), False),
+        (make_pipeline(StandardScaler(), FrozenEstimator(MeansTogether())), False),
+        (make_pipeline(StandardScaler(), OwnFit()), False),
+        (Delegates(MeansTogether()), False),
+        (OwnPipeline([("scale", StandardScaler()), ("means", MeansTogether())]), False),
+        (Pipeline([("scale", StandardScaler()), ("means", MeansTogether())], transform_input=["weights"]), False),
+        (GaussianNB(), False),
+    ],
+)
+def test_who_trains_its_folds_together(learner, together):
+    """Only where ``fit_folds`` does the work of the very ``fit`` that the learner has."""
+    assert trains_folds_together(learner) is together
+
+
+def test_folds_of_a_class_that_overrides_fit_are_fitted_by_it():
+    for learner in (OwnFit(), make_pipeline(StandardScaler(), OwnFit())):
+        oof = cross_fit([("it", learner)], X, Y, cv=KFold(3, shuffle=True, random_state=0))
+        for train, test in oof.folds.pairs:
+            expected = clone(learner).fit(X[train], Y[train]).predict_proba(X[test])
+            np.testing.assert_allclose(oof.train[test], expected, rtol=1e-9)
 
 
 # ---------------------------------------------------------------- learners that are fitted already

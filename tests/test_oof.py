@@ -8,9 +8,12 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_iris, make_classification, make_multilabel_classification
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression, Perceptron, Ridge, RidgeClassifier
 from sklearn.metrics import accuracy_score, log_loss, r2_score, roc_auc_score, root_mean_squared_error
@@ -44,6 +47,7 @@ from stackkit.exceptions import (
     LearnerFailedError,
     MissingClassWarning,
 )
+from stackkit.nn import BNMLPClassifier, BNMLPRegressor
 
 
 @pytest.fixture(scope="module")
@@ -494,6 +498,63 @@ def test_fit_folds_gets_the_weights_of_its_rows(binary, wrap):
     oof = cross_fit([("together", wrap(Together()))], X, y, cv=4, sample_weight=weights)
     for (train, _), member in zip(oof.folds.pairs, oof.members["together"], strict=True):
         np.testing.assert_array_equal(last_step(member).weights_, weights[train])
+
+
+@pytest.mark.parametrize("asks", ["both", "scaler", "net", "neither"])
+def test_fit_folds_inside_a_pipeline_gets_what_its_steps_request(binary, asks):
+    """The scaler got no weights, and the last step got those that it had refused."""
+    X, y = binary
+    weights = np.random.default_rng(0).uniform(size=120)
+    with config_context(enable_metadata_routing=True):
+        scaler = StandardScaler().set_fit_request(sample_weight=asks in ("both", "scaler"))
+        pipeline = make_pipeline(scaler, Together().set_fit_request(sample_weight=asks in ("both", "net")))
+        stack = StackingModel([("it", pipeline)], LogisticRegression().set_fit_request(sample_weight=True), cv=4)
+        oof = stack.fit(X, y, sample_weight=weights).oof_
+        assert_array_equal(cross_fit([("it", pipeline)], X, y, cv=4, sample_weight=weights).train, oof.train)
+        for (train, test), member in zip(oof.folds.pairs, oof.members["it"], strict=True):
+            assert member[-1].together_
+            assert (member[-1].weights_ is not None) == (asks in ("both", "net"))
+            asked = {} if asks == "neither" else {"sample_weight": weights[train]}
+            by_hand = clone(pipeline).fit(X[train], y[train], **asked)
+            np.testing.assert_allclose(oof.train[test, 0], by_hand.predict_proba(X[test])[:, 1])
+
+
+def test_weights_under_routing_reach_those_who_request_them(binary):
+    X, y = binary
+    weights = np.random.default_rng(0).uniform(size=120)
+    with config_context(enable_metadata_routing=True):
+        asks, refuses = (Together().set_fit_request(sample_weight=asked) for asked in (True, False))
+        renamed = Together().set_fit_request(sample_weight="other")
+        learners = [("asks", asks), ("refuses", refuses), ("renamed", renamed)]
+        members = cross_fit(learners, X, y, cv=2, sample_weight=weights).members
+        assert [members[name][0].weights_ is not None for name, _ in learners] == [True, False, False]
+        with pytest.raises(UnsetMetadataPassedError, match="sample_weight"):
+            cross_fit([Together()], X, y, cv=2, sample_weight=weights)
+
+
+def test_a_frozen_net_is_not_trained_again(binary):
+    """It hands on ``fit_folds`` of the net inside."""
+    X, y = binary
+    net = BNMLPClassifier((8,), max_epochs=3, random_state=0).fit(X, y)
+    line = BNMLPRegressor((8,), max_epochs=3, random_state=0).fit(X, y)
+    for frozen in (FrozenEstimator(net), make_pipeline(FrozenEstimator(net))):
+        stack = StackingModel([("net", frozen)], LogisticRegression(), cv=3, refit=True).fit(X, y)
+        np.testing.assert_allclose(stack.oof_.train[:, 0], net.predict_proba(X)[:, 1], atol=1e-6)
+        np.testing.assert_allclose(stack.transform(X)[:, 0], net.predict_proba(X)[:, 1], atol=1e-6)
+    oof = cross_fit([("line", FrozenEstimator(line))], X, y.astype(float), cv=3)
+    np.testing.assert_allclose(oof.train[:, 0], line.predict(X), atol=1e-6)
+
+
+def test_a_net_with_a_fit_of_its_own_is_fitted_by_that(binary):
+    class Flipped(BNMLPClassifier):
+        def fit(self, X, y, sample_weight=None, groups=None):
+            return super().fit(X, 1 - y, sample_weight, groups)
+
+    X, y = binary
+    oof = cross_fit([("net", Flipped((8,), max_epochs=3, random_state=0))], X, y, cv=3)
+    for (train, test), member in zip(oof.folds.pairs, oof.members["net"], strict=True):
+        by_hand = Flipped((8,), max_epochs=3, random_state=member.random_state).fit(X[train], y[train])
+        np.testing.assert_allclose(oof.train[test, 0], by_hand.predict_proba(X[test])[:, 1], atol=1e-6)
 
 
 def test_a_prefit_learner_is_one_member_and_keeps_its_labels(binary):

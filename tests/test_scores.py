@@ -64,3 +64,19 @@ def test_regression():
 def test_a_regressor_among_classifiers_has_no_score():
     found = score(np.array([0, 1]), np.array([[0.2], [0.7]]), _block("value"), None)
     assert np.isnan(list(found.values())).all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "n_classes", "names"),
+    [
+        ("probability", "predict_proba", 2, ["log_loss", "accuracy"]),
+        ("indicator", "predict_proba", 0, ["log_loss", "accuracy"]),
+        ("value", "predict", 2, ["log_loss", "accuracy"]),
+        ("value", "predict", 0, ["rmse", "r2"]),
+    ],
+)
+def test_rows_that_all_weigh_zero_have_no_score(kind, method, n_classes, names):
+    y = np.zeros((40, 1), dtype=int) if kind == "indicator" else np.zeros(40, dtype=int)
+    found = score(y, np.full((40, 1), 0.5), _block(kind, 1, n_classes, method), np.zeros(40))
+    assert list(found) == names
+    assert np.isnan(list(found.values())).all()

@@ -84,7 +84,9 @@ def row_weights(
         return None
     weights = np.zeros(len(y))
     weights[rows] = 1.0 if sample_weight is None else sample_weight[rows]
-    if class_weight is not None:
+    if isinstance(class_weight, dict):  # its keys are classes of the table, of which these rows may lack some
+        weights[rows] *= compute_sample_weight(class_weight, y)[rows]
+    elif class_weight is not None:
         heavy = rows[weights[rows] != 0]  # a row without weight is as good as absent, also where classes are counted
         weights[heavy] *= compute_sample_weight(class_weight, y[heavy])
     if (weights < 0).any():
