@@ -21,6 +21,7 @@ from sklearn.utils import Bunch, check_array
 
 from stackkit._audit import Refused, full_name
 from stackkit._blend import ConvexClassifier, ConvexRegressor, LinearPoolRegressor, LogPoolClassifier
+from stackkit._final import LabelLogisticRegression
 from stackkit._folds import Folds
 from stackkit._frames import decode_frame, decode_index, decode_series, encode_frame, encode_index, encode_series
 from stackkit._levels import LevelCheck
@@ -184,6 +185,7 @@ _PLAIN = (
     LogPoolClassifier,
     EnsembleSelectionClassifier,
     EnsembleSelectionRegressor,
+    LabelLogisticRegression,
     TablePreparation,
 )
 _BY_CLASS: dict[str, Codec] = {

@@ -47,12 +47,12 @@ class Folds:
         return self.n_tested > 0
 
     def within(self, rows: np.ndarray) -> SameFolds | None:
-        """The same folds for these rows alone, in their own numbers; None where fewer than two are left."""
+        """The same folds for these rows alone, in their own numbers; None where none is left."""
         place = np.full(self.n_rows, -1)
         place[rows] = np.arange(len(rows))
         own = [tuple(part[part >= 0] for part in (place[train], place[test])) for train, test in self.pairs]
         pairs = tuple((train, test) for train, test in own if len(train) and len(test))
-        return SameFolds(pairs, len(rows)) if len(pairs) > 1 else None
+        return SameFolds(pairs, len(rows)) if pairs else None
 
 
 class SameFolds:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,10 @@ def score_board(oof: OutOfFold) -> pd.DataFrame:
 
 
 def _interval(scores: pd.Series, folds: Folds) -> tuple[float, float]:
-    interval = corrected_interval(scores.to_numpy(), folds)
+    values = scores.to_numpy()
+    if len(known := np.flatnonzero(~np.isnan(values))):  # without folds whose rows all weigh zero
+        values, folds = values[known], replace(folds, pairs=tuple(folds.pairs[fold] for fold in known))
+    interval = corrected_interval(values, folds)
     low, high = np.clip([interval.low, interval.high], *BOUNDS[str(scores.name)])
     return float(low), float(high)
 

@@ -14,7 +14,7 @@ from sklearn.utils import Bunch
 from stackkit._checks import choice, take_rows
 from stackkit._final import default_final, final_labels, final_probabilities, seen_columns, upper_stack, with_folds
 from stackkit._folds import Folds
-from stackkit._members import Block, Member, fit_member, weight_params
+from stackkit._members import Block, Member, fit_member, requested_weights
 from stackkit._nested import OuterFold, nested_tables
 from stackkit._oof import Settings
 from stackkit._passthrough import beside
@@ -133,14 +133,17 @@ def check_levels(plan: Plan, rows: np.ndarray, settings: Settings) -> tuple[Leve
     made = tables[0], blocks
     metric, loss = _losses(plan, fold, made, settings)
     _, loss_without = _losses(without, fold, made, settings)
-    check = _decided(metric, loss, loss_without, type(without.final).__name__)
+    weights = None if plan.weights is None else plan.weights[fold.test]
+    if weights is not None and not weights.any():
+        return _unknown("the rows that were held out all weigh nothing"), without
+    check = _decided(metric, loss, loss_without, type(without.final).__name__, weights)
     return check, plan if check.kept else without
 
 
 def _first_level_only(plan: Plan) -> Plan:
     final = default_final(plan.target, plan.methods, passthrough=False, mixed_columns=False)
     routed = Bunch(**plan.routed)
-    routed.final_estimator = weight_params(final, plan.weights) or {}
+    routed.final_estimator = requested_weights(final, plan.weights)
     return replace(plan, final=final, picked=[], routed=routed)
 
 
@@ -183,17 +186,29 @@ def fit_final(
         return fit_member(final, features, plan.target, rows, plan.routed.final_estimator), features
 
 
-def _decided(metric: str, with_level: np.ndarray, without: np.ndarray, instead: str) -> LevelCheck:
+def _decided(
+    metric: str, with_level: np.ndarray, without: np.ndarray, instead: str, weights: np.ndarray | None
+) -> LevelCheck:
     gained = without - with_level
-    difference, se = float(gained.mean()), float(gained.std(ddof=1) / np.sqrt(len(gained))) if len(gained) > 1 else 0.0
+    difference, se = weighted_mean(gained, weights)
+    mean_with, mean_without = (float(np.average(losses, weights=weights)) for losses in (with_level, without))
     kept = difference > se
     way = "lower" if difference > 0 else "higher"
     told = (
         f"The second level is {'kept' if kept else 'left out'}: on {len(gained)} rows held out its {metric} is "
-        f"{with_level.mean():.4g}, {abs(difference):.2g} {way} than the {without.mean():.4g} of {instead} on the first "
+        f"{mean_with:.4g}, {abs(difference):.2g} {way} than the {mean_without:.4g} of {instead} on the first "
         f"level alone (standard error {se:.2g}; it stays where it is lower by more than that)."
     )
-    return LevelCheck(kept, metric, float(with_level.mean()), float(without.mean()), difference, se, len(gained), told)
+    return LevelCheck(kept, metric, mean_with, mean_without, difference, se, len(gained), told)
+
+
+def weighted_mean(values: np.ndarray, weights: np.ndarray | None) -> tuple[float, float]:
+    """A mean over rows and its standard error, 0 for one row; rows that weigh alike give those without weights."""
+    shares = np.full(len(values), 1 / len(values)) if weights is None else weights / weights.sum()
+    mean, n_heavy = shares @ values, np.count_nonzero(shares)
+    # The linearised variance of a ratio of sums, with n / (n - 1) as for a plain mean.
+    variance = ((shares * (values - mean)) ** 2).sum() * n_heavy / max(n_heavy - 1, 1)
+    return float(mean), float(np.sqrt(variance))
 
 
 def _unknown(why: str) -> LevelCheck:

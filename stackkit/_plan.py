@@ -11,6 +11,7 @@ from scipy import sparse
 from sklearn.utils import Bunch
 
 from stackkit._checks import Learners, Target, take_rows
+from stackkit._final import check_takes_folds
 from stackkit._folds import Folds, make_folds
 from stackkit._members import rows_of_params
 from stackkit._oof import split_seed
@@ -40,13 +41,17 @@ class Plan:
         return [(name, learner) for name, learner in self.learners if name in wanted]
 
     def folds(self, entropy: int) -> Folds:
-        return make_folds(self.splitter, self.X, self.y, seed=split_seed(entropy), **self.routed.splitter)
+        folds = make_folds(self.splitter, self.X, self.y, seed=split_seed(entropy), **self.routed.splitter)
+        check_takes_folds(self.final, folds)
+        return folds
 
     def folds_of(self, rows: np.ndarray, entropy: int) -> Folds:
         """The folds that a fit on these rows alone would make, in their own numbers."""
         params = rows_of_params(self.routed.splitter, rows, self.X.shape[0])
         y = self.y.toarray() if sparse.issparse(self.y) else self.y
         y = y if hasattr(y, "shape") else np.asarray(y)
-        return make_folds(
+        folds = make_folds(
             self.splitter, take_rows(self.X, rows), take_rows(y, rows), seed=split_seed(entropy), **params
         )
+        check_takes_folds(self.final, folds)
+        return folds

@@ -14,7 +14,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from stackkit._checks import check_rows
-from stackkit._final import BLENDS, final_labels, final_probabilities, seen_columns
+from stackkit._final import BLENDS, final_labels, final_probabilities, final_scores, seen_columns
 from stackkit._members import Block, Member, settle
 from stackkit._panels import Panel, predict_table
 from stackkit._passthrough import beside
@@ -132,7 +132,7 @@ class Predicts:
             Decision values.
         """
         table = self._final_input(X)
-        return self._predictor.final.estimator.decision_function(table)
+        return final_scores(self._predictor.final, table, self._predictor.classes)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Accuracy of the classes, or R^2 of the numbers, predicted for new rows.

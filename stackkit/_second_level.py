@@ -9,26 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
-from warnings import catch_warnings, simplefilter
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.utils.parallel import Parallel, delayed
 
 from stackkit._checks import Target, check_methods
-from stackkit._final import seen_columns, with_folds
+from stackkit._final import seen_columns, takes_folds, with_folds
 from stackkit._folds import Folds
-from stackkit._members import Block, fit_member, make_blocks, predict_block, settle, weight_params
+from stackkit._members import Block, fit_member, make_blocks, predict_block, requested_weights, settle
 from stackkit._oof import OutOfFold, close_gaps
 from stackkit._scores import METRICS, score
 from stackkit._tasks import seeded
 from stackkit._threads import single_threaded_blas
 
 STACK = "stack"
-OWN_PARTS = 5  # where the folds' own test rows overlap
-MOST_PARTS = 10  # of leave-one-out many parts become one
+MOST_PARTS = 10  # times that the final estimator is fitted, where folds can be merged
+LEAST_LEFT = 0.7  # share of their training rows that merged folds must have in common
 MOST_ROWS = 5000  # what tells the marginal values of forty learners in seconds, and their order well enough
 
 
@@ -39,9 +38,10 @@ def target_of(oof: OutOfFold) -> Target:
 def second_level(final: Any, oof: OutOfFold, *, n_jobs: int | None = None) -> OutOfFold:
     """The stack's predictions of the training rows, by a final estimator that did not see them.
 
-    Its ``train`` has the same rows as that of ``oof``, and the columns of one learner named "stack".
+    Its ``train`` has the same rows as that of ``oof``, and the columns of one learner named "stack". ``covered`` are
+    those that could be tested: in a time series, not the rows of the first fold, before which the table is empty.
     """
-    folds, block = second_level_folds(oof), _block(final, oof)
+    folds, block = second_level_folds(final, oof), _block(final, oof)
     train = np.full((len(oof.train), block.width), np.nan)
     scores = {}
     for fold, values in enumerate(_values(final, oof, folds, [list(oof.blocks)], n_jobs)[0]):
@@ -58,6 +58,7 @@ def second_level(final: Any, oof: OutOfFold, *, n_jobs: int | None = None) -> Ou
         test=None,
         columns=block.names(STACK),
         blocks={STACK: block},
+        covered=folds.covered,
         folds=folds,
         scores=frame,
         members={STACK: []},
@@ -72,7 +73,10 @@ def marginal_values(final: Any, oof: OutOfFold, *, n_jobs: int | None = None) ->
     use. NaN where it cannot be told. Of a long table only some rows are used, always the same.
     """
     names, block = list(oof.blocks), _block(final, oof)
-    folds = _thinned(second_level_folds(oof))
+    try:
+        folds = _thinned(second_level_folds(final, oof))
+    except ValueError:
+        return pd.Series(np.nan, index=names, name="marginal")
     others = [[other for other in names if other != name] for name in names] if len(names) > 1 else []
     losses = [_loss(oof, values, folds, block) for values in _values(final, oof, folds, [names, *others], n_jobs)]
     without = losses[1:] or [np.nan]
@@ -84,41 +88,55 @@ def _loss(oof: OutOfFold, values: Sequence[np.ndarray | Exception], folds: Folds
     parts = [part for part in values if not isinstance(part, Exception)]
     if len(parts) < len(values):
         return np.nan
+    scores = pd.DataFrame([_score(oof, part, test, block) for part, (_, test) in zip(parts, folds.pairs, strict=True)])
     metric, fallback = METRICS[target_of(oof).task]
-    scores = [_score(oof, part, test, block) for part, (_, test) in zip(parts, folds.pairs, strict=True)]
-    loss = float(np.mean([score[metric] for score in scores]))
-    return -float(np.mean([score[fallback] for score in scores])) if np.isnan(loss) else loss
+    means = scores.mean()  # without parts whose rows all weigh zero
+    return float(-means[fallback] if np.isnan(means[metric]) else means[metric])
 
 
-def second_level_folds(oof: OutOfFold) -> Folds:
-    """Each covered row is tested once: by the first repeat's parts; by parts of our own where tests overlap."""
-    covered = np.flatnonzero(oof.covered)
-    parts = _first_repeat(oof) or _own_parts(oof, covered)
-    return Folds(tuple((np.setdiff1d(covered, part), part) for part in parts), len(oof.train))
+def second_level_folds(final: Any, oof: OutOfFold) -> Folds:
+    """Which rows of the table the final estimator is trained on, and which it then predicts.
+
+    It is trained on training rows of the fold whose test rows it predicts, not on all others: those that the fold left
+    out are of the same group, or later, or in a gap. Each row is predicted once, in the first fold where it can be.
+    """
+    predicted, pairs = np.zeros(len(oof.train), dtype=bool), []
+    for train, test in oof.folds.pairs:
+        known, new = np.sort(train[oof.covered[train]]), test[~predicted[test]]
+        if len(new) and _suffice(final, oof, known):
+            pairs.append((known, new))
+            predicted[new] = True
+    if not pairs:
+        raise ValueError(
+            "no fold trains on enough rows that another fold has predicted, so that the final estimator cannot be "
+            "cross-fitted. Use a 'cv' with more folds."
+        )
+    return Folds(tuple(_merged(pairs)), len(oof.train))
 
 
-def _first_repeat(oof: OutOfFold) -> list[np.ndarray]:
-    taken, parts = np.zeros(len(oof.train), dtype=bool), []
-    for _, test in oof.folds.pairs:
-        if not taken[test].any():
-            parts.append(test)
-            taken[test] = True
-    if len(parts) < 2 or not taken[oof.covered].all():
-        return []
-    if len(parts) > MOST_PARTS:
-        return [np.sort(np.concatenate(parts[start::MOST_PARTS])) for start in range(MOST_PARTS)]
-    return parts
+def _suffice(final: Any, oof: OutOfFold, rows: np.ndarray) -> bool:
+    """Whether a final estimator can be fitted to these rows; a stack that goes on with the folds needs some of them."""
+    if takes_folds(final) and oof.folds.within(rows) is None:
+        return False
+    heavy = rows if oof.sample_weight is None else rows[oof.sample_weight[rows] != 0]
+    return len(np.unique(oof.y[heavy]) if target_of(oof).n_classes else heavy) > 1
 
 
-def _own_parts(oof: OutOfFold, covered: np.ndarray) -> list[np.ndarray]:
-    """Of groups and of time the table knows nothing."""
-    y = oof.y[covered]
-    most = np.bincount(y).max() if target_of(oof).n_classes else 0
-    how = StratifiedKFold if most > 1 else KFold
-    splitter = how(min(OWN_PARTS, most if most > 1 else len(covered)), shuffle=True, random_state=0)
-    with catch_warnings():
-        simplefilter("ignore", UserWarning)  # a class of few rows: nobody asked for this many parts
-        return [covered[test] for _, test in splitter.split(covered, y)]
+def _merged(pairs: list[tuple[np.ndarray, np.ndarray]]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Of many folds, such as one for each row, several become one, trained on the rows that all of them train on.
+
+    Not where these are much fewer, as when each fold trains on what went before it.
+    """
+    if len(pairs) <= MOST_PARTS:
+        return pairs
+    merged = []
+    for start in range(MOST_PARTS):
+        some = pairs[start::MOST_PARTS]
+        train = reduce(np.intersect1d, [train for train, _ in some])
+        if len(train) < LEAST_LEFT * np.mean([len(train) for train, _ in some]):
+            return pairs
+        merged.append((train, np.sort(np.concatenate([test for _, test in some]))))
+    return merged
 
 
 def _thinned(folds: Folds) -> Folds:
@@ -127,7 +145,7 @@ def _thinned(folds: Folds) -> Folds:
     keep = np.zeros(folds.n_rows, dtype=bool)
     keep[np.random.default_rng(0).choice(np.flatnonzero(folds.covered), MOST_ROWS, replace=False)] = True
     pairs = [(train[keep[train]], test[keep[test]]) for train, test in folds.pairs]
-    return Folds(tuple((train, test) for train, test in pairs if len(test)), folds.n_rows)
+    return Folds(tuple((train, test) for train, test in pairs if len(train) and len(test)), folds.n_rows)
 
 
 # --- fitting the final estimator on parts of the table ------------------------------------------------
@@ -145,7 +163,7 @@ def _values(
 ) -> list[list[np.ndarray | Exception]]:
     """For each choice of learners, what a final estimator on their columns predicts for each fold's test rows."""
     target, block = target_of(oof), _block(final, oof)
-    params = weight_params(final, oof.sample_weight) or {}
+    params = requested_weights(final, oof.sample_weight)
     trials = [
         _Trial(with_folds(seeded(final, 0, STACK, fold), oof.folds, pair[0]), *only(oof, names), *pair)
         for names in choices

@@ -35,6 +35,7 @@ from stackkit._checks import (
     task_of_target,
     with_names,
 )
+from stackkit._class_weights import check_class_weights
 from stackkit._compact import CompactModel, check_refit, compact_model
 from stackkit._final import (
     BLENDS,
@@ -43,6 +44,7 @@ from stackkit._final import (
     default_blend,
     default_final,
     upper_stack,
+    warn_of_constant_labels,
 )
 from stackkit._folds import splitter_of
 from stackkit._leaderboard import full_board
@@ -336,6 +338,7 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
             learners, self.stack_method, target.task, also_known=[name for name, _ in self._named()]
         )
         final = self._final(learners, methods, target, rows)
+        check_class_weights([*learners, ("final_estimator", final)], target)
         # Once, by position: new rows may come without names.
         picked = picked_columns(self.passthrough, rows)
         blocks = make_blocks(learners, methods, target)
@@ -392,6 +395,7 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         if target.task == "classification":
             self.classes_ = target.classes
         rows, oof = np.flatnonzero(self.oof_.covered), self.oof_
+        warn_of_constant_labels(plan.final, target, rows)
         member, _ = fit_final(plan, oof.folds, rows, oof.train, oof.blocks, settings=settings)
         self.final_estimator_ = member.estimator
         return member

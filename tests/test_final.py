@@ -1,10 +1,15 @@
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, RidgeCV
 from sklearn.multioutput import MultiOutputClassifier
@@ -23,10 +28,13 @@ from stackkit import (
     LinearPoolRegressor,
     LogPoolClassifier,
     StackingModel,
+    load,
+    save,
 )
 from stackkit._checks import check_target
 from stackkit._final import BLENDS, PROBABILITY_BLENDS, default_blend, seen_columns
 from stackkit._members import make_blocks
+from stackkit.exceptions import MissingClassWarning
 
 N = 40
 X = np.random.default_rng(0).normal(size=(N, 3))
@@ -268,3 +276,76 @@ def test_columns_of_unseen_classes_are_shared_out():
     np.testing.assert_allclose(seen[0], [0.125, 0.375, 0.5])
     assert names == ["a_0", "a_2", "a_3"]
     assert seen_columns(LogisticRegression(), table, blocks, np.array([0, 2]))[0] is table
+
+
+@pytest.mark.parametrize("value", [0, 1])
+@pytest.mark.parametrize("options", [{}, {"passthrough": True}])
+def test_a_label_that_never_changes_is_predicted_as_it_is(value, options):
+    """The default final estimator failed, when all learners were fitted."""
+    y = np.column_stack([TWO, np.full(N, value), 1 - TWO])
+    learners = [("knn", KNeighborsClassifier()), ("tree", DecisionTreeClassifier(max_depth=2))]
+    with pytest.warns(MissingClassWarning, match=f"label 1 is {value} in all 40 rows .*in which it is {1 - value}, or"):
+        model = StackingModel(learners, random_state=0, **options).fit(X, y)
+    found, others = model.predict_proba(X), StackingModel(learners, random_state=0, **options).fit(X, y[:, [0, 2]])
+    assert_allclose(found[:, 1], value, atol=1e-15)
+    assert_allclose(found[:, [0, 2]], others.predict_proba(X), rtol=1e-2)  # lbfgs stops a little earlier or later
+    assert (model.predict(X)[:, 1] == value).all()
+    assert bool(options) == model.leaderboard(marginal=True)["marginal"].isna().all()
+
+
+def test_a_rare_label_that_the_covered_rows_lack():
+    y = LABELS.copy()
+    y[:, 1] = np.arange(N) < 2
+    cv = [(np.arange(15), np.arange(15, 28)), (np.arange(28), np.arange(28, 40))]
+    with pytest.warns(MissingClassWarning, match="label 1 is 0 in all 25 rows"):
+        model = StackingModel(MANY, cv=cv).fit(X, y)
+    assert not model.predict(X)[:, 1].any()
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "a.model")
+        save(model, path)
+        assert_array_equal(load(path).predict_proba(X), model.predict_proba(X))
+
+
+def test_labels_that_change_are_predicted_by_logistic_regression():
+    found = StackingModel(MANY).fit(X, LABELS).final_estimator_
+    oof = StackingModel(MANY).fit(X, LABELS).oof_
+    plain = MultiOutputClassifier(LogisticRegression()).fit(oof.train, LABELS)
+    for ours, theirs in zip(found.estimators_, plain.estimators_, strict=True):
+        assert_array_equal(ours.coef_, theirs.coef_)
+
+
+# ---------------------------------------------------------------- predicting
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 4])
+def test_decision_values_have_a_column_for_a_class_that_the_table_lacked(n_classes):
+    """As in a time series whose last class comes before the first rows that are predicted."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(90, 2))
+    y = rng.integers(0, n_classes - 1, 90) + 1
+    y[:20] = np.arange(20) % n_classes
+    cv = [(np.arange(20), np.arange(20, 55)), (np.arange(50), np.arange(55, 90))]
+    if n_classes == 2:
+        y[20:] = 1
+        with pytest.raises(ValueError, match="class"):  # nothing to tell apart
+            StackingModel([GaussianNB()], LogisticRegression(), cv=cv).fit(rows, y)
+        return
+    model = StackingModel([GaussianNB()], LogisticRegression(), cv=cv).fit(rows, y)
+    assert len(model.final_estimator_.classes_) == n_classes - 1
+    found = model.decision_function(rows)
+    assert found.shape == (90, n_classes)
+    assert_array_equal(model.classes_[found.argmax(axis=1)], model.predict(rows))
+    assert (found[:, 0] <= found.min(axis=1)).all()
+
+
+@pytest.mark.parametrize("forest", [RandomForestClassifier, RandomForestRegressor])
+def test_a_forest_with_threads_of_its_own_predicts_the_same_bits(forest):
+    y = TWO if forest is RandomForestClassifier else X[:, 0]
+    learners = CLASSIFIERS if forest is RandomForestClassifier else REGRESSORS
+    model = StackingModel(learners, forest(200, n_jobs=2, random_state=0)).fit(X, y)
+    rows = np.tile(X, (20, 1))
+    ask = "predict_proba" if forest is RandomForestClassifier else "predict"
+    found = [getattr(model, ask)(rows) for _ in range(5)]
+    model.final_estimator_.set_params(n_jobs=1)
+    for again in found:
+        assert_array_equal(again, getattr(model, ask)(rows))

@@ -9,18 +9,19 @@ from sklearn import config_context
 from sklearn.datasets import make_classification, make_multilabel_classification, make_regression
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
-from sklearn.model_selection import RepeatedStratifiedKFold, ShuffleSplit, StratifiedKFold, TimeSeriesSplit
+from sklearn.model_selection import KFold, RepeatedStratifiedKFold, ShuffleSplit, StratifiedKFold, TimeSeriesSplit
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
-from sklearn.tree import DecisionTreeClassifier
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from spies import Fails, Troubled, with_row_ids
 
 from stackkit import EnsembleSelectionClassifier, LinearPoolRegressor, StackingModel, cross_fit
+from stackkit._folds import Folds
 from stackkit._intervals import corrected_interval
 from stackkit._leaderboard import score_board
 from stackkit._second_level import marginal_values
 from stackkit.evaluation import nested_scores
-from stackkit.exceptions import LearnerDroppedWarning
+from stackkit.exceptions import LearnerDroppedWarning, MissingScoreWarning
 
 LEARNERS = [
     ("tree", DecisionTreeClassifier(max_depth=3, random_state=0)),
@@ -111,7 +112,9 @@ def test_intervals_end_where_scores_do():
 def test_folds_of_any_kind(binary, cv):
     model = StackingModel(LEARNERS, cv=cv, random_state=0).fit(*binary)
     board = model.leaderboard()
-    assert board[["log_loss", "accuracy", "marginal"]].notna().all(axis=None)
+    assert board[["log_loss", "accuracy"]].notna().all(axis=None)
+    # The rows that one fold predicts are not among those that it trains on: nothing to cross-fit a final estimator on.
+    assert board["marginal"].notna().all() == (cv.get_n_splits() > 1)
     assert board["log_loss_low"].notna().all() == (len(model.oof_.folds) > 1)
 
 
@@ -279,3 +282,26 @@ def test_a_memoriser_shows_no_skill_on_noise():
     # In-sample the loss would be 0 with and without any learner; out-of-fold leaving one changes it, at random.
     assert board["marginal"].abs().max() < 3
     assert "stack" not in board.index
+
+
+@pytest.mark.parametrize("learners", [[("line", Ridge()), ("tree", DecisionTreeRegressor(max_depth=3))], LEARNERS])
+def test_a_fold_whose_rows_all_weigh_zero_has_no_score(learners, binary):
+    """The fit ended with a bare ZeroDivisionError, when all learners were fitted."""
+    X, y = binary
+    weights = np.ones(len(y))
+    weights[next(KFold(5).split(X))[1]] = 0
+    model = StackingModel(learners, cv=KFold(5), random_state=0)
+    with pytest.warns(MissingScoreWarning, match=r"all weigh zero in fold 0 of 5: there is no score.*Use a splitter"):
+        model.fit(X, y, sample_weight=weights)
+    scores = model.oof_.scores
+    assert scores.xs(0, level="fold").iloc[:, :2].isna().all(axis=None)
+    assert scores.drop(0, level="fold").notna().all(axis=None)
+    board = model.leaderboard()
+    assert board.select_dtypes("number").notna().all(axis=None)
+    metric = board.columns[0]
+    name = board.index[0]
+    values = scores.loc[name, metric].to_numpy()[1:]
+    assert board.loc[name, metric] == pytest.approx(values.mean())
+    pairs = list(KFold(5).split(X))[1:]
+    interval = corrected_interval(values, Folds(tuple(pairs), len(y)))
+    assert board.loc[name, f"{metric}_low"] == pytest.approx(max(interval.low, 0))

@@ -6,9 +6,18 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.datasets import load_diabetes, make_classification
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.metrics import log_loss, roc_auc_score
-from sklearn.model_selection import GroupKFold, KFold, RepeatedKFold, StratifiedKFold, TimeSeriesSplit, cross_val_score
+from sklearn.model_selection import (
+    GroupKFold,
+    KFold,
+    RepeatedKFold,
+    ShuffleSplit,
+    StratifiedKFold,
+    TimeSeriesSplit,
+    cross_val_score,
+)
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
@@ -19,8 +28,9 @@ from spies import Counted, Fails, Witness, with_row_ids
 
 from stackkit import ConvexClassifier, LogPoolClassifier, StackingModel, cross_fit
 from stackkit._folds import SameFolds
+from stackkit._levels import weighted_mean
 from stackkit.evaluation import nested_scores
-from stackkit.exceptions import LearnerDroppedWarning, LearnerFailedError
+from stackkit.exceptions import LearnerDroppedWarning, LearnerFailedError, MissingScoreWarning
 
 FIRST = [
     ("bayes", GaussianNB()),
@@ -78,6 +88,35 @@ def test_the_end_of_a_pipeline_is_a_level_too(rows):
     model = StackingModel(FIRST, make_pipeline(StandardScaler(), second()), cv=4).fit(*rows)
     assert repr(model.final_estimator_[-1].cv) == "SameFolds(4 folds of 240 rows)"
     assert list(model.leaderboard()["level"]) == [1, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("wrap", [FrozenEstimator, lambda stack: make_pipeline(FrozenEstimator(stack))])
+def test_a_frozen_stack_is_a_final_estimator_as_it_is(rows, wrap):
+    """It hands on what a stack has, but has none of its parameters: the fit ended with an error of set_params."""
+    X, y = rows
+    fitted = second(cv=4, random_state=0).fit(cross_fit(FIRST, X, y, cv=4).train, y)
+    for levels in (None, "auto"):
+        model = StackingModel(FIRST, wrap(fitted), levels=levels, cv=4).fit(X, y)
+        assert_array_equal(model.predict_proba(X), fitted.predict_proba(model.transform(X)))
+        assert list(model.leaderboard()["level"]) == [1, 1, 1]
+
+
+def test_folds_that_leave_an_upper_level_none_are_refused_before_anything_is_fitted(rows):
+    """It took five folds of its own, which knew nothing of groups and time."""
+    X, y = rows
+    cv = [(np.arange(100), np.arange(100, 240))]
+    model = StackingModel([("never", Fails())], make_pipeline(StandardScaler(), second()), cv=cv)
+    with pytest.raises(ValueError, match=r"'cv' parameter of the stack .* these 1 trains on rows.*Set it to a"):
+        model.fit(X, y)
+    with pytest.raises(ValueError, match="'cv' parameter of the stack"):
+        nested_scores(model.set_params(cv=ShuffleSplit(1, random_state=0)), X, y)
+    StackingModel(FIRST, second(cv=3), cv=cv).fit(X, y)
+
+
+def test_one_fold_is_enough_for_an_upper_level(rows):
+    """Rows of the first part of a time series train it, those of the second test it."""
+    model = StackingModel(FIRST, second(), cv=TimeSeriesSplit(2)).fit(*rows)
+    assert_array_equal(np.flatnonzero(model.final_estimator_.oof_.covered), np.arange(80, 160))
 
 
 def test_groups_stay_together_on_both_levels(rows):
@@ -281,6 +320,36 @@ def test_weights_count_where_the_level_is_left_out(noise):
     assert_array_equal(
         model.predict_proba(X), StackingModel(learners).fit(X, y, sample_weight=weights).predict_proba(X)
     )
+
+
+def test_the_check_weighs_rows(noise):
+    """A weight of 2 counts as having the row twice; rows without weight do not count."""
+    X, y = noise
+    weights = np.random.default_rng(0).integers(0, 3, len(y)).astype(float)
+    upper = StackingModel([("logistic", LogisticRegression())], ConvexClassifier())
+    model = StackingModel(FIRST[:1], upper, levels="auto", cv=KFold(3)).fit(X, y, sample_weight=weights)
+    train, test = list(KFold(3).split(X))[-1]
+    twin = StackingModel(FIRST[:1], upper, cv=KFold(3)).fit(X[train], y[train], sample_weight=weights[train])
+    expected = log_loss(y[test], twin.predict_proba(X[test]), sample_weight=weights[test])
+    assert model.level_check_.with_level == pytest.approx(expected, rel=1e-6)
+    weights[test] = 0
+    unknown = StackingModel(FIRST[:1], upper, levels="auto", cv=KFold(3))
+    with pytest.warns(MissingScoreWarning):
+        unknown.fit(X, y, sample_weight=weights)
+    assert "held out all weigh nothing" in unknown.level_check_.reason
+
+
+def test_the_standard_error_of_a_weighted_mean():
+    """As for a plain mean where weights are equal; as often as it says where they are not."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=50)
+    plain = values.mean(), values.std(ddof=1) / np.sqrt(50)
+    assert_allclose(weighted_mean(values, None), plain)
+    assert_allclose(weighted_mean(values, np.full(50, 3.0)), plain)
+    assert_allclose(weighted_mean(np.append(values, 9.0), np.append(np.ones(50), 0.0)), plain)
+    assert weighted_mean(np.ones(1), None) == (1, 0)
+    found = [weighted_mean(rng.normal(size=60), rng.uniform(size=60)) for _ in range(2000)]
+    assert np.mean([abs(mean) < 1.96 * se for mean, se in found]) == pytest.approx(0.95, abs=0.02)
 
 
 class RefusesSeenRows(ClassifierMixin, BaseEstimator):

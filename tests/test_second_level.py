@@ -1,6 +1,6 @@
 """The final estimator out of fold, against loops by hand, and on noise."""
 
-import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge, RidgeClassifier
 from sklearn.metrics import log_loss, roc_auc_score, root_mean_squared_error
 from sklearn.model_selection import (
+    GroupShuffleSplit,
     KFold,
     LeaveOneOut,
     RepeatedKFold,
@@ -36,6 +37,9 @@ LEARNERS = [
     ("knn", KNeighborsClassifier()),
     ("tree", DecisionTreeClassifier(max_depth=3, random_state=0)),
 ]
+
+
+LOGISTIC = LogisticRegression()
 
 
 def _classes(n_classes, n_rows=150):
@@ -147,19 +151,22 @@ def test_it_learns_from_the_table():
 # --- which rows teach which -----------------------------------------------------------------------------
 
 
-def _parts(oof):
-    folds = second_level_folds(oof)
-    covered = np.flatnonzero(oof.covered)
+def _parts(oof, final=LOGISTIC):
+    """The test rows of each part, all of which keep to the folds."""
+    folds = second_level_folds(final, oof)
+    assert (folds.n_tested <= oof.covered).all()
     for train, test in folds.pairs:
-        assert not np.intersect1d(train, test).size
-        np.testing.assert_array_equal(np.union1d(train, test), covered)
-    np.testing.assert_array_equal(folds.n_tested, oof.covered.astype(int))
+        assert oof.covered[train].all()
+        homes = [np.isin(train, own).all() * np.isin(test, tested) for own, tested in oof.folds.pairs]
+        assert np.any(homes, axis=0).all()
     return [test.tolist() for _, test in folds.pairs]
 
 
 def test_the_parts_are_the_folds():
     oof = _oof(cv=KFold(4, shuffle=True, random_state=0))
     assert _parts(oof) == [test.tolist() for _, test in oof.folds.pairs]
+    for (train, _), (own, _) in zip(second_level_folds(LOGISTIC, oof).pairs, oof.folds.pairs, strict=True):
+        np.testing.assert_array_equal(train, own)
 
 
 def test_of_repeats_the_first_makes_the_parts():
@@ -167,21 +174,40 @@ def test_of_repeats_the_first_makes_the_parts():
     assert _parts(oof) == [test.tolist() for _, test in oof.folds.pairs[:3]]
 
 
+def test_where_tests_overlap_a_row_is_predicted_in_the_first_fold_that_can():
+    oof = _oof(cv=ShuffleSplit(6, test_size=0.4, random_state=0))
+    parts = _parts(oof)
+    assert parts[0] == oof.folds.pairs[0][1].tolist()
+    assert parts[1] == [row for row in oof.folds.pairs[1][1] if row not in parts[0]]
+    np.testing.assert_array_equal(second_level_folds(LOGISTIC, oof).covered, oof.covered)
+
+
+def test_noise_of_each_group_is_not_learned():
+    """With parts of our own that knew of no groups, the accuracy was 1."""
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(60), 5)
+    X = np.column_stack([rng.normal(size=60)[groups], rng.normal(size=60)[groups]])
+    y = rng.integers(0, 2, 60)[groups]
+    cv = GroupShuffleSplit(8, test_size=0.3, random_state=0)
+    oof = cross_fit([("line", LogisticRegression()), ("knn", KNeighborsClassifier())], X, y, cv=cv, groups=groups)
+    stack = second_level(RandomForestClassifier(20), oof)
+    rows = stack.covered
+    assert 0.3 < ((stack.train[rows, 0] > 0.5) == y[rows]).mean() < 0.7
+
+
 @pytest.mark.parametrize(
     "cv",
     [
-        ShuffleSplit(6, test_size=0.4, random_state=0),
         [(np.arange(75), np.arange(75, 150))],
-        [(np.arange(100), np.arange(100, 150)), (np.arange(50), np.arange(90, 120))],
+        [(np.arange(50), np.arange(50, 100)), (np.arange(50), np.arange(100, 150))],
     ],
-    ids=["overlapping", "one fold", "two that overlap"],
+    ids=["one fold", "training rows that nobody predicts"],
 )
-def test_where_tests_overlap_parts_of_their_own_are_made(cv):
+def test_where_no_fold_trains_on_what_another_predicted_nothing_is_told(cv):
     oof = _oof(cv=cv)
-    parts = _parts(oof)
-    assert len(parts) == 5
-    shares = [oof.y[part].mean() for part in parts]
-    assert max(shares) - min(shares) < 0.1
+    with pytest.raises(ValueError, match=r"no fold trains on enough rows that another fold has predicted.*folds"):
+        second_level(LOGISTIC, oof)
+    assert marginal_values(LOGISTIC, oof).isna().all()
 
 
 def test_leaving_one_out_makes_ten_parts():
@@ -189,7 +215,16 @@ def test_leaving_one_out_makes_ten_parts():
     oof = cross_fit(LEARNERS[:1], X, y, cv=LeaveOneOut())
     parts = _parts(oof)
     assert [len(part) for part in parts] == [5] * 3 + [4] * 7
+    for train, test in second_level_folds(LOGISTIC, oof).pairs:
+        np.testing.assert_array_equal(train, np.setdiff1d(np.arange(43), test))
     assert second_level(LogisticRegression(), oof).train.shape == (43, 1)
+
+
+def test_folds_that_train_on_what_went_before_are_not_merged():
+    oof = _oof(cv=TimeSeriesSplit(20))
+    pairs = second_level_folds(LOGISTIC, oof).pairs
+    assert len(pairs) > 15
+    assert all(train.max() < test.min() for train, test in pairs)
 
 
 def test_parts_of_sorted_rows_hold_both_classes():
@@ -201,26 +236,26 @@ def test_parts_of_sorted_rows_hold_both_classes():
 
 
 def test_rows_without_a_prediction_stay_without():
-    oof = _oof(cv=TimeSeriesSplit(4))
+    """Those of the first fold, too: before it there is nothing that a final estimator could be trained on."""
+    oof = _oof(cv=TimeSeriesSplit(4, gap=5))
     assert not oof.covered.all()
-    _parts(oof)
+    expected = np.isin(np.arange(150), np.concatenate([test for _, test in oof.folds.pairs[1:]]))
     for final in (LogisticRegression(), LogPoolClassifier()):
         stack = second_level(final, oof)
-        np.testing.assert_array_equal(np.isnan(stack.train[:, 0]), ~oof.covered)
+        np.testing.assert_array_equal(stack.covered, expected)
+        np.testing.assert_array_equal(np.isnan(stack.train[:, 0]), ~expected)
         assert stack.scores.notna().all(axis=None)
 
 
-@pytest.mark.parametrize("n_rows", [4, 6, 8])
-def test_few_rows_whose_tests_overlap(n_rows):
-    """Fewer rows of a class than there would be parts."""
-    X, y = np.arange(20.0)[:n_rows, None], np.arange(n_rows) % 2
-    cv = [(np.array([i, i + 1]), np.setdiff1d(np.arange(n_rows), [i, i + 1])) for i in (0, 2)]
-    oof = cross_fit([("a", GaussianNB()), ("b", LogisticRegression())], X, y, cv=cv)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        parts = _parts(oof)
-        assert len(parts) >= 2
-        marginal_values(ConvexClassifier(), oof)
+def test_rows_of_one_class_teach_nobody():
+    oof = _oof(cv=TimeSeriesSplit(4))
+    first = oof.folds.pairs[0][1]
+    oof.y[first] = 0
+    weights = np.ones(150)
+    parts = _parts(oof)
+    assert parts == [test.tolist() for _, test in oof.folds.pairs[2:]]
+    weights[oof.folds.pairs[1][1]] = 0
+    assert _parts(replace(oof, sample_weight=weights)) == [oof.folds.pairs[3][1].tolist()]
 
 
 def test_a_part_whose_others_lack_a_class():

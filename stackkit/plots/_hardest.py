@@ -171,7 +171,9 @@ class HardestRowsDisplay:
                 f"The 'n_rows' parameter of HardestRowsDisplay must be an integer of at least 1; got {n_rows!r}. Use "
                 "such as 20."
             )
-        positions = np.flatnonzero(oof.covered)
+        by_stack = {} if stack is None else _row_losses(stack, np.flatnonzero(stack.covered))
+        # In a time series the stack predicts fewer rows than its learners.
+        positions = np.flatnonzero(stack.covered if stack is not None and by_stack else oof.covered)
         losses = pd.DataFrame(_row_losses(oof, positions))
         if losses.empty:
             raise ValueError(
@@ -179,7 +181,6 @@ class HardestRowsDisplay:
                 f"the methods {sorted({block.method for block in oof.blocks.values()})}. Use learners with "
                 "predict_proba."
             )
-        by_stack = {} if stack is None else _row_losses(stack, positions)
         ranking = by_stack.get(STACK, losses.mean(axis=1).to_numpy())
         hardest = np.argsort(-ranking, kind="stable")[:n_rows]
         rows = positions[hardest]

@@ -166,8 +166,8 @@ class ReliabilityDisplay:
             return cls._of_table(oof, stack_of(oof, model), **options)
         table = model.transform(X)
         table = np.asarray(table.toarray() if sparse.issparse(table) else table)[:, : len(oof.columns)]
-        stack = model.predict_proba(X) if hasattr(model, "predict_proba") else None
         codes = _codes(y, oof.classes, len(table))
+        stack = _events(model.predict_proba(X), codes) if hasattr(model, "predict_proba") else None
         return cls._of(oof, table.astype(float), stack, codes, source="new rows", stack_label=STACK, **options)
 
     @classmethod
@@ -205,7 +205,7 @@ class ReliabilityDisplay:
         rows = oof.covered
         stack = None
         if second is not None and second.blocks[STACK].kind == "probability":
-            stack = all_classes(second.train[rows])
+            stack = _events(all_classes(second.train[second.covered]), oof.y[second.covered])
         options |= {"source": "out of fold", "stack_label": STACK_LABEL}
         return cls._of(oof, oof.train[rows], stack, oof.y[rows], **options)
 
@@ -214,7 +214,7 @@ class ReliabilityDisplay:
         cls,
         oof: OutOfFold,
         table: np.ndarray,
-        stack: np.ndarray | None,
+        stack: tuple[np.ndarray, np.ndarray] | None,
         codes: np.ndarray,
         *,
         weights: pd.Series | None,
@@ -231,7 +231,7 @@ class ReliabilityDisplay:
             )
         return cls(
             learners={name: _events(all_classes(table[:, b.columns]), codes) for name, b in blocks.items()},
-            stack=None if stack is None else _events(stack, codes),
+            stack=stack,
             coloured=in_colour(oof, list(blocks), weights),
             event=str(oof.classes[1]) if len(oof.classes) == 2 else None,
             **options,

@@ -11,7 +11,7 @@ from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
 from sklearn.pipeline import Pipeline
 
 from stackkit._final import BLENDS
-from stackkit._members import fit_member, last_step, weight_params
+from stackkit._members import fit_member, last_step, requested_weights
 from stackkit._oof import OutOfFold
 from stackkit._second_level import target_of
 from stackkit.plots._drawing import BLUE, INK, ORANGE, as_drawn, finish, start, width_with
@@ -100,7 +100,7 @@ class WeightsDisplay:
             Drawn.
         """
         final = final_for(checked(oof), final_estimator)
-        rows, params = np.flatnonzero(oof.covered), weight_params(final, oof.sample_weight) or {}
+        rows, params = np.flatnonzero(oof.covered), requested_weights(final, oof.sample_weight)
         return cls._of(fit_member(final, oof.train, target_of(oof), rows, params).estimator, oof, ax)
 
     @classmethod

@@ -131,7 +131,12 @@ def test_with_columns_passed_through_the_mean_over_the_learners_ranks(ax):
 def test_rows_that_nobody_predicted_are_not_hard(ax):
     oof = cross_fit(three(), X2, Y2, cv=TimeSeriesSplit(3))
     display = HardestRowsDisplay.from_oof(oof, n_rows=500, ax=ax)
-    assert sorted(display.rows_) == list(np.flatnonzero(oof.covered))
+    # Nor those that the stack cannot predict, for there is nothing before them that it could learn from.
+    tested = [test for _, test in oof.folds.pairs]
+    assert sorted(display.rows_) == np.concatenate(tested[1:]).tolist()
+    learners = cross_fit([("margin", RidgeClassifier()), *three()], X2, Y2, cv=TimeSeriesSplit(3))
+    display = HardestRowsDisplay.from_oof(learners, RidgeClassifier(), n_rows=500, ax=ax)
+    assert sorted(display.rows_) == np.concatenate(tested).tolist()
     assert display.table_.drop(columns="truth").notna().all(axis=None)
 
 
