@@ -30,6 +30,7 @@ from sklearn import config_context, get_config
 from sklearn.utils.parallel import Parallel, delayed
 
 from stackkit._callbacks import without_callbacks
+from stackkit._imports import users_files
 from stackkit._recall import keep, recall_member
 from stackkit._shelf import StoreProblem
 from stackkit._tasks import Failure, Job, Result, Task
@@ -192,6 +193,7 @@ class Processes:
         for _, worker in self._running.values():
             worker.shutdown(kill_workers=True)
         _WAITING.extend(self._free)
+        _note_files()
         self._folder.remove()
 
 
@@ -283,7 +285,20 @@ def _send_home() -> None:
 Finalize(None, _send_home, exitpriority=20)
 
 
+_FILES: dict[str, tuple[int, int]] = {}  # of the user's modules, as they were when workers may have loaded them
+
+
+def _note_files() -> bool:
+    """Whether a file that a waiting worker may have loaded was edited since: it would compute with the old code."""
+    now = users_files()
+    edited = any(_FILES.get(path, status) != status for path, status in now.items())
+    _FILES.update(now)
+    return edited
+
+
 def _hire() -> ProcessPoolExecutor:
+    if _note_files():
+        _send_home()
     try:
         return _WAITING.pop()
     except IndexError:

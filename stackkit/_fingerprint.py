@@ -20,7 +20,8 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from stackkit._contents import write_table
-from stackkit._origin import Home, filled_in, globals_of, home_of, is_at, members_of, operations_of
+from stackkit._imports import Modules
+from stackkit._origin import Home, filled_in, home_of, is_at, members_of, operations_of, uses_of
 
 ATOMS = (type(None), type(...), bool, int, float, complex, str, bytes, bytearray)
 # What scikit-learn's clone keeps besides the parameters and metadata routing.
@@ -91,6 +92,8 @@ class _Walk:
         # Where the source tells, as for a module's global logger, what has no identity is passed over.
         self._lenient = False
         self._is_drawn = False
+        self._modules = Modules()
+        self._homes: dict[str, Home] = {}
 
     def digest(self, x: Any) -> str:
         self.value(x)
@@ -158,7 +161,7 @@ class _Walk:
         """Give one of several without an order a digest of its own, to sort by."""
         walk = _Walk(by_params=self._by_params)
         walk._path, walk._open, walk._numbers = [*self._path], [*self._open], {**self._numbers}
-        walk._lenient = self._lenient
+        walk._lenient, walk._modules, walk._homes = self._lenient, self._modules, self._homes
         return walk.digest(item)
 
     @contextmanager
@@ -260,7 +263,7 @@ class _Walk:
             raise self.error(x, f"no module has it under its name {name!r}")
         self.put("global", name)
         self.reference(type(x))
-        self._home(home_of(module))
+        self._home(self._home_of(module))
 
     # --- code ---------------------------------------------------------------------------------------
 
@@ -272,11 +275,17 @@ class _Walk:
 
     def _code_thing(self, x: Any) -> None:
         if isinstance(x, ModuleType):
-            self._home(home_of(x.__name__))
+            self._home(self._home_of(x.__name__))
         elif isinstance(x, type):
-            self._class(x, home_of(x.__module__))
+            self._class(x, self._home_of(x.__module__))
         else:
-            self._function(x, home_of(str(x.__module__)))
+            self._function(x, self._home_of(x.__module__))
+
+    def _home_of(self, module: Any) -> Home:
+        name = str(module)
+        if name not in self._homes:
+            self._homes[name] = home_of(name, self._modules)
+        return self._homes[name]
 
     def _home(self, home: Home) -> None:
         self.items("home", (home.name, home.version, home.source))
@@ -284,7 +293,7 @@ class _Walk:
     def _class(self, cls: type, home: Home) -> None:
         self.put("class", cls.__qualname__)
         self._home(home)
-        self.items("bases", cls.__bases__)
+        self.items("bases", (*cls.__bases__, type(cls)))
         for name, member in members_of(cls, home):
             self.put("member", name)
             self._leniently(self.value, member, lenient=home.tells)
@@ -297,9 +306,9 @@ class _Walk:
         self._code(function.__code__)
         self.items("filled", filled_in(function))
         self._leniently(self.value, vars(function), lenient=home.tells)
-        for name, found in globals_of(function, home):
+        for name, found, told in uses_of(function, home, self._modules):
             self.put("uses", name)
-            self._leniently(self.value, found, lenient=home.tells)
+            self._leniently(self.value, found, lenient=told)
 
     def _code(self, code: CodeType) -> None:
         operations, exceptions, constants = operations_of(code)

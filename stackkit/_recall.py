@@ -15,6 +15,7 @@ from sklearn.frozen import FrozenEstimator
 
 from stackkit._fingerprint import NotStorableError, data_fingerprint, fingerprint, learner_fingerprint
 from stackkit._members import Member, last_step
+from stackkit._origin import surroundings
 from stackkit._shelf import Shelf, StoreProblem
 from stackkit._tasks import ALL_ROWS, Job, Result, Task
 
@@ -32,8 +33,9 @@ def named(job: Job, tasks: Sequence[Task]) -> tuple[Job, list[Task], list[str]]:
 def with_keys(job: Job, tasks: Sequence[Task]) -> tuple[list[Task], list[str]]:
     """The tasks with the keys of their results; and why some have none.
 
-    A key stands for all that decides a result: the data, the rows, the learner with its seed, what its ``fit`` gets,
-    and the versions of the code. Where the learner stands in the list decides nothing.
+    A key stands for all that decides a result: the data, the rows, the learner with its code and its seed, what its
+    ``fit`` gets, versions and settings; ``Store`` tells users what that covers. Where the learner stands in the list
+    decides nothing.
     """
     try:
         data = _data_print(job)
@@ -63,6 +65,7 @@ def _data_print(job: Job) -> str:
     target = job.target
     return fingerprint(
         version("stackkit"),
+        surroundings(),
         data_fingerprint(job.X),
         data_fingerprint(target.values),
         data_fingerprint(target.classes),

@@ -128,7 +128,38 @@ class Store:
     -----
     Whoever can write to the folder can put back an older file of the same
     name, or take files away. Neither changes a result: a name stands for all
-    that the result depends on.
+    that the result depends on, as far as that can be seen. That is
+
+    - the rows, the target, weights and whatever else the learner's ``fit``
+      gets;
+    - the learner: its class, its parameters and its seed;
+    - its code. Of your own modules, which are all that were not installed,
+      that is the source of the module that defines it and of each that this
+      one imports, directly or through others, at its top or inside a
+      function; and what is in memory of the functions, classes and values
+      that the code names, which is all there is of a notebook. Where a file
+      was edited after it was loaded, old and new both count;
+    - of stackkit what fits all learners and what the learner is made of, but
+      for comments and docstrings;
+    - the versions of Python, NumPy, SciPy, scikit-learn, joblib and pandas,
+      and of each library that the code comes from or imports, with those that
+      the library requires;
+    - scikit-learn's settings, but for those that only change what is printed.
+
+    What nothing names cannot be seen. After a change of one of these, call
+    `store_clear` or take another folder:
+
+    - files, data bases and environment variables that a learner reads;
+    - modules under a name that is computed, as in
+      ``import_module("my_" + kind)``, and plug-ins;
+    - installed code that is edited in place or replaced while Python runs,
+      and native libraries behind compiled modules;
+    - the settings of other libraries, such as ``torch.set_default_dtype``,
+      and their global random generators;
+    - the machine: processor, graphics card, linear algebra library.
+
+    Modules of yours that a function imports are imported when the name is
+    made, to see what is in them.
 
     Examples
     --------

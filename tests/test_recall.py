@@ -1,8 +1,12 @@
 """What names a task's results, and that they come back as they were."""
 
 import math
+import shutil
+import sys
 from collections import Counter
 from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,6 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from projects import project_in
+from sklearn import config_context
+from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
@@ -28,7 +35,8 @@ from spies import (
     job_of,
 )
 
-from stackkit import StackingModel, Store, cross_fit
+from stackkit import ConvexClassifier, StackingModel, Store, _origin, cross_fit
+from stackkit._imports import OurCode
 from stackkit._members import Member
 from stackkit._recall import is_kept, keep, recall, recall_members, with_keys
 from stackkit._shelf import StoreProblem
@@ -77,6 +85,11 @@ def _elsewhere(array):
     return changed
 
 
+def _keys_under(**settings):
+    with config_context(**settings):
+        return _keys([BAYES])
+
+
 CHANGES = {
     "the learner's parameter": lambda: _keys([("bayes", GaussianNB(var_smoothing=1e-8))]),
     "the learner's class": lambda: _keys([("bayes", type("GaussianNB", (GaussianNB,), {})())]),
@@ -94,6 +107,9 @@ CHANGES = {
     "metadata of another name": lambda: _keys([BAYES], fit_params={"bayes": {"other": np.ones(60)}}),
     "the method": lambda: _keys([BAYES], method="predict"),
     "the folds": lambda: _keys([BAYES], cv=4),
+    "a setting of scikit-learn": lambda: _keys_under(transform_output="pandas"),
+    "another setting": lambda: _keys_under(assume_finite=True),
+    "a number among the settings": lambda: _keys_under(working_memory=64),
 }
 
 
@@ -106,6 +122,58 @@ def test_all_that_decides_a_result_is_in_its_name():
         assert not set(keys) & set(found), what
         found += keys
     assert len(set(found)) == len(found)
+
+
+def test_what_scikit_learn_prints_decides_nothing():
+    assert _keys_under(display="text", print_changed_only=False) == _keys([BAYES])
+
+
+@pytest.mark.parametrize("library", ["numpy", "scipy", "sklearn", "joblib", "pandas"])
+def test_versions_count_whatever_the_learner(library, monkeypatch):
+    before = _keys([BAYES])
+    monkeypatch.setattr(sys.modules[library], "__version__", "0.0")
+    assert set(_keys([BAYES]).values()).isdisjoint(before.values())
+
+
+def test_the_version_of_python_counts(monkeypatch):
+    before = _keys([BAYES])
+    monkeypatch.setattr(_origin.platform, "python_version", lambda: "3.99.0")
+    assert set(_keys([BAYES]).values()).isdisjoint(before.values())
+
+
+@pytest.mark.parametrize("library", ["matplotlib", "click", "rich", "torch", "skorch", "xgboost-cpu", "cloudpickle"])
+def test_versions_of_what_computes_nothing_do_not_count(library, tmp_path, monkeypatch):
+    learners = [
+        BAYES,
+        ("blend", ConvexClassifier()),
+        ("forest", make_pipeline(StandardScaler(), ExtraTreesClassifier())),
+    ]
+    with project_in(tmp_path / "project", monkeypatch) as project:
+        before = _keys(learners)
+        project.install(library, "999", source=None)
+        assert metadata.version(library) == "999"
+        assert _keys(learners) == before
+
+
+@pytest.mark.parametrize(
+    ("file", "new", "counts"),
+    [
+        ("_members.py", "_edited = 1\n", True),
+        ("_members.py", '"""Edited."""\n# Edited.\n', False),
+        ("nn/_packed.py", "_edited = 1\n", False),
+        ("report.py", "_edited = 1\n", False),
+        ("plots/_drawing.py", "_edited = 1\n", False),
+    ],
+)
+def test_the_code_that_fits_counts_whatever_the_learner(file, new, counts, tmp_path, monkeypatch):
+    folder = shutil.copytree(Path(_origin.__file__).parent, tmp_path / "copy")
+    monkeypatch.setattr(_origin, "OUR_CODE", OurCode(folder))
+    before = _keys([BAYES])
+    with (folder / file).open("a", encoding="utf8") as source:
+        source.write(new)
+    assert _keys([BAYES]) == before  # the sources are those of the import
+    monkeypatch.setattr(_origin, "OUR_CODE", OurCode(folder))
+    assert (_keys([BAYES]) != before) is counts
 
 
 def test_the_method_counts_where_the_columns_are_of_one_kind():

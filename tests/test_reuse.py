@@ -10,6 +10,8 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from projects import project_in
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold, cross_validate
@@ -387,6 +389,85 @@ def test_a_mended_class_is_fitted_again(log, store):
     assert not np.array_equal(one.train, other.train)
     cross_fit([("mine", defined(1))], X, Y, cv=K, memory=store)
     assert log.fits() == {}
+
+
+MINE = """
+from sklearn.naive_bayes import GaussianNB
+{}
+class Mine(GaussianNB):
+    def predict_proba(self, X):
+        {}
+        return f(super().predict_proba(X))
+"""
+POWER = "def f(p): return p ** {0} / (p ** {0}).sum(axis=1, keepdims=True)"
+
+
+@pytest.mark.parametrize(
+    ("above", "inside"),
+    [
+        ("", "from helper import f"),
+        ("", "import pkg.near; f = pkg.near.far.f"),
+        ("import chain", "f = chain.pkg.near.far.f"),
+        ("import chain", "f = vars(chain.pkg.near)['f' + 'ar'].f"),
+        ("from importlib import import_module", "f = import_module('helper').f"),
+        ("", "import library; f = library.f"),
+    ],
+)
+def test_an_edited_helper_is_no_old_result(store, tmp_path, monkeypatch, above, inside):
+    with project_in(tmp_path / "project", monkeypatch) as project:
+
+        def fitted(n, memory=None):
+            power = POWER.format(n)
+            project.write(mine=MINE.format(above, inside), pkg____init__="", pkg__near="from pkg import far")
+            project.write(helper=power, pkg__far=power, chain="import pkg.near")
+            project.install("library", f"{n}.0", source=power)
+            return cross_fit([("mine", project.load("mine").Mine())], X, Y, cv=K, memory=memory).train.tobytes()
+
+        first, second = fitted(1), fitted(2)
+        assert first != second
+        for n, expected in ((1, first), (2, second), (1, first), (2, second)):
+            assert fitted(n, store) == expected
+        assert Store(store).info().n_entries == 2 * K
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_waiting_workers_do_not_compute_with_code_that_was_edited(store, tmp_path, monkeypatch, keeps):
+    """They stay for the next fit, with the modules that they have loaded."""
+    with project_in(tmp_path / "project", monkeypatch) as project:
+
+        def fitted(n, n_jobs):
+            project.write(mine=MINE.format("import helper", "f = helper.f"), helper=POWER.format(n))
+            learners = [("mine", project.load("mine").Mine())]
+            memory = store if keeps and n_jobs > 1 else None
+            return cross_fit(learners, X, Y, cv=K, n_jobs=n_jobs, memory=memory).train.tobytes()
+
+        alone = [fitted(n, 1) for n in (1, 2, 1)]
+        assert [fitted(n, 2) for n in (1, 2, 1)] == alone
+
+
+def test_what_scikit_learn_is_set_to_is_no_old_result(store):
+    class Looks(GaussianNB):
+        """Takes the first column of a frame alone."""
+
+        def fit(self, X, y):
+            return super().fit(self._seen(X), y)
+
+        def predict_proba(self, X):
+            return super().predict_proba(self._seen(X))
+
+        @staticmethod
+        def _seen(X):
+            return X.iloc[:, :1].to_numpy() if hasattr(X, "iloc") else X
+
+    def fitted(output, memory=None):
+        with config_context(transform_output=output):
+            learner = make_pipeline(StandardScaler(), Looks())
+            return cross_fit([("looks", learner)], X, Y, cv=K, memory=memory).train.tobytes()
+
+    outputs = ("default", "pandas", "default", "pandas")
+    assert fitted("default") != fitted("pandas")
+    assert [fitted(output, store) for output in outputs] == [fitted(output) for output in outputs]
+    assert Store(store).info().n_entries == 2 * K
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
