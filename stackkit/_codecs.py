@@ -22,7 +22,7 @@ from sklearn.utils import Bunch, check_array
 from stackkit._audit import Refused, full_name
 from stackkit._blend import ConvexClassifier, ConvexRegressor, LinearPoolRegressor, LogPoolClassifier
 from stackkit._final import LabelLogisticRegression
-from stackkit._folds import Folds
+from stackkit._folds import Folds, SameFolds
 from stackkit._frames import decode_frame, decode_index, decode_series, encode_frame, encode_index, encode_series
 from stackkit._levels import LevelCheck
 from stackkit._members import Block, Member
@@ -186,6 +186,7 @@ _PLAIN = (
     EnsembleSelectionClassifier,
     EnsembleSelectionRegressor,
     LabelLogisticRegression,
+    SameFolds,
     TablePreparation,
 )
 _BY_CLASS: dict[str, Codec] = {

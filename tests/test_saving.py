@@ -29,6 +29,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, SplineTransformer, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier, XGBRegressor
 
 import stackkit
@@ -370,3 +371,12 @@ def test_it_is_sealed_even_if_a_stranger_says_so(path):
     members = unzipped(path.read_bytes())
     path.write_bytes(sealed(zipped(members)))
     load(path)
+
+
+def test_a_level_above_goes_with_the_model(tmp_path):
+    """It holds the folds of the level below, for which there was no form in a file."""
+    model = StackingModel(few, StackingModel([("tree", DecisionTreeClassifier(max_depth=2))], cv=None), cv=3)
+    save(model.fit(X, labels), tmp_path / "a.model")
+    again = load(tmp_path / "a.model")
+    _assert_same(again, model, X)
+    assert len(again.final_estimator_.cv.pairs) == 3
