@@ -143,6 +143,8 @@ def _without_ours(params: dict[str, Any]) -> dict[str, Any]:
 
 def _sides(model: Any, X: Any, y: np.ndarray, groups: Any, *, classifier: bool) -> tuple[np.ndarray, np.ndarray]:
     check_consistent_length(X, y, groups)
+    if groups is not None and np.unique(np.asarray(groups)).size == 1:
+        groups = None  # one group cannot be kept on one side
     seed = int(check_random_state(model.random_state).randint(2**31 - 1))
     return inner_split(y, np.arange(len(y)), groups, model.validation_fraction, seed, classifier=classifier)
 

@@ -33,6 +33,7 @@ from stackkit._predictor import Predictor
 from stackkit._preparation import FUNCTIONS, TablePreparation
 from stackkit._selection import EnsembleSelectionClassifier, EnsembleSelectionRegressor
 from stackkit._stacking import StackingModel
+from stackkit._time_split import TimeOrderSplit
 from stackkit._trees import TREE, are_trees, check_trees, decode_tree, decode_trees, encode_tree, encode_trees
 
 # Functions that a file may name: those of the default learners, and those that scorers and selectors are made of.
@@ -188,6 +189,7 @@ _PLAIN = (
     LabelLogisticRegression,
     SameFolds,
     TablePreparation,
+    TimeOrderSplit,
 )
 _BY_CLASS: dict[str, Codec] = {
     full_name(StackingModel): Codec(

@@ -11,7 +11,7 @@ from scipy import sparse
 from sklearn.utils import Bunch
 
 from stackkit._checks import Learners, Target, take_rows
-from stackkit._final import check_takes_folds
+from stackkit._final import BLENDS, check_takes_folds
 from stackkit._folds import Folds, make_folds
 from stackkit._members import rows_of_params
 from stackkit._oof import split_seed
@@ -55,3 +55,17 @@ class Plan:
         )
         check_takes_folds(self.final, folds)
         return folds
+
+    def check_covered(self, rows: np.ndarray, where: str = "") -> None:
+        """A blend cannot be fitted to one class, and would only say so when all learners are fitted."""
+        if not (self.target.n_classes and isinstance(self.final, BLENDS)):
+            return
+        weights = self.routed.final_estimator.get("sample_weight")
+        heavy = rows if weights is None else rows[np.asarray(weights)[rows] > 0]
+        found = np.unique(self.target.values[heavy])
+        if found.size < 2:
+            raise ValueError(
+                f"The 'cv' parameter of the model must test rows of at least two classes, for "
+                f"{type(self.final).__name__} to learn from; the rows that it tests{where} are of "
+                f"{self.target.classes[found].tolist()} only. Use fewer folds, or a stratified splitter."
+            )

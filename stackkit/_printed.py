@@ -51,6 +51,20 @@ def board_as_text(board: pd.DataFrame) -> str:
     return table_as_text(pd.DataFrame(shown, index=board.index))
 
 
+def scores_as_text(board: pd.DataFrame, n_folds: int, *, verdict: bool) -> str:
+    """What `stackkit fit` prints when the fit is done; whether a ``verdict`` is still to come."""
+    where = "the verdict, which follows." if verdict else "--verdict, or stackkit compare."
+    heading = f"Scores of rows that a learner did not see, over {n_folds} folds:"
+    return "\n\n".join([heading, board_as_text(board), f"What the stack itself is worth: {where}"])
+
+
+def nested_as_text(nested: Any) -> str:
+    """Nested scores, and the verdict on them."""
+    lines = [f"{nested.scoring} on {len(nested.folds)} outer folds, higher is better, with the 95 % interval:"]
+    lines += [table_as_text(table.map(number)) for table in (nested.table, nested.differences)]
+    return "\n\n".join([*lines, nested.verdict()])
+
+
 def table_as_text(table: pd.DataFrame) -> str:
     lines = [["", *map(str, table.columns)]]
     lines += [[str(name), *row] for name, row in zip(table.index, table.to_numpy().tolist(), strict=True)]

@@ -1,4 +1,4 @@
-"""What a command line asks for, made of tables: target, features, folds, learners, scorer."""
+"""What a command line asks for, made of tables: target, features, learners, scorer."""
 
 from __future__ import annotations
 
@@ -7,24 +7,16 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from warnings import warn
 
 import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.metrics import get_scorer_names
-from sklearn.model_selection import (
-    GroupKFold,
-    KFold,
-    RepeatedKFold,
-    RepeatedStratifiedKFold,
-    StratifiedGroupKFold,
-    StratifiedKFold,
-    TimeSeriesSplit,
-)
 
 from stackkit._blend import ConvexClassifier, ConvexRegressor, LinearPoolRegressor, LogPoolClassifier
 from stackkit._checks import Target, TaskName, task_of_target
-from stackkit._learners import REPEATS, default_learners
+from stackkit._learners import default_learners
 from stackkit._oof import OutOfFold
 from stackkit._scoring import Scoring, answers_of, labels_of, make_scoring
 from stackkit._selection import EnsembleSelectionClassifier, EnsembleSelectionRegressor
@@ -82,18 +74,27 @@ class Schema:
 
 @dataclass(frozen=True)
 class Problem:
-    """Training rows, in the order in which they are to be split; ``y`` holds classes as spelled, or numbers."""
+    """Training rows, in the order of time where that counts; ``y`` holds classes as spelled, or numbers.
+
+    ``times`` are the ranks of the rows' times: equal times have the same one, and the next time has the next one.
+    """
 
     table: Table
+    columns: Columns
     X: pd.DataFrame
     y: np.ndarray
     groups: np.ndarray | None
-    in_order: bool
+    times: np.ndarray | None
     schema: Schema
 
     @property
     def task(self) -> TaskName:
         return self.schema.task
+
+    @property
+    def together(self) -> np.ndarray | None:
+        """What splitters take as ``groups``: rows with the same value stay together."""
+        return self.groups if self.times is None else self.times
 
     @property
     def target(self) -> Target:
@@ -113,10 +114,11 @@ def read_problem(table: Table, columns: Columns, task: TaskName | None, say: Say
     if columns.id:
         check_ids(table, columns.id)
     rows, y, task = _read_target(table, columns.target, task, say)
+    times = None
     if columns.time_order:
-        order = _time_order(table, columns.time_order, rows)
-        rows, y = rows[order], y[order]
-        say(f"rows are ordered by {columns.time_order!r}, which is no feature")
+        times = _read_times(table, columns.time_order, rows, say)
+        order = np.argsort(times, kind="stable")
+        rows, y, times = rows[order], y[order], times[order]
     groups = _read_groups(table, columns.groups, rows, say) if columns.groups else None
     named = {name for _, name in columns.named()}
     kinds = _read_kinds(table, [name for name in table.names if name not in named], rows, say)
@@ -126,7 +128,7 @@ def read_problem(table: Table, columns: Columns, task: TaskName | None, say: Say
     classes = sorted(set(y.tolist())) if task == "classification" else None
     unused = sorted(named - {columns.target, columns.id})
     schema = Schema(columns.target, columns.id, task, classes, kinds, unused)
-    return Problem(table, X, y, groups, columns.time_order is not None, schema)
+    return Problem(table, columns, X, y, groups, times, schema)
 
 
 def _check_columns(table: Table, columns: Columns, other: Sequence[str]) -> None:
@@ -204,7 +206,9 @@ def in_order(labels: Any) -> list[str]:
     return names if np.isnan(values).any() else [names[i] for i in np.argsort(values, kind="stable")]
 
 
-def _time_order(table: Table, name: str, rows: np.ndarray) -> np.ndarray:
+def _read_times(table: Table, name: str, rows: np.ndarray, say: Say) -> np.ndarray:
+    """The rank of each row's time among the different ones."""
+
     def quiet(_text: str) -> None:
         """What is wrong with the column is an error here."""
 
@@ -215,7 +219,9 @@ def _time_order(table: Table, name: str, rows: np.ndarray) -> np.ndarray:
     values = as_kind(table, name, kind, rows, quiet)
     if values.isna().any():
         raise table.error(f"{name!r}, which orders the rows, is empty", int(rows[values.isna().to_numpy().argmax()]))
-    return np.argsort(values.to_numpy(), kind="stable")
+    times, ranks = np.unique(values.to_numpy(), return_inverse=True)
+    say(f"rows are ordered by {name!r}, which is no feature; it has {len(times)} different values")
+    return ranks
 
 
 def _read_groups(table: Table, name: str, rows: np.ndarray, say: Say) -> np.ndarray:
@@ -223,6 +229,7 @@ def _read_groups(table: Table, name: str, rows: np.ndarray, say: Say) -> np.ndar
     empty = blank(texts)
     if empty.any():
         raise table.error(f"the group {name!r} is empty", int(rows[empty.argmax()]))
+    texts = texts.str.strip()  # of a group that is spelled "a" and "a " no part may be tested on the other
     say(f"{texts.nunique()} groups by {name!r}, which is no feature")
     return texts.to_numpy(dtype=object)
 
@@ -277,55 +284,6 @@ def read_new(table: Table, schema: Schema, say: Say, *, strict: bool) -> tuple[p
     return X, table.texts[schema.id].to_numpy(dtype=object) if schema.id else None
 
 
-# --- folds ------------------------------------------------------------------------------------------
-
-
-def default_repeats(problem: Problem, preset: str) -> int:
-    return 1 if problem.groups is not None or problem.in_order else REPEATS[preset]
-
-
-def make_splitter(problem: Problem, n_folds: int, *, repeats: int, seed: int, option: str) -> Any:
-    """Shuffled, and stratified for classes; by groups or in time order where asked for."""
-    classes = problem.task == "classification"
-    if repeats > 1 and (problem.groups is not None or problem.in_order):
-        raise ValueError("--repeats goes with neither --groups nor --time-order; leave one of them out")
-    if problem.groups is not None and problem.in_order:
-        raise ValueError("--groups and --time-order exclude each other; leave one of them out")
-    if problem.in_order:
-        _enough(problem, "rows", len(problem.y), n_folds, option=option, spare=1)
-        return TimeSeriesSplit(n_folds)
-    if classes:
-        label, count = min(Counter(problem.y.tolist()).items(), key=lambda item: item[1])
-        _enough(problem, f"rows of the class {label!r}", count, n_folds, option=option)
-    _enough(problem, "rows", len(problem.y), n_folds, option=option)
-    if problem.groups is not None:
-        _enough(problem, "groups", len(set(problem.groups)), n_folds, option=option)
-        grouped = StratifiedGroupKFold if classes else GroupKFold
-        return grouped(n_folds, shuffle=True, random_state=seed)
-    if repeats > 1:
-        repeated = RepeatedStratifiedKFold if classes else RepeatedKFold
-        return repeated(n_splits=n_folds, n_repeats=repeats, random_state=seed)
-    return (StratifiedKFold if classes else KFold)(n_folds, shuffle=True, random_state=seed)
-
-
-def _enough(problem: Problem, what: str, found: int, n_folds: int, *, option: str, spare: int = 0) -> None:
-    if found < n_folds + spare:
-        most = found - spare
-        advice = f"use {option} {most}" if most >= 2 else "that is too little for folds; get more, or leave it out"
-        raise problem.table.error(f"{option} {n_folds} needs {n_folds + spare} {what}, and there are {found}; {advice}")
-
-
-def check_nested(problem: Problem, n_inner: int, n_outer: int) -> None:
-    """Inside an outer fold there are fewer rows to split."""
-    if problem.task == "classification" and not problem.in_order and problem.groups is None:
-        label, count = min(Counter(problem.y.tolist()).items(), key=lambda item: item[1])
-        left = count - -(-count // n_outer)
-        if left < n_inner:
-            raise problem.table.error(
-                f"{n_outer} outer folds leave {left} rows of the class {label!r} to --cv {n_inner} inner ones; use less"
-            )
-
-
 # --- learners, final estimator, scorer --------------------------------------------------------------
 
 
@@ -366,15 +324,25 @@ def make_metric(name: str | None, problem: Problem) -> Scoring | None:
 
 
 def rescored(board: pd.DataFrame, oof: OutOfFold, problem: Problem, metric: Scoring) -> pd.DataFrame:
-    """The leaderboard by another metric: each learner's out-of-fold rows, all together; the best first."""
+    """The leaderboard by another metric: each learner's out-of-fold rows, all together; the best first.
+
+    NaN for a learner that cannot be scored, such as one of negative predictions by a logarithm: others can.
+    """
     if metric.name in board:
         return board.sort_values(metric.name, ascending=False, na_position="last", kind="stable")
     target, rows = problem.target, np.flatnonzero(oof.covered)
     labels = labels_of(target)[rows]
-    scores = {
-        name: metric(answers_of(oof.train[rows, block.columns], block, target.classes), None, labels, None)
-        for name, block in oof.blocks.items()
-    }
+    scores: dict[str, float] = {}
+    causes: dict[str, list[str]] = {}
+    for name, block in oof.blocks.items():
+        answers = answers_of(oof.train[rows, block.columns], block, target.classes)
+        try:
+            scores[name] = metric(answers, None, labels, None)
+        except Exception as error:  # noqa: BLE001 - nothing that was fitted is lost because of a scorer
+            scores[name] = np.nan
+            causes.setdefault(str(error), []).append(name)
+    for cause, names in causes.items():
+        warn(f"The learner(s) {names} have no {metric.name}: {cause}", stacklevel=2)
     board = board.copy()
     board.insert(0, metric.name, pd.Series(scores))
     return board.sort_values(metric.name, ascending=False, na_position="last", kind="stable")

@@ -263,11 +263,13 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         plan = self._levelled(plan, settings)
         blends = isinstance(plan.final, BLENDS)
         settings = replace(settings, listeners=listeners_of(self, n_stages=2 + (self.refit and blends)))
+        folds = plan.folds(settings.entropy)
+        plan.check_covered(np.flatnonzero(folds.covered))
         fitted = run_cross_fit(
             plan.learners,
             plan.X,
             plan.target,
-            folds=plan.folds(settings.entropy),
+            folds=folds,
             methods=plan.methods,
             fit_params=plan.routed.learners,
             weights=plan.weights,

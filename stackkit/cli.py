@@ -6,12 +6,7 @@ input that cannot be used; 130 after Ctrl-C.
 
 from __future__ import annotations
 
-import errno
-import shlex
-import sys
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -19,114 +14,12 @@ from typing import Any
 import click
 import pandas as pd
 
-SECTIONS = ("Columns", "Files", "Stack", "Folds", "Run", "Other")
+from stackkit._command import FILE, OneLine, Say, cause_of, noted, option, speaking, together
+
 OUTER = 5  # outer folds of --verdict
-
-Say = Callable[[str], None]
-
-
-# --- the form of options, errors and notes ------------------------------------------------------------
-
-
-class _Option(click.Option):
-    """An option that knows under which heading of the help it stands."""
-
-    def __init__(self, *args: Any, section: str = "Other", **settings: Any) -> None:
-        super().__init__(*args, **settings)
-        self.section = section
-
-
-class _Command(click.Command):
-    """Options under headings."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        options = [parameter for parameter in self.get_params(ctx) if isinstance(parameter, click.Option)]
-        for section in SECTIONS:
-            found = [option for option in options if getattr(option, "section", "Other") == section]
-            if records := [record for option in found if (record := option.get_help_record(ctx))]:
-                with formatter.section(section):
-                    formatter.write_dl(records)
-
-
-class _OneLine(click.Group):
-    """Whatever goes wrong is one line on stderr."""
-
-    command_class = _Command
-
-    def main(self, *args: Any, **settings: Any) -> Any:
-        given = args[0] if args else settings.get("args")
-        command = shlex.join(["stackkit", *(sys.argv[1:] if given is None else given)])
-        fixed = {"prog_name": "stackkit", "standalone_mode": False, "obj": command}
-        try:
-            code = super().main(*args, **settings | fixed)
-        except click.ClickException as error:
-            code = _fail(error.format_message(), error.exit_code)
-        except click.Abort:
-            code = _fail("interrupted", 130)
-        if settings.get("standalone_mode", True):
-            sys.exit(code)
-        return code
-
-    def invoke(self, ctx: click.Context) -> Any:
-        from stackkit.exceptions import LearnerFailedError, OtherVersionsError  # noqa: PLC0415  # `--help` is quick
-
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            code = _fail("interrupted", 130)
-        except (LearnerFailedError, OtherVersionsError, MemoryError) as error:
-            code = _fail(str(error) or "out of memory", 1)
-        except (ValueError, TypeError) as error:
-            code = _fail(str(error), 2)
-        except OSError as error:
-            if error.errno == errno.EPIPE:  # whoever read our output has gone
-                raise
-            place = f": {error.filename}" if error.filename else ""
-            code = _fail(f"{error.strerror or error}{place}", 1)
-        return ctx.exit(code)
-
-
-def _fail(cause: str, code: int) -> int:
-    click.echo(f"stackkit: error: {_on_one_line(cause)}", err=True)
-    return code
-
-
-def _on_one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
-@contextmanager
-def _notes(*, quiet: bool) -> Iterator[Say]:
-    """How the commands speak on stderr; warnings take the same way."""
-
-    def say(text: str) -> None:
-        if not quiet:
-            click.echo(f"stackkit: {_on_one_line(text)}", err=True)
-
-    def show(message: Warning | str, *_args: Any, **_settings: Any) -> None:
-        say(f"warning: {message}")
-
-    with warnings.catch_warnings():
-        warnings.showwarning = show
-        yield say
 
 
 # --- options ----------------------------------------------------------------------------------------
-
-FILE = click.Path(path_type=Path)
-
-
-def _option(section: str, *names: str, **settings: Any) -> Callable[[Any], Any]:
-    return click.option(*names, cls=_Option, section=section, **settings)
-
-
-def _together(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def decorate(command: Any) -> Any:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
 
 
 def _names(_ctx: click.Context, _option: click.Parameter, value: str | None) -> list[str] | None:
@@ -136,29 +29,38 @@ def _names(_ctx: click.Context, _option: click.Parameter, value: str | None) -> 
     return names or None
 
 
-_OF_DATA = _together(
-    _option("Columns", "--target", required=True, metavar="COL", help="What is to be predicted."),
-    _option("Columns", "--id", metavar="COL", help="Names the rows, in the output too; no feature."),
-    _option("Columns", "--drop", multiple=True, metavar="COL", help="Leave a column out; may be repeated."),
-    _option(
+_OF_DATA = together(
+    option("Columns", "--target", required=True, metavar="COL", help="What is to be predicted."),
+    option("Columns", "--id", metavar="COL", help="Names the rows, in the output too; no feature."),
+    option("Columns", "--drop", multiple=True, metavar="COL", help="Leave a column out; may be repeated."),
+    option(
         "Columns",
         "--task",
         type=click.Choice(["classification", "regression"]),
         help="By default told from the target: text and few different numbers are classes.",
     ),
-    _option("Folds", "--cv", type=click.IntRange(2), default=5, show_default=True, help="Number of folds."),
-    _option(
+    option("Folds", "--cv", type=click.IntRange(2), default=5, show_default=True, help="Number of folds."),
+    option(
         "Folds", "--repeats", type=click.IntRange(1), help="With other folds each time. Default: what --preset takes."
     ),
-    _option("Folds", "--groups", metavar="COL", help="Rows of a group stay in one fold; no feature."),
-    _option(
+    option("Folds", "--groups", metavar="COL", help="Rows of a group stay in one fold; no feature."),
+    option(
         "Folds",
         "--time-order",
         metavar="COL",
-        help="Learn from the past, test on what follows; no feature.",
+        help="Learn from the past, test on what follows; rows of one time stay together; no feature.",
     ),
-    _option("Folds", "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of folds and learners."),
-    _option(
+    option(
+        "Folds",
+        "--gap",
+        type=click.IntRange(0),
+        default=0,
+        show_default=True,
+        metavar="N",
+        help="With --time-order: learn nothing from the N times, such as days, right before those of a test part.",
+    ),
+    option("Folds", "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of folds and learners."),
+    option(
         "Stack",
         "--preset",
         type=click.Choice(["fast", "balanced", "best"]),
@@ -166,7 +68,7 @@ _OF_DATA = _together(
         show_default=True,
         help="How many learners, how costly; best also repeats the folds three times.",
     ),
-    _option(
+    option(
         "Stack",
         "--learners",
         callback=_names,
@@ -175,51 +77,51 @@ _OF_DATA = _together(
         "bn_mlp, lda, xgboost_stopped, bn_mlp_wide, xgboost_deep, hist_gradient_boosting; for regression ridge, and "
         "neither logistic, naive_bayes nor lda.",
     ),
-    _option(
+    option(
         "Stack",
         "--final",
         metavar="NAME",
         help="What weighs the learners. Classification: log_pool (default), convex, ensemble_selection, logistic; "
         "regression: linear_pool (default), convex, ensemble_selection, ridge.",
     ),
-    _option(
+    option(
         "Stack",
         "--metric",
         metavar="NAME",
         help="A scorer of scikit-learn, such as roc_auc, f1 or r2, to rank by. Default: log loss; for regression RMSE.",
     ),
-    _option(
+    option(
         "Run", "--jobs", type=int, default=-1, metavar="N", help="Workers. Changes no result. Default: -1, all cores."
     ),
-    _option("Run", "--memory", type=FILE, metavar="DIR", help="Keep what was computed; go on after a stop."),
-    _option(
+    option("Run", "--memory", type=FILE, metavar="DIR", help="Keep what was computed; go on after a stop."),
+    option(
         "Run",
         "--time-limit",
         type=click.FloatRange(min=0, min_open=True),
         metavar="SECONDS",
         help="Start no more fits after that; stack what is there.",
     ),
-    _option("Run", "--json", "as_json", is_flag=True, help="Print one JSON document instead of tables."),
-    _option("Run", "--quiet", is_flag=True, help="Say nothing on stderr but errors."),
+    option("Run", "--json", "as_json", is_flag=True, help="Print one JSON document instead of tables."),
+    option("Run", "--quiet", is_flag=True, help="Say nothing on stderr but errors."),
 )
-_OF_FILES = _together(
-    _option("Files", "--test", type=FILE, metavar="FILE", help="Rows to predict."),
-    _option("Files", "--output", type=FILE, metavar="FILE", help="Predictions for --test: .csv, .csv.gz or .parquet."),
-    _option("Files", "--probabilities", is_flag=True, help="Write a column a class instead of the class."),
-    _option("Files", "--ignore-test-target", is_flag=True, help="Allow the target's column in --test."),
-    _option(
+_OF_FILES = together(
+    option("Files", "--test", type=FILE, metavar="FILE", help="Rows to predict."),
+    option("Files", "--output", type=FILE, metavar="FILE", help="Predictions for --test: .csv, .csv.gz or .parquet."),
+    option("Files", "--probabilities", is_flag=True, help="Write a column a class instead of the class."),
+    option("Files", "--ignore-test-target", is_flag=True, help="Allow the target's column in --test."),
+    option(
         "Files",
         "--model",
         type=FILE,
         metavar="FILE",
         help="The model, for `stackkit predict`, and stackkit.load in Python.",
     ),
-    _option("Files", "--report", type=FILE, metavar="FILE", help="One HTML page of what was learned."),
-    _option(
+    option("Files", "--report", type=FILE, metavar="FILE", help="One HTML page of what was learned."),
+    option(
         "Stack",
         "--verdict",
         is_flag=True,
-        help=f"Say whether stacking helps, by nested cross-validation: {OUTER} times the fits on top.",
+        help=f"Say at the end whether stacking helps, by nested cross-validation: {OUTER} times the fits on top.",
     ),
 )
 
@@ -227,7 +129,7 @@ _OF_FILES = _together(
 # --- commands ---------------------------------------------------------------------------------------
 
 
-@click.group(cls=_OneLine, invoke_without_command=True)
+@click.group(cls=OneLine, invoke_without_command=True)
 @click.version_option(metadata.version("stackkit"), prog_name="stackkit")
 @click.pass_context
 def main(ctx: click.Context) -> None:
@@ -263,13 +165,13 @@ def fit(train: Path, **options: Any) -> None:
       stackkit fit train.csv --target price --learners ridge,xgboost \\
           --model house.model --report report.html
     """  # noqa: D301 -- click's mark for lines that stay as they are
-    with _notes(quiet=options["quiet"]) as say:
+    with speaking(quiet=options["quiet"]) as say:
         _fit(train, options, say)
 
 
 @main.command(short_help="Does stacking help? Nested scores and a verdict.")
 @click.argument("train", type=FILE)
-@_option("Folds", "--outer", type=click.IntRange(2), default=OUTER, show_default=True, help="Number of outer folds.")
+@option("Folds", "--outer", type=click.IntRange(2), default=OUTER, show_default=True, help="Number of outer folds.")
 @_OF_DATA
 def compare(train: Path, outer: int, **options: Any) -> None:
     """Does stacking help on TRAIN? Nested cross-validation and a verdict.
@@ -282,17 +184,17 @@ def compare(train: Path, outer: int, **options: Any) -> None:
     Example:
       stackkit compare train.csv --target Survived --id PassengerId
     """  # noqa: D301 -- click's mark for lines that stay as they are
-    with _notes(quiet=options["quiet"]) as say:
+    with speaking(quiet=options["quiet"]) as say:
         _compare(train, outer, options, say)
 
 
 @main.command(short_help="Predict new rows with a model file.")
 @click.argument("model", type=FILE)
 @click.argument("new", type=FILE)
-@_option("Files", "--output", type=FILE, required=True, metavar="FILE", help="Predictions: .csv, .csv.gz or .parquet.")
-@_option("Files", "--probabilities", is_flag=True, help="Write a column a class instead of the class.")
-@_option("Run", "--jobs", type=int, metavar="N", default=-1, help="Threads. Default: -1, all cores.")
-@_option("Run", "--quiet", is_flag=True, help="Say nothing on stderr but errors.")
+@option("Files", "--output", type=FILE, required=True, metavar="FILE", help="Predictions: .csv, .csv.gz or .parquet.")
+@option("Files", "--probabilities", is_flag=True, help="Write a column a class instead of the class.")
+@option("Run", "--jobs", type=int, metavar="N", default=-1, help="Threads. Default: -1, all cores.")
+@option("Run", "--quiet", is_flag=True, help="Say nothing on stderr but errors.")
 def predict(model: Path, new: Path, **options: Any) -> None:
     """Predict the rows of NEW with a MODEL that `stackkit fit --model` wrote.
 
@@ -303,7 +205,7 @@ def predict(model: Path, new: Path, **options: Any) -> None:
     Example:
       stackkit predict house.model new.csv --output prices.csv
     """  # noqa: D301 -- click's mark for lines that stay as they are
-    with _notes(quiet=options["quiet"]) as say:
+    with speaking(quiet=options["quiet"]) as say:
         _predict(model, new, options, say)
 
 
@@ -341,24 +243,39 @@ def info(path: Path | None) -> None:
 
 
 def _fit(train: Path, options: dict[str, Any], say: Say) -> None:
-    from stackkit._files import written_whole  # noqa: PLC0415
-    from stackkit._model_file import write_stack  # noqa: PLC0415
-    from stackkit._printed import as_json, board_as_text, records  # noqa: PLC0415
-    from stackkit._problem import check_nested, make_metric, rescored  # noqa: PLC0415
-    from stackkit._tables import write_table  # noqa: PLC0415
+    from stackkit._printed import as_json, records, scores_as_text  # noqa: PLC0415
+    from stackkit._problem import make_metric  # noqa: PLC0415
+    from stackkit._problem_folds import VERDICT, check_folds  # noqa: PLC0415
 
     _check_files(train, options)
     problem, new = _read(train, options, say)
     metric = make_metric(options["metric"], problem)
     stack = _make_stack(problem, options)
-    if options["verdict"]:
-        check_nested(problem, options["cv"], OUTER)
+    check_folds(problem, stack, options["cv"])
+    outer = _outer_splitter(problem, stack, OUTER, VERDICT, options) if options["verdict"] else None
+    if outer:
         say(f"--verdict: all of that {OUTER} more times")
-    stack.fit(problem.X, problem.y, groups=problem.groups)
-    nested = _nested(stack, problem, options, OUTER) if options["verdict"] else None
-    board = stack.leaderboard() if nested is None else stack.leaderboard(nested=nested)
-    if metric:
-        board = rescored(board, stack.oof_, problem, metric)
+    stack.fit(problem.X, problem.y, groups=problem.together)
+    files = _write(stack, problem, new, options)
+    with noted(f"written: {', '.join(files.values())}") if files else nullcontext():
+        board = _board(stack, problem, metric)
+        facts = _described(problem, len(stack.oof_.folds)) | {"leaderboard": records(board), "files": files}
+        if not options["as_json"]:
+            click.echo(scores_as_text(board, len(stack.oof_.folds), verdict=bool(outer)))
+            for name, path in files.items():
+                click.echo(f"{name}: {path}{f', {len(new[0])} rows' if name == 'output' else ''}")
+        elif not outer:
+            click.echo(as_json(facts))
+        if outer:
+            _tell_verdict(stack, problem, outer, metric=metric, facts=facts, options=options)
+
+
+def _write(stack: Any, problem: Any, new: Any, options: dict[str, Any]) -> dict[str, str]:
+    """All files that were asked for, or none of them; what each is called."""
+    from stackkit._files import written_whole  # noqa: PLC0415
+    from stackkit._model_file import write_stack  # noqa: PLC0415
+    from stackkit._tables import write_table  # noqa: PLC0415
+
     with written_whole() as draft_for:
         if new:
             X, ids = new
@@ -367,43 +284,62 @@ def _fit(train: Path, options: dict[str, Any], say: Say) -> None:
         if options["model"]:
             write_stack(draft_for(options["model"]), stack, problem.schema)
         if options["report"]:
-            from stackkit.report import write_report  # noqa: PLC0415
+            _write_report(stack, problem, draft_for(options["report"]))
+    return {name: str(options[name]) for name in ("output", "model", "report") if options[name]}
 
-            command = click.get_current_context().obj
-            write_report(stack, draft_for(options["report"]), X=problem.X, nested=nested, command=command)
-    files = {name: str(options[name]) for name in ("output", "model", "report") if options[name]}
-    if options["as_json"]:
-        facts = {"leaderboard": records(board), "files": files} | ({"verdict": nested.verdict()} if nested else {})
-        click.echo(as_json(_described(problem, len(stack.oof_.folds)) | facts))
-        return
-    click.echo(f"Scores of rows that a learner did not see, over {len(stack.oof_.folds)} folds:\n")
-    click.echo(board_as_text(board))
-    click.echo(
-        f"\n{nested.verdict()}" if nested else "\nWhat the stack itself is worth: --verdict, or stackkit compare."
-    )
-    for name, path in files.items():
-        click.echo(f"{name}: {path}{f', {len(new[0])} rows' if new and name == 'output' else ''}")
+
+def _write_report(stack: Any, problem: Any, path: Path, nested: Any = None) -> None:
+    from stackkit.report import write_report  # noqa: PLC0415
+
+    write_report(stack, path, X=problem.X, nested=nested, command=click.get_current_context().obj)
+
+
+def _board(stack: Any, problem: Any, metric: Any, nested: Any = None) -> pd.DataFrame:
+    from stackkit._problem import rescored  # noqa: PLC0415
+
+    board: pd.DataFrame = stack.leaderboard(nested=nested)
+    return rescored(board, stack.oof_, problem, metric) if metric else board
+
+
+def _tell_verdict(
+    stack: Any, problem: Any, outer: Any, *, metric: Any, facts: dict[str, Any], options: dict[str, Any]
+) -> None:
+    """After all else, since it takes by far the longest: whatever ends it, the fit and its results stay."""
+    from stackkit._printed import as_json, nested_as_text, records  # noqa: PLC0415
+
+    try:
+        with noted("the fit is finished and its scores are printed, only the verdict is missing"):
+            nested = _nested(stack, problem, outer, options)
+            if options["as_json"]:
+                board = records(_board(stack, problem, metric, nested))
+                shown = as_json(facts | {"leaderboard": board, "verdict": nested.verdict()})
+            else:
+                shown = f"\n{nested_as_text(nested)}"
+    except (Exception, KeyboardInterrupt) as error:
+        if options["as_json"]:
+            cause, _ = cause_of(error) or (repr(error), None)
+            click.echo(as_json(facts | {"verdict": None, "verdict_error": cause}))
+        raise
+    click.echo(shown)
+    if options["report"]:
+        with noted("the verdict is printed, and the report stays without it"):
+            _write_report(stack, problem, options["report"], nested)
 
 
 def _compare(train: Path, outer: int, options: dict[str, Any], say: Say) -> None:
-    from stackkit._printed import as_json, number, records, table_as_text  # noqa: PLC0415
-    from stackkit._problem import check_nested, make_metric  # noqa: PLC0415
+    from stackkit._printed import as_json, nested_as_text, records  # noqa: PLC0415
+    from stackkit._problem import make_metric  # noqa: PLC0415
+    from stackkit._problem_folds import OUTER as OPTION  # noqa: PLC0415
 
     problem, _ = _read(train, options, say)
     make_metric(options["metric"], problem)
     stack = _make_stack(problem, options)
-    check_nested(problem, options["cv"], outer)
-    nested = _nested(stack, problem, options, outer)
-    if options["as_json"]:
-        facts = {"metric": nested.scoring, "table": records(nested.table), "differences": records(nested.differences)}
-        click.echo(
-            as_json(_described(problem, options["cv"]) | {"outer": outer} | facts | {"verdict": nested.verdict()})
-        )
+    nested = _nested(stack, problem, _outer_splitter(problem, stack, outer, OPTION, options), options)
+    if not options["as_json"]:
+        click.echo(nested_as_text(nested))
         return
-    click.echo(f"{nested.scoring} on {outer} outer folds, higher is better, with the 95 % interval:\n")
-    for table in (nested.table, nested.differences):
-        click.echo(table_as_text(table.map(number)) + "\n")
-    click.echo(nested.verdict())
+    facts = {"metric": nested.scoring, "table": records(nested.table), "differences": records(nested.differences)}
+    click.echo(as_json(_described(problem, options["cv"]) | {"outer": outer} | facts | {"verdict": nested.verdict()}))
 
 
 def _predict(model: Path, new: Path, options: dict[str, Any], say: Say) -> None:
@@ -455,7 +391,8 @@ def _read(train: Path, options: dict[str, Any], say: Say) -> tuple[Any, Any]:
 
 
 def _make_stack(problem: Any, options: dict[str, Any]) -> Any:
-    from stackkit._problem import default_repeats, make_final, make_learners, make_splitter  # noqa: PLC0415
+    from stackkit._problem import make_final, make_learners  # noqa: PLC0415
+    from stackkit._problem_folds import CV, default_repeats, make_splitter  # noqa: PLC0415
     from stackkit._stacking import StackingModel  # noqa: PLC0415
 
     seed = options["seed"]
@@ -465,7 +402,7 @@ def _make_stack(problem: Any, options: dict[str, Any]) -> Any:
         make_final(options["final"], problem),
         preset=options["preset"],
         task=problem.task,
-        cv=make_splitter(problem, options["cv"], repeats=repeats, seed=seed, option="--cv"),
+        cv=make_splitter(problem, options["cv"], repeats=repeats, seed=seed, option=CV, gap=options["gap"]),
         n_jobs=options["jobs"],
         memory=options["memory"],
         on_error="drop",  # with a warning, and told in the leaderboard
@@ -475,19 +412,20 @@ def _make_stack(problem: Any, options: dict[str, Any]) -> Any:
     )
 
 
-def _nested(stack: Any, problem: Any, options: dict[str, Any], outer: int) -> Any:
-    from stackkit._problem import make_splitter  # noqa: PLC0415
+def _outer_splitter(problem: Any, stack: Any, n_folds: int, option: str, options: dict[str, Any]) -> Any:
+    """Of nested scores, whose folds can all be made."""
+    from stackkit._problem_folds import check_nested, make_splitter  # noqa: PLC0415
+
+    outer = make_splitter(problem, n_folds, repeats=1, seed=options["seed"], option=option, gap=options["gap"])
+    check_nested(problem, stack, outer, options["cv"], option=option)
+    return outer
+
+
+def _nested(stack: Any, problem: Any, outer: Any, options: dict[str, Any]) -> Any:
     from stackkit.evaluation import nested_scores  # noqa: PLC0415
 
-    target = problem.target
-    return nested_scores(
-        stack,
-        problem.X,
-        target.values,
-        cv=make_splitter(problem, outer, repeats=1, seed=options["seed"], option="--outer"),
-        scoring=options["metric"],
-        groups=problem.groups,
-    )
+    y = problem.target.values
+    return nested_scores(stack, problem.X, y, cv=outer, scoring=options["metric"], groups=problem.together)
 
 
 def _predictions(stack: Any, X: pd.DataFrame, ids: Any, schema: Any, probabilities: bool) -> pd.DataFrame:

@@ -195,6 +195,35 @@ def nested_scores(
     Stacking does not help beyond chance: accuracy differs by -0.00667 (95 % interval -0.0344 to 0.0211) from that of
     the best single learner; use 'knn', which is simpler.
     """
+    made = plan_nested(model, X, y, cv=cv, scoring=scoring, groups=groups, sample_weight=sample_weight, **params)
+    for number, fold in enumerate(made.folds):
+        made.plan.check_covered(fold.covered, f" of outer fold {number}")
+    tables, blocks, failures = nested_tables(made.plan, made.folds, made.settings)
+    checks_levels = made.model._checks_levels(made.plan)  # noqa: SLF001 - the two of them know each other
+    referee = _Referee(made.plan, blocks, made.scoring, made.settings, checks_levels)
+    scored = [referee.scores(fold, table) for fold, table in zip(made.folds, tables, strict=True)]
+    return _summary(scored, made.scoring, made.outer, failures)
+
+
+# --- before anything is fitted ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class NestedPlan:
+    """What `nested_scores` is about to do: the arguments are checked, all folds are made, nothing is fitted yet."""
+
+    model: StackingModel
+    settings: Settings
+    plan: Plan
+    scoring: Scoring
+    outer: Folds
+    folds: list[OuterFold]
+
+
+def plan_nested(
+    model: StackingModel, X: Any, y: Any, *, cv: Any, scoring: Any, groups: Any, sample_weight: Any, **params: Any
+) -> NestedPlan:
+    """The arguments of `nested_scores`, which tells what they are."""
     if not isinstance(model, StackingModel):
         raise TypeError(
             f"The 'model' parameter of nested_scores must be a StackingModel; got {model!r}. Put preprocessing into "
@@ -212,14 +241,16 @@ def nested_scores(
     by_group = {} if groups is None else {"groups": groups}
     outer = make_folds(splitter, plan.X, y, seed=split_seed(settings.entropy), **by_group)
     _check_outer(outer, plan)
-    folds = [
-        OuterFold(plan, _learners(model, plan, pair[0]), pair, settings.entropy, refit=model.refit)
-        for pair in outer.pairs
-    ]
-    tables, blocks, failures = nested_tables(plan, folds, settings)
-    referee = _Referee(plan, blocks, chosen, settings, model._checks_levels(plan))  # noqa: SLF001
-    scored = [referee.scores(fold, table) for fold, table in zip(folds, tables, strict=True)]
-    return _summary(scored, chosen, outer, failures)
+    folds = [_outer_fold(model, plan, settings, outer, number) for number in range(len(outer))]
+    return NestedPlan(model, settings, plan, chosen, outer, folds)
+
+
+def _outer_fold(model: StackingModel, plan: Plan, settings: Settings, outer: Folds, number: int) -> OuterFold:
+    pair = outer.pairs[number]
+    try:
+        return OuterFold(plan, _learners(model, plan, pair[0]), pair, settings.entropy, refit=model.refit)
+    except ValueError as error:
+        raise ValueError(f"The inner folds of outer fold {number} of {len(outer)} cannot be made: {error}") from error
 
 
 def _check_inner(cv: Any) -> None:

@@ -71,6 +71,13 @@ def test_groups_stay_on_one_side(rows):
     assert_array_equal(model.predict_proba(X), by_hand.predict_proba(X))
 
 
+def test_one_group_is_taken_apart(rows):
+    X, y = rows
+    together = StoppedXGBClassifier(**FEW).fit(X, y, groups=np.zeros(len(y)))
+    alone = StoppedXGBClassifier(**FEW).fit(X, y)
+    assert_array_equal(together.predict_proba(X), alone.predict_proba(X))
+
+
 @pytest.mark.parametrize("y", [[0] * 20 + [1] * 19 + [2], [0, 1, 2, 3], [0, 0, 1, 1]])
 def test_rare_classes_are_trained_on(y):
     X, y = np.random.default_rng(0).normal(size=(len(y), 2)), np.array(y)

@@ -266,6 +266,117 @@ def test_warnings_are_lines(run, files):
     assert all(line.startswith("stackkit: warning: ") and ".py" not in line for line in warned)
 
 
+# --- the verdict comes last ------------------------------------------------------------------------------------------
+
+WANTED = (*TEST, "--model", "kept.model", "--report", "page.html")
+WRITTEN = ["kept.model", "out.csv", "page.html", "test.csv", "train.csv"]
+ENDS = [
+    (LearnerFailedError("knn failed\n in fold 2."), 1, "knn failed in fold 2"),
+    (OSError(28, "No space left on device"), 1, "No space left on device"),
+    (MemoryError(), 1, "out of memory"),
+    (ValueError("y is odd."), 2, "y is odd"),
+    (KeyboardInterrupt(), 130, "interrupted"),
+]
+
+
+def _names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize(("error", "code", "cause"), ENDS)
+def test_without_a_verdict_the_finished_fit_stays(run, files, monkeypatch, error, code, cause):  # noqa: PLR0917
+    def fails(*_args, **_params):
+        assert _names(files) == WRITTEN  # before it begins
+        raise error
+
+    monkeypatch.setattr("stackkit.evaluation.nested_scores", fails)
+    done = run(*FIT, *WANTED, "--verdict")
+    assert done.exit_code == code
+    assert _names(files) == WRITTEN
+    assert len(pd.read_csv(files / "out.csv")) == 30
+    assert "Not evaluated." in (files / "page.html").read_text()
+    assert "naive_bayes" in done.stdout
+    assert "output: out.csv, 30 rows\nmodel: kept.model\nreport: page.html\n" in done.stdout
+    assert done.stderr.splitlines()[-1] == (
+        f"stackkit: error: {cause}; the fit is finished and its scores are printed, only the verdict is missing; "
+        "written: out.csv, kept.model, page.html"
+    )
+    assert run("predict", "kept.model", "test.csv", "--output", "again.csv").exit_code == 0
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize(("error", "code", "cause"), ENDS)
+def test_without_a_verdict_json_is_one_document_all_the_same(run, monkeypatch, error, code, cause):
+    def fails(*_args, **_params):
+        raise error
+
+    monkeypatch.setattr("stackkit.evaluation.nested_scores", fails)
+    done = run(*FIT, *TEST, "--verdict", "--json")
+    assert done.exit_code == code
+    document = json.loads(done.stdout, parse_constant=pytest.fail)
+    assert document["verdict"] is None
+    assert " ".join(document["verdict_error"].split()).rstrip(".") == cause
+    assert document["files"] == {"output": "out.csv"}
+    assert {row["name"] for row in document["leaderboard"]} == {"logistic", "naive_bayes"}
+    assert done.stderr.splitlines()[-1].startswith(f"stackkit: error: {cause}; the fit is finished")
+
+
+@pytest.mark.usefixtures("files")
+def test_what_is_printed_before_the_verdict_and_after(run, monkeypatch):
+    done = run(*FIT, "--verdict")
+    assert done.exit_code == 0, done.stderr
+    scores, verdict = done.stdout.split("What the stack itself is worth: the verdict, which follows.\n\n")
+    assert scores.startswith("Scores of rows that a learner did not see, over 5 folds:")
+    assert verdict.startswith("neg_log_loss on 5 outer folds, higher is better")
+    assert [line.split("  ")[0] for line in verdict.splitlines()[3:8]] == [
+        *("stack", "best learner", "plain mean", "logistic", "naive_bayes"),
+    ]
+    assert verdict.splitlines()[-1].startswith("Stacking ")
+
+    def fails(*_args, **_params):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stackkit.evaluation.nested_scores", fails)
+    done = run(*FIT, "--verdict")  # with no file to name
+    assert len(done.stdout.splitlines()) == len(scores.splitlines()) + 1
+    assert done.stdout.endswith("What the stack itself is worth: the verdict, which follows.\n")
+    assert done.stderr.endswith("its scores are printed, only the verdict is missing\n")
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_report_that_cannot_be_written_again_costs_nothing(run, files, monkeypatch, as_json):
+    from stackkit.report import write_report
+
+    def once(model, path, *, nested, **settings):
+        if nested:
+            raise OSError(28, "No space left on device")
+        return write_report(model, path, nested=nested, **settings)
+
+    monkeypatch.setattr("stackkit.report.write_report", once)
+    done = run(*FIT, "--report", "page.html", "--verdict", *(["--json"] if as_json else []))
+    assert done.exit_code == 1
+    assert "Stacking " in (json.loads(done.stdout)["verdict"] if as_json else done.stdout.splitlines()[-1])
+    assert (files / "page.html").read_text().endswith("</html>")
+    assert done.stderr.splitlines()[-1] == (
+        "stackkit: error: No space left on device; the verdict is printed, and the report stays without it; written: "
+        "page.html"
+    )
+
+
+def test_a_metric_that_cannot_score_a_learner_costs_no_fit(run, files):
+    x = np.random.default_rng(0).normal(size=60)
+    pd.DataFrame({"x": x, "y": np.exp(3 * x)}).to_csv(files / "train.csv", index=False)
+    options = ("--learners", "ridge,knn", "--metric", "neg_mean_squared_log_error", "--model", "kept.model", "--json")
+    done = run("fit", "train.csv", "--target", "y", *options)
+    assert done.exit_code == 0, done.stderr
+    assert "stackkit: warning: The learner(s) ['ridge'] have no neg_mean_squared_log_error: " in done.stderr
+    rows = json.loads(done.stdout)["leaderboard"]
+    assert [(row["name"], row["neg_mean_squared_log_error"] is None) for row in rows] == [
+        ("knn", False),
+        ("ridge", True),
+    ]
+
+
 # --- columns with a part to play -------------------------------------------------------------------------------------
 
 
@@ -305,6 +416,56 @@ def test_time_order_learns_from_the_past_only(run, files, monkeypatch):
     for train, test in seen["model"].oof_.folds.pairs:
         assert train.max() < test.min()
     assert pd.read_csv(files / "out.csv", dtype=str)["id"].tolist() == [f"{i:03}" for i in range(30)]
+
+
+@pytest.mark.parametrize("gap", [0, 3])
+def test_no_day_is_predicted_by_a_model_that_saw_it(run, files, monkeypatch, gap):
+    """Not by those of the fit, nor by those of the verdict."""
+    seen = []
+    run_tasks = stackkit._oof.run_tasks
+
+    def spy(job, tasks, **settings):
+        seen.append((len(job.X), job.folds))
+        return run_tasks(job, tasks, **settings)
+
+    monkeypatch.setattr("stackkit._oof.run_tasks", spy)
+    # As many rows a day as come, in no order; the days' rows are found by x.
+    rng = np.random.default_rng(0)
+    days = np.repeat(np.arange(60), rng.integers(1, 9, 60))
+    frame = pd.DataFrame(
+        {"x": rng.permutation(len(days)), "day": pd.Timestamp("2024-02-01") + pd.to_timedelta(days, "D")}
+    )
+    frame = frame.assign(y=rng.choice(["yes", "no"], len(days))).sample(frac=1, random_state=0)
+    frame.to_csv(files / "train.csv", index=False)
+    options = ("--learners", "naive_bayes", "--time-order", "day", "--cv", "3", "--verdict")
+    done = run("fit", "train.csv", "--target", "y", *options, *(("--gap", gap) if gap else ()))
+    assert done.exit_code == 0, done.stderr
+    ordered = np.sort(days)
+    assert [(rows, len(folds)) for rows, folds in seen] == [(len(days), 3), (len(days), 15)]
+    for train, test in (pair for _, folds in seen for pair in folds.pairs):
+        assert ordered[train].max() == ordered[test].min() - gap - 1
+    for last in range(2, 15, 3):  # inner fold of each outer one
+        inner, outer = seen[1][1].test_parts(last)
+        assert ordered[inner].max() == ordered[outer].min() - gap - 1
+    assert "rows are ordered by 'day', which is no feature; it has 60 different values" in done.stderr
+    assert "groups by" not in done.stderr
+
+
+def test_learners_that_set_rows_aside_take_few_times(run, files):
+    """All rows to learn from are of one day: these can be set aside, too."""
+    _passengers().assign(month=np.arange(90) // 15).drop(columns="born").to_csv(files / "train.csv", index=False)
+    done = run(*FIT[:-1], "naive_bayes,xgboost_stopped,bn_mlp", "--time-order", "month", "--json")
+    assert done.exit_code == 0, done.stderr
+    assert {row["status"] for row in json.loads(done.stdout)["leaderboard"]} == {"ok"}
+
+
+def test_a_model_of_rows_in_time_order_can_be_kept(run, files):
+    _passengers().assign(day=np.arange(90) // 4).to_csv(files / "train.csv", index=False)
+    done = run(*FIT, *TEST, "--time-order", "day", "--gap", "2", "--model", "kept.model")
+    assert done.exit_code == 0, done.stderr
+    assert run("predict", "kept.model", "test.csv", "--output", "again.csv").exit_code == 0
+    assert (files / "again.csv").read_text() == (files / "out.csv").read_text()
+    assert repr(stackkit.load(files / "kept.model").cv) == "TimeOrderSplit(gap=2, n_splits=5)"
 
 
 @pytest.mark.usefixtures("files")
@@ -435,6 +596,9 @@ BAD_OPTIONS = {
     ("--model", "no/kept.model"): "no/kept.model: cannot be written",
     ("--model", "x", "--report", "x"): "x: is both --model and --report",
     ("--repeats", "2", "--groups", "born"): "--repeats goes with neither --groups nor --time-order",
+    ("--gap", "2"): "--gap leaves out times, and goes with --time-order only",
+    ("--gap", "-1", "--time-order", "born"): "Invalid value for '--gap'",
+    ("--gap", "90", "--time-order", "born"): "--cv 5 with --gap 90 needs 96 different values of 'born', and there are",
     ("--time-limit", "0"): "Invalid value for '--time-limit'",
     ("--memory", "train.csv"): "must be a folder; got the file",
     ("--jobs", "0"): "n_jobs",
@@ -488,6 +652,70 @@ def test_too_few_rows_inside_outer_folds(run, files):
     frame.to_csv(files / "train.csv", index=False)
     for command in (("compare", *FIT[1:]), (*FIT, "--verdict")):
         assert "5 outer folds leave 4 rows of the class 'rare' to --cv 5 inner ones" in _only_line(run(*command))
+
+
+NO_FOLDS = {
+    "five groups": (
+        {"team": np.arange(90) % 5},
+        ("--groups", "team"),
+        "made: Cannot have number of splits n_splits=5 greater than the number of groups: 4; use a smaller --cv",
+    ),
+    "few days": (
+        {"day": np.arange(90) // 5},
+        ("--time-order", "day"),
+        "outer fold 0 of 5 cannot be made: n_splits=5 and gap=0 need 6 different times; got 3; use a smaller --cv",
+    ),
+    "one class at first": (
+        {"day": np.arange(90), "y": ["no"] * 9 + ["no", "yes"] * 40 + ["yes"]},
+        ("--time-order", "day", "--cv", "2"),
+        "inner fold 0 of outer fold 0 of 5 trains on rows of the class 'no' only; use a smaller --cv",
+    ),
+    "a class of two groups": (
+        {"team": np.arange(90) % 9, "y": np.where(np.arange(90) % 9 < 2, "yes", "no")},
+        ("--groups", "team", "--cv", "2"),
+        "trains on rows of the class 'no' only; each class has to be in more of the groups",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NO_FOLDS)
+def test_nested_folds_that_cannot_be_made_are_said_before_the_fit(run, files, monkeypatch, case):
+    def fails(*_args, **_params):
+        raise AssertionError("It fits.")
+
+    monkeypatch.setattr("stackkit._oof.run_tasks", fails)
+    columns, options, message = NO_FOLDS[case]
+    _passengers().assign(**columns).to_csv(files / "train.csv", index=False)
+    line = _only_line(run(*FIT, *options, "--verdict", "--model", "kept.model"))
+    assert "train.csv: --verdict with 5 outer folds and --cv " in line
+    assert f"{message}, or leave --verdict out" in line
+    assert message in _only_line(run("compare", *FIT[1:], *options))
+    assert _names(files) == ["test.csv", "train.csv"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "options", "needs"),
+    [
+        ({"team": np.arange(90) % 4}, ("--groups", "team"), "needs 5 groups, and there are 4"),
+        ({"y": ["rare"] * 4 + ["often"] * 86}, (), "needs 5 rows of the class 'rare', and there are 4"),
+        ({"day": np.arange(90) // 18}, ("--time-order", "day"), "needs 6 different values of 'day', and there are 5"),
+    ],
+)
+def test_too_few_of_something_for_the_verdict_are_said_before_the_fit(run, files, columns, options, needs):
+    _passengers().assign(**columns).to_csv(files / "train.csv", index=False)
+    line = _only_line(run(*FIT, *options, "--cv", "3", "--verdict", "--model", "kept.model"))
+    advice = "leave --verdict out, or use stackkit compare --outer 4"
+    assert line == f"stackkit: error: train.csv: --verdict makes 5 outer folds and {needs}; {advice}"
+    assert _names(files) == ["test.csv", "train.csv"]
+
+
+def test_a_fit_that_would_learn_from_one_class_is_refused(run, files):
+    _passengers().assign(day=np.arange(90), y=["no"] * 20 + ["no", "yes"] * 35).to_csv(files / "train.csv", index=False)
+    line = _only_line(run(*FIT, "--time-order", "day"))
+    assert (
+        "--cv 5 by --time-order 'day' cannot be used: fold 0 of 5 trains on rows of the class 'no' only; use a" in line
+    )
+    assert run(*FIT, "--time-order", "day", "--cv", "2").exit_code == 0
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="the superuser may write anywhere")
@@ -626,6 +854,27 @@ def test_ctrl_c_is_one_line_and_leaves_nothing(files):
     assert stderr.splitlines()[-1] == "stackkit: error: interrupted"
     assert "Traceback" not in stderr
     assert sorted(path.name for path in files.iterdir()) == ["test.csv", "train.csv"]
+
+
+@pytest.mark.slow
+def test_ctrl_c_during_the_verdict_leaves_the_fit(files):
+    options = ("--learners", "extra_trees,naive_bayes", "--model", "kept.model", "--verdict", "--json", "--cv", "12")
+    command = [sys.executable, "-m", "stackkit.cli", *FIT[:-2], *options]
+    process = subprocess.Popen(command, cwd=files, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    plans = 0
+    for line in process.stderr:
+        plans += "learners, " in line
+        if plans == 2:  # that of the verdict
+            break
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    document = json.loads(stdout)
+    assert (document["verdict"], document["verdict_error"]) == (None, "interrupted")
+    assert stderr.splitlines()[-1].startswith("stackkit: error: interrupted; the fit is finished")
+    assert "Traceback" not in stderr
+    assert _process("predict", "kept.model", "test.csv", "--output", "out.csv", cwd=files).returncode == 0
 
 
 @pytest.mark.slow

@@ -39,7 +39,7 @@ from spies import Counted, Noisy
 
 from stackkit import ConvexClassifier, EnsembleSelectionClassifier, StackingModel
 from stackkit.datasets import load_titanic
-from stackkit.evaluation import NestedScores, nested_scores
+from stackkit.evaluation import NestedScores, nested_scores, plan_nested
 
 CLASSIFIERS = [
     ("logistic", LogisticRegression(max_iter=1000)),
@@ -551,6 +551,56 @@ def test_errors_of_fit_come_before_anything_is_fitted(tmp_path):
     with pytest.raises(ValueError, match="n_splits=100"):  # the rows suffice, those of an outer fold do not
         nested_scores(_stack([("counted", Counted(log))], cv=KFold(100)), X, y, cv=3)
     assert not log.exists()
+
+
+def test_the_outer_fold_whose_inner_folds_cannot_be_made_is_named(tmp_path):
+    X, y = _classes(2)
+    model = _stack([("counted", Counted(tmp_path / "log"))], cv=GroupKFold(4))
+    groups = np.arange(len(y)) % 6
+    pairs = [(np.flatnonzero(groups < 4), np.flatnonzero(groups >= 4)), (np.flatnonzero(groups < 3), [3])]
+    with pytest.raises(ValueError, match=r"inner folds of outer fold 1 of 2 cannot be made: .* number of groups: 3"):
+        nested_scores(model, X, y, cv=pairs, groups=groups)
+    assert not (tmp_path / "log").exists()
+
+
+def test_all_folds_are_made_before_anything_is_fitted(tmp_path):
+    """What the command line asks for before it fits: the very folds that are fitted and scored."""
+    X, y = _classes(2)
+    model = _stack([("counted", Counted(tmp_path / "log"))], cv=ShuffleSplit(3))  # seeded by the model
+    given = {"cv": ShuffleSplit(2), "scoring": None, "groups": None, "sample_weight": None}
+    made = plan_nested(model, X, y, **given)
+    assert not (tmp_path / "log").exists()
+    nested = nested_scores(model, X, y, cv=ShuffleSplit(2))
+    for fold, (train, test) in zip(made.folds, nested.folds.pairs, strict=True):
+        np.testing.assert_array_equal(fold.train, train)
+        np.testing.assert_array_equal(fold.test, test)
+        inner = clone(model).fit(X[train], y[train]).oof_.folds.pairs
+        for (fitted, tested), (own, others) in zip(fold.inner, inner, strict=True):
+            np.testing.assert_array_equal(fitted, train[own])
+            np.testing.assert_array_equal(tested, train[others])
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("final", [None, ConvexClassifier(), EnsembleSelectionClassifier()])
+def test_a_blend_that_would_learn_from_one_class_is_refused_before_anything_is_fitted(tmp_path, final, weighted):
+    """The first rows of a time series have both classes, and no out-of-fold predictions."""
+    y = np.array(["a", "b"] * 10 + (["a", "b"] * 20 if weighted else ["a"] * 40) + ["a", "b"] * 15)
+    X = np.random.default_rng(0).normal(size=(90, 3))
+    weights = np.where((y == "b") & (np.arange(90) // 20 > 0) & (np.arange(90) < 60), 0.0, 1.0) if weighted else None
+    rows = np.arange(90)
+    outer = [(rows[30:], rows[:30]), (rows[:60], rows[60:])]
+    model = _stack([("counted", Counted(tmp_path / "log")), ("bayes", GaussianNB())], final, cv=TimeSeriesSplit(2))
+    message = r"rows of at least two classes, for \w+ to learn from; the rows that it tests of outer fold 1 are of "
+    with pytest.raises(ValueError, match=message + r"\['a'\] only"):
+        nested_scores(model, X, y, cv=outer, sample_weight=weights)
+    assert not (tmp_path / "log").exists()
+
+
+def test_a_final_estimator_that_takes_one_class_may_have_it():
+    y, X = np.array([0, 1] * 10 + [0] * 40 + [0, 1] * 15), np.random.default_rng(0).normal(size=(90, 3))
+    model = _stack([("bayes", GaussianNB())], RandomForestClassifier(3), cv=TimeSeriesSplit(2))
+    nested = nested_scores(model, X, y, cv=[(np.arange(60), np.arange(60, 90))], scoring="accuracy")
+    assert nested.scores["stack"].tolist() == [0.5]
 
 
 def test_the_model_is_left_as_it_was():

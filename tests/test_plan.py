@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit, StratifiedKFold, TimeSeriesSplit
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
-from spies import Counted
+from spies import Counted, Fails
 
 from stackkit import LogPoolClassifier, StackingModel
 from stackkit._oof import split_seed
@@ -109,3 +109,13 @@ def test_sparse_labels_are_cut_with_the_rows(kind):
     labels = np.column_stack([Y, X[:, 0] > 0]).astype(int)
     plan = _plan(StackingModel([("knn", KNeighborsClassifier())], cv=KFold(3)), y=kind(labels))
     _same(plan.folds_of(np.arange(60), 0), list(KFold(3).split(X[:60])))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_rows_of_one_class_are_no_table_for_a_blend(weighted):
+    """It would only say so when all learners are fitted."""
+    y = np.repeat([0, 1, 0], [10, 10, 40]) if not weighted else np.arange(60) % 2
+    weights = {"sample_weight": np.where(y == 1, 0.0, 1.0)} if weighted else {}
+    model = StackingModel([Fails()], LogPoolClassifier(), cv=TimeSeriesSplit(2))
+    with pytest.raises(ValueError, match=r"'cv' .* two classes, for LogPoolClassifier .* are of \[0\] only. Use fewer"):
+        model.fit(np.zeros((60, 1)), y, **weights)

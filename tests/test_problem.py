@@ -8,15 +8,7 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.metrics import get_scorer_names, roc_auc_score
-from sklearn.model_selection import (
-    GroupKFold,
-    KFold,
-    RepeatedKFold,
-    RepeatedStratifiedKFold,
-    StratifiedGroupKFold,
-    StratifiedKFold,
-    TimeSeriesSplit,
-)
+from sklearn.model_selection import TimeSeriesSplit
 
 from stackkit import StackingModel, cross_fit, default_learners
 from stackkit._final import BLENDS
@@ -26,12 +18,10 @@ from stackkit._problem import (
     OF_NUMBERS,
     Columns,
     Schema,
-    default_repeats,
     in_order,
     make_final,
     make_learners,
     make_metric,
-    make_splitter,
     read_new,
     read_problem,
     rescored,
@@ -165,45 +155,45 @@ def test_a_schema_survives_json(flowers):
     assert Schema(**json.loads(json.dumps(asdict(flowers.schema)))) == flowers.schema
 
 
-# --- folds -----------------------------------------------------------------------------------------------------------
+def test_blanks_around_it_do_not_tear_a_group_apart(problem_of, said):
+    frame = pd.DataFrame({"y": list("abab"), "x": range(4), "who": ["ann", "ann ", " bob", "bob"]})
+    problem = problem_of(frame, target="y", groups="who")
+    assert problem.groups.tolist() == ["ann", "ann", "bob", "bob"]
+    assert problem.together is problem.groups
+    assert "2 groups by 'who', which is no feature" in said
 
 
-@pytest.mark.parametrize(
-    ("columns", "repeats", "classes", "numbers"),
-    [
-        ({}, 1, StratifiedKFold, KFold),
-        ({}, 2, RepeatedStratifiedKFold, RepeatedKFold),
-        ({"groups": "group"}, 1, StratifiedGroupKFold, GroupKFold),
-        ({"time_order": "when"}, 1, TimeSeriesSplit, TimeSeriesSplit),
-    ],
-)
-@pytest.mark.parametrize("task", ["classification", "regression"])
-def test_the_splitter_follows_task_and_columns(problem_of, columns, repeats, classes, numbers, task):  # noqa: PLR0917
-    X, y = load_iris(return_X_y=True, as_frame=True)
-    frame = X.assign(y=y, group=np.arange(150) // 3, when=np.arange(150)[::-1])
-    problem = problem_of(frame, task, target="y", **columns)
-    splitter = make_splitter(problem, 4, repeats=repeats, seed=3, option="--cv")
-    assert type(splitter) is (classes if task == "classification" else numbers)
-    assert splitter.get_n_splits() == 4 * repeats
-    again = make_splitter(problem, 4, repeats=repeats, seed=3, option="--cv")
-    split = [
-        [(a.tolist(), b.tolist()) for a, b in one.split(problem.X, problem.y, problem.groups)]
-        for one in (splitter, again)
-    ]
-    assert split[0] == split[1]
-
-
-def test_groups_and_time_order_exclude_each_other(problem_of):
-    frame = pd.DataFrame({"y": ["a", "b"] * 9, "x": range(18), "g": range(18), "t": range(18)})
-    problem = problem_of(frame, target="y", groups="g", time_order="t")
-    with pytest.raises(ValueError, match="--groups and --time-order exclude each other"):
-        make_splitter(problem, 3, repeats=1, seed=0, option="--cv")
+# --- rows in order ---------------------------------------------------------------------------------------------------
 
 
 def test_dates_order_rows_as_dates(problem_of):
     days = ["2.1.2024", "13.1.2024", "1.2.2023"]
     frame = pd.DataFrame({"y": ["a", "b", "a"], "x": [1, 2, 3], "t": days})
     assert problem_of(frame, target="y", time_order="t").X["x"].tolist() == [3, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        ["3", "1", "1.0", "2.5", "3.00", " 1"],
+        ["2024-03-01", "2024-01-01", "2024-01-01 00:00", "2024-02-29", "2024-03-01 00:00:00", "2024-01-01T00:00"],
+        ["1 Mar 2024", "1 Jan 2024", "01 Jan 2024", "29 Feb 2024", "1 Mar 2024", "1 Jan 2024"],
+    ],
+)
+def test_times_that_are_the_same_have_one_rank_however_they_are_spelled(problem_of, said, times):
+    frame = pd.DataFrame({"y": list("abcabc"), "x": range(6), "when": times})
+    problem = problem_of(frame, target="y", time_order="when")
+    assert problem.times.tolist() == [0, 0, 0, 1, 2, 2]
+    assert problem.X["x"].tolist() == [1, 2, 5, 3, 0, 4]
+    assert problem.y.tolist() == list("bccaab")
+    assert problem.together is problem.times
+    assert "rows are ordered by 'when', which is no feature; it has 3 different values" in said
+    assert not any("groups by" in text for text in said)
+
+
+def test_rows_without_a_target_have_no_time(problem_of):
+    frame = pd.DataFrame({"y": ["a", "", "b", "a"], "x": range(4), "when": [7, 8, 9, 9]})
+    assert problem_of(frame, target="y", time_order="when").times.tolist() == [0, 1, 1]
 
 
 # --- learners, final estimators, scorers -----------------------------------------------------------------------------
@@ -224,12 +214,6 @@ def test_every_name_is_one_that_can_be_fitted(problem_of, data):
         StackingModel(quick[:1], final, cv=3).fit(problem.X, problem.y)
     assert not np.isnan(oof.train).any()
     assert type(next(iter(FINALS[problem.task].values()))) in BLENDS
-
-
-def test_repeats_follow_the_preset_where_folds_can_be_repeated(problem_of):
-    frame = pd.DataFrame({"x": range(40), "who": np.arange(40) // 4, "y": np.arange(40) % 2})
-    assert [default_repeats(problem_of(frame, target="y"), preset) for preset in ("fast", "best")] == [1, 3]
-    assert default_repeats(problem_of(frame, target="y", groups="who"), "best") == 1
 
 
 def test_kinds_of_scorers_are_told_apart():
@@ -271,7 +255,20 @@ def test_a_metric_that_the_leaderboard_has_ranks_by_that(problem_of, data, metri
 def test_rows_that_no_fold_tests_are_not_scored(problem_of):
     frame = pd.DataFrame({"y": ["a", "b"] * 30, "x": np.arange(60) % 7, "t": range(60)})
     problem = problem_of(frame, target="y", time_order="t")
-    splitter = make_splitter(problem, 3, repeats=1, seed=0, option="--cv")
-    model = StackingModel(make_learners(["naive_bayes"], problem), cv=splitter).fit(problem.X, problem.y)
+    model = StackingModel(make_learners(["naive_bayes"], problem), cv=TimeSeriesSplit(3)).fit(problem.X, problem.y)
     board = rescored(model.leaderboard(), model.oof_, problem, make_metric("neg_log_loss", problem))
     assert np.isfinite(board["neg_log_loss"]).all()
+
+
+def test_a_learner_that_a_metric_cannot_score_costs_nothing_but_its_score(problem_of):
+    """Logarithms of negative predictions: the fit is over by then, and must not be lost."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=60)})
+    frame["y"] = np.exp(3 * frame["x"])
+    problem = problem_of(frame, target="y")
+    model = StackingModel(make_learners(["ridge", "knn"], problem), cv=3).fit(problem.X, problem.y)
+    with pytest.warns(UserWarning, match=r"The learner\(s\) \['ridge'\] have no neg_mean_squared_log_error: .*less"):
+        board = rescored(model.leaderboard(), model.oof_, problem, make_metric("neg_mean_squared_log_error", problem))
+    assert list(board.index) == ["knn", "ridge"]
+    assert np.isnan(board.loc["ridge", "neg_mean_squared_log_error"])
+    assert board.loc["knn", "neg_mean_squared_log_error"] < 0
