@@ -92,7 +92,7 @@ class _Imports(GaussianNB):
 
 
 def _import_and_wait():
-    for module in ("sklearn.ensemble", "sklearn.neighbors", "stackkit._work", "xgboost"):
+    for module in ("sklearn.ensemble", "sklearn.neighbors", "stackkit._execution.worker", "xgboost"):
         import_module(module)
     time.sleep(0.5)  # so that no worker takes two of these
 

@@ -58,9 +58,9 @@ from stackkit import (
     cross_fit,
     default_learners,
 )
-from stackkit._learners import PRESETS
-from stackkit._preparation import tree_preprocessing
-from stackkit._second_level import only, second_level
+from stackkit._assessment.marginal import only, second_level
+from stackkit._learners.defaults import PRESETS
+from stackkit._learners.preparation import tree_preprocessing
 
 FEW = 100  # rows
 RIVALS = ["best learner", "scikit-learn", "boosting"]

@@ -45,13 +45,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from xgboost import XGBClassifier
 
-from stackkit import (
-    ConvexClassifier,
-    EnsembleSelectionClassifier,
-    LogPoolClassifier,
-    cross_fit,
-    default_learners,
-)
+from stackkit import ConvexClassifier, EnsembleSelectionClassifier, LogPoolClassifier, cross_fit, default_learners
 from stackkit.datasets import load_titanic
 
 K = 5

@@ -18,7 +18,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import Pipeline
 
 from stackkit import LogPoolClassifier, cross_fit, default_learners
-from stackkit._preparation import scaled_preprocessing
+from stackkit._learners.preparation import scaled_preprocessing
 from stackkit.datasets import load_titanic
 from stackkit.nn import BNMLPClassifier
 

@@ -3,13 +3,18 @@
 from importlib import import_module
 from types import ModuleType
 
-from stackkit._blend import ConvexClassifier, ConvexRegressor, LinearPoolRegressor, LogPoolClassifier
-from stackkit._compact import CompactModel
+from stackkit._blending import (
+    ConvexClassifier,
+    ConvexRegressor,
+    EnsembleSelectionClassifier,
+    EnsembleSelectionRegressor,
+    LinearPoolRegressor,
+    LogPoolClassifier,
+)
 from stackkit._learners import default_learners
+from stackkit._model import CompactModel, StackingModel
 from stackkit._oof import OutOfFold, cross_fit
-from stackkit._saving import load, save
-from stackkit._selection import EnsembleSelectionClassifier, EnsembleSelectionRegressor
-from stackkit._stacking import StackingModel
+from stackkit._persistence import load, save
 from stackkit._store import Store, store_clear, store_info
 
 __all__ = [

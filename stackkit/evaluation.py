@@ -13,19 +13,22 @@ from sklearn.base import clone
 from sklearn.model_selection import PredefinedSplit
 from sklearn.utils.metadata_routing import get_routing_for_object
 
-from stackkit._checks import Learners, take_rows
-from stackkit._diversity import Diversity, diversity
-from stackkit._final import final_labels, final_probabilities
-from stackkit._folds import Folds, make_folds, splitter_of
-from stackkit._intervals import corrected_interval
-from stackkit._levels import check_levels, fit_final
+from stackkit._assessment import (
+    Answers,
+    Diversity,
+    Scoring,
+    answers_of,
+    corrected_interval,
+    diversity,
+    labels_of,
+    make_scoring,
+)
+from stackkit._blending import final_labels, final_probabilities
+from stackkit._data import Folds, Learners, make_folds, splitter_of, take_rows
 from stackkit._members import Block, Member
-from stackkit._nested import OuterFold, nested_tables
+from stackkit._model import OuterFold, Plan, StackingModel, check_levels, fit_final, nested_tables
 from stackkit._oof import Settings, split_seed
-from stackkit._plan import Plan
-from stackkit._scoring import Answers, Scoring, answers_of, labels_of, make_scoring
-from stackkit._stacking import StackingModel
-from stackkit._threads import single_threaded_blas
+from stackkit._utils import single_threaded_blas
 
 __all__ = ["Diversity", "NestedScores", "diversity", "nested_scores"]
 

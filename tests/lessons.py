@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from stackkit.nn._enrolment import make_course, make_net, make_pupils
 from stackkit.nn._modules import BNMLP
-from stackkit.nn._pupil import Pupil, Table, state_of
+from stackkit.nn._network_state import Pupil, Table, state_of
+from stackkit.nn._setup import make_course, make_net, make_pupils
 
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
 

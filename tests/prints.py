@@ -2,7 +2,7 @@
 
 from sklearn.base import BaseEstimator
 
-from stackkit._fingerprint import data_fingerprint, fingerprint, learner_fingerprint
+from stackkit._store.fingerprint import data_fingerprint, fingerprint, learner_fingerprint
 
 
 def all_differ(values, of=fingerprint):

@@ -5,7 +5,8 @@ import shutil
 import sys
 from contextlib import contextmanager
 
-from stackkit import _imports, _origin
+from stackkit._store import imports as _imports
+from stackkit._store import origin as _origin
 
 
 class Project:

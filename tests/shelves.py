@@ -16,7 +16,7 @@ posix = pytest.mark.skipif(os.name != "posix", reason="permissions and signals a
 # What another process begins with.
 PRELUDE = f"""
 import os, pathlib, sys, time
-from stackkit import _store as store
+from stackkit._store import store as store
 def ready():
     print("ready", flush=True)
 def shelf(**settings):

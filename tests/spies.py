@@ -16,10 +16,10 @@ from sklearn.model_selection import check_cv
 from sklearn.naive_bayes import GaussianNB
 from threadpoolctl import threadpool_info
 
-from stackkit._checks import check_target
-from stackkit._folds import make_folds
-from stackkit._members import make_blocks
-from stackkit._tasks import Job
+from stackkit._data.folds import make_folds
+from stackkit._data.target import check_target
+from stackkit._execution.tasks import Job
+from stackkit._members.blocks import make_blocks
 
 
 def with_row_ids(X):
@@ -213,7 +213,7 @@ class Troubled(GaussianNB):
     """Notes in a log when a fit begins and ends, and has a trouble in the fits whose training rows lack a row.
 
     `without_row=None` means in all fits. No trouble once there is the file `cure`; `once` makes it. The trouble
-    "lonely" ends as soon as a second process has begun a fit, by the log. `cargo` is the size of the fitted model,
+    "lonely" ends as soon as a second process has begun a fit, by the log. `payload` is the size of the fitted model,
     `hunger` what a fit takes besides, in bytes.
     """
 
@@ -227,7 +227,7 @@ class Troubled(GaussianNB):
         without_row=None,
         cure=None,
         once=False,
-        cargo=0,
+        payload=0,
         hunger=0,
     ):
         super().__init__()
@@ -238,7 +238,7 @@ class Troubled(GaussianNB):
         self.without_row = without_row
         self.cure = cure
         self.once = once
-        self.cargo = cargo
+        self.payload = payload
         self.hunger = hunger
 
     def fit(self, X, y):
@@ -252,7 +252,7 @@ class Troubled(GaussianNB):
         self.var_smoothing = 1 / sum(self.label.encode())  # so that labels make a difference
         food = np.ones(self.hunger, dtype=np.uint8)
         time.sleep(self.seconds)
-        self.cargo_ = np.zeros(self.cargo, dtype=np.uint8)
+        self.cargo_ = np.zeros(self.payload, dtype=np.uint8)
         super().fit(X, y)
         del food
         self._note(lacks, "ends")

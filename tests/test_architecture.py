@@ -2,8 +2,10 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -13,184 +15,142 @@ import stackkit.evaluation
 import stackkit.plots
 
 PACKAGE = Path(stackkit.__file__).parent
-# In the order in which data flows; each module may import only those named before it.
-ORDER = [
-    "exceptions",
-    "_files",
-    "_archive",
-    "_versions",
-    "_checks",
-    "_folds",
-    "_time_split",
-    "_class_weights",
-    "_threads",
-    "_shortcuts",
-    "_members",
-    "_panels",
-    "_contents",
-    "_imports",
-    "_origin",
-    "_fingerprint",
-    "_shelf",
-    "_store",
-    "_tasks",
-    "_callbacks",
-    "_limits",
-    "_memory",
-    "_recall",
-    "_work",
-    "_crews",
-    "_dask",
-    "_progress",
-    "_schedule",
-    "_failures",
-    "_scores",
-    "_oof",
-    "_intervals",
-    "_blend",
-    "_selection",
-    "_inner_split",
-    "_boosting",
-    "_preparation",
-    "_columns",
-    "_learners",
-    "_final",
-    "_plan",
-    "_nested",
-    "_second_level",
-    "_leaderboard",
-    "_passthrough",
-    "_levels",
-    "_predictor",
-    "_compact",
-    "_stacking",
-    "_frames",
-    "_audit",
-    "_trees",
-    "_parts",
-    "_codecs",
-    "_saving",
-    "_scoring",
-    "_diversity",
-    "evaluation",
-    "report",
-    "_tables",
-    "_problem",
-    "_problem_folds",
-    "_model_file",
-    "_printed",
-    "_command",
-    "cli",
-    "datasets",
-]
-# The same for the folder of networks, whose modules may import `_checks`, `_inner_split` and `_members` besides, and
-# the last one what a file is made of.
-NETWORKS = [
-    "batchnorm",
-    "_augment",
-    "_modules",
-    "_numerics",
-    "_joint",
-    "_batches",
-    "_recipe",
-    "_pupil",
-    "_packed",
-    "_solo",
-    "_training",
-    "_enrolment",
-    "_parameters",
-    "_learner",
-    "_kinds",
-    "_estimators",
-    "_raw",
-    "_codecs",
-]
-# The same for the folder of pictures. It stands right before `report`: its modules may import all of ORDER before
-# that, and `report` and what follows may import the folder.
-PLOTS = [
-    "_drawing",
-    "_inputs",
-    "_leaderboard",
-    "_correlation",
-    "_weights",
-    "_reliability",
-    "_curves",
-    "_hardest",
-]
+# Which folder, or file that stands alone, imports which: these edges and no others, lazy ones included.
+EDGES = {
+    "exceptions": "",
+    "datasets": "",
+    "_utils": "",
+    "_data": "_utils",
+    "_members": "_data _utils",
+    "_store": "_data _utils",
+    "_execution": "_data _members _store _utils exceptions",
+    "nn": "_data _members _utils",
+    "_learners": "_data _utils nn",
+    "_oof": "_data _execution _learners _members _store _utils exceptions",
+    "_blending": "_data _learners _members _utils exceptions",
+    "_assessment": "_blending _data _execution _members _oof _utils",
+    "plots": "_assessment _blending _data _members _oof _utils",
+    "report": "_assessment _data _learners _oof _utils plots",
+    "_model": "_assessment _blending _data _execution _learners _members _oof _utils report",
+    "evaluation": "_assessment _blending _data _members _model _oof _utils",
+    "_persistence": "_blending _data _learners _members _model _oof _utils exceptions nn",
+    "cli": "_assessment _blending _data _learners _model _oof _persistence _store _utils evaluation exceptions report",
+    "__init__": "_blending _learners _model _oof _persistence _store nn",
+}
+# Others import a folder, never a file inside it. But what loads torch or xgboost is imported by its file, when it is
+# needed; and `_persistence.network_codecs` describes what is inside networks.
+INNER_FILES = {
+    ("_learners", "stackkit.nn._skorch_adapter"),
+    ("_persistence", "stackkit._learners.boosting"),
+}
+# What loads torch or matplotlib is imported inside functions, except by modules that are themselves imported so.
+LAZY = {"nn", "report", "plots"}
+LOADED_LAZILY = {"report", "plots", "nn", "_persistence.network_codecs", "cli.commands"}
 # scikit-learn has no public name for the block of its HTML diagram.
-PRIVATE_ALLOWED = {("_stacking", "sklearn.utils._repr_html.estimator")}
+PRIVATE_ALLOWED = {("_model.stacking", "sklearn.utils._repr_html.estimator")}
+MODULES = sorted(
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+    for path in PACKAGE.rglob("*.py")
+)
+
+
+def _path(module):
+    path = PACKAGE / module.replace(".", "/")
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 def _imports(module):
-    path = PACKAGE / f"{module.replace('.', '/')}.py"
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))):
+    """Modules, and what is imported from each; by texts such as those given to `import_module`, too."""
+    tree = ast.parse(_path(module).read_text(encoding="utf8"))
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module} has a relative import"
             yield node.module, [alias.name for alias in node.names]
         elif isinstance(node, ast.Import):
             for alias in node.names:
                 yield alias.name, []
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            text = node.value
+            if re.fullmatch(r"stackkit(\.\w+)+", text) and _path(text.removeprefix("stackkit.")).exists():
+                yield text, []
 
 
 def _own_imports(module):
     for source, names in _imports(module):
         if source == "stackkit" and names:  # such as `from stackkit import plots`
             yield from (f"stackkit.{name}" for name in names)
-        elif source.partition(".")[0] == "stackkit":
+        elif source.startswith("stackkit."):
             yield source
 
 
-def _before(module):
-    return {f"stackkit.{name}" for name in ORDER[: ORDER.index(module)]}
+def _folder(module):
+    return module.removeprefix("stackkit.").partition(".")[0]
 
 
-def test_every_module_has_its_place():
-    assert sorted(ORDER) == sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
-    assert sorted(NETWORKS) == sorted(path.stem for path in PACKAGE.glob("nn/*.py") if path.stem != "__init__")
-    assert sorted(PLOTS) == sorted(path.stem for path in PACKAGE.glob("plots/*.py") if path.stem != "__init__")
+def _edges():
+    found = {_folder(module): set() for module in MODULES}
+    for module in MODULES:
+        if module != "_store.imports":  # it has names of modules as data
+            found[_folder(module)] |= {_folder(source) for source in _own_imports(module)} - {_folder(module)}
+    return found
 
 
-@pytest.mark.parametrize("module", ORDER)
-def test_imports_run_one_way(module):
-    folder = {"stackkit.plots"} if ORDER.index(module) >= ORDER.index("report") else set()
-    assert set(_own_imports(module)) <= _before(module) | folder
+def test_imports_are_those_of_the_table():
+    assert _edges() == {folder: set(imports.split()) for folder, imports in EDGES.items()}
 
 
-@pytest.mark.parametrize("module", NETWORKS)
-def test_imports_of_networks_run_one_way(module):
-    earlier = {f"stackkit.nn.{name}" for name in NETWORKS[: NETWORKS.index(module)]}
-    earlier |= {"stackkit._checks", "stackkit._inner_split", "stackkit._members"}
-    earlier |= {"stackkit._audit", "stackkit._parts"} if module == "_codecs" else set()
-    assert set(_own_imports(f"nn.{module}")) <= earlier
+def test_there_are_no_circles():
+    """Whatever is imported is above: so the table can be read from its first line on."""
+    order = list(EDGES)
+    for folder, imports in EDGES.items():
+        assert {order.index(other) for other in imports.split()} <= set(range(order.index(folder))), folder
 
 
-@pytest.mark.parametrize("module", PLOTS)
-def test_imports_of_pictures_run_one_way(module):
-    earlier = {f"stackkit.plots.{name}" for name in PLOTS[: PLOTS.index(module)]}
-    assert set(_own_imports(f"plots.{module}")) <= earlier | _before("report")
+def test_there_are_few_rooms_and_they_are_on_one_floor():
+    entries = {path.name for path in PACKAGE.iterdir() if not path.name.startswith("__pycache__")}
+    assert len(entries) <= 20, sorted(entries)
+    deep = {path.parent.relative_to(PACKAGE) for path in PACKAGE.glob("*/*/*.py")}
+    assert deep <= {Path("_execution/backends")}
 
 
-@pytest.mark.parametrize("module", [*ORDER, *(f"nn.{name}" for name in NETWORKS), *(f"plots.{name}" for name in PLOTS)])
+@pytest.mark.parametrize("module", MODULES)
+def test_nobody_reaches_into_a_folder(module):
+    for source in _own_imports(module) if module != "_store.imports" else ():
+        inner = source.count(".") > 1 and _folder(source) != _folder(module)
+        lazily = (_folder(module), source) in INNER_FILES or module == "_persistence.network_codecs"
+        assert not inner or lazily, source
+
+
+@pytest.mark.parametrize("folder", sorted({_folder(module) for module in MODULES if "." in module} - {"cli", "report"}))
+def test_a_folder_exports_what_others_use_and_nothing_else(folder):
+    exported = set(import_module(f"stackkit.{folder}").__all__)
+    if not folder.startswith("_"):
+        return  # for users
+    used = set()
+    for module in MODULES:
+        if _folder(module) != folder:
+            used |= {name for source, names in _imports(module) if source == f"stackkit.{folder}" for name in names}
+    assert used == exported
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if _folder(module) not in LAZY])
+def test_what_is_heavy_is_imported_when_it_is_needed(module):
+    if module in LOADED_LAZILY:
+        return
+    for node in ast.parse(_path(module).read_text(encoding="utf8")).body:
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        for name in names:
+            heavy = {"torch", "skorch", "xgboost", "matplotlib"} & {name.partition(".")[0]}
+            assert not heavy or module == "_learners.boosting", name
+            assert name.partition(".")[0] != "stackkit" or _folder(name) not in LAZY, name
+
+
+@pytest.mark.parametrize("module", MODULES)
 def test_no_private_name_of_scikit_learn(module):
     for source, names in _imports(module):
         if source.partition(".")[0] == "sklearn" and (module, source) not in PRIVATE_ALLOWED:
             assert not [part for part in [*source.split("."), *names] if part.startswith("_")], source
-
-
-@pytest.mark.parametrize("module", ORDER)
-def test_every_module_has_a_test_file_of_its_name(module):
-    if module != "exceptions":
-        assert (Path(__file__).parent / f"test_{module.lstrip('_')}.py").exists()
-
-
-@pytest.mark.parametrize("module", NETWORKS)
-def test_every_module_of_networks_has_a_test_file_of_its_name(module):
-    assert (Path(__file__).parent / "nn" / f"test_{module.lstrip('_')}.py").exists()
-
-
-@pytest.mark.parametrize("module", PLOTS)
-def test_every_module_of_pictures_has_a_test_file_of_its_name(module):
-    assert (Path(__file__).parent / "plots" / f"test_{module.lstrip('_')}.py").exists()
 
 
 @pytest.mark.parametrize(

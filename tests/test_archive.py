@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sealing import sealed
 
-from stackkit._archive import FORMAT, GROWTH, read_archive, write_archive
+from stackkit._persistence.archive import FORMAT, GROWTH, read_archive, write_archive
 from stackkit.exceptions import ModelFileError
 
 MEMBERS = {"a.json": b"[1, 2]", "parts/0.npz": bytes(range(256)) * 9, "parts/1.ubj": b""}

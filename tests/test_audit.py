@@ -13,7 +13,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 
 from stackkit import StackingModel, load, save
-from stackkit._audit import hooks_of, known_classes
+from stackkit._persistence.audit import hooks_of, known_classes
 from stackkit.exceptions import ModelFileError
 from stackkit.nn import BNMLPClassifier
 

@@ -23,14 +23,9 @@ from sklearn.utils.estimator_checks import (
 )
 from tables import classed, columns, learned, numeric
 
-from stackkit._blend import (
-    ConvexClassifier,
-    ConvexRegressor,
-    LinearPoolRegressor,
-    LogPoolClassifier,
-    _PoolLoss,
-)
-from stackkit._selection import EnsembleSelectionClassifier, EnsembleSelectionRegressor
+from stackkit._blending.convex import ConvexClassifier, ConvexRegressor
+from stackkit._blending.pools import LinearPoolRegressor, LogPoolClassifier, _PoolLoss
+from stackkit._blending.selection import EnsembleSelectionClassifier, EnsembleSelectionRegressor
 from stackkit.exceptions import NotProbabilitiesWarning
 
 CLASSIFIERS = [LogPoolClassifier(), ConvexClassifier(), EnsembleSelectionClassifier()]
@@ -223,7 +218,7 @@ def test_pool_hessian_is_the_same_in_one_batch_or_many(monkeypatch):
     table, y = learned(101, 3, [1.5, 0.5])
     loss = _PoolLoss(np.log(table), y, np.full(101, 1 / 101), 0.0, fit_bias=True)
     whole = loss.derivatives(loss.start())[1]
-    monkeypatch.setattr("stackkit._blend._CELLS", 50)
+    monkeypatch.setattr("stackkit._blending.pools._CELLS", 50)
     np.testing.assert_allclose(loss.derivatives(loss.start())[1], whole, atol=1e-14)
 
 

@@ -14,8 +14,8 @@ from sklearn.metrics import roc_auc_score
 from xgboost import XGBClassifier, XGBRegressor
 
 from stackkit import cross_fit
-from stackkit._boosting import StoppedXGBClassifier, StoppedXGBRegressor
-from stackkit._inner_split import inner_split
+from stackkit._data.inner_split import inner_split
+from stackkit._learners.boosting import StoppedXGBClassifier, StoppedXGBRegressor
 
 FEW = {"n_estimators": 300, "early_stopping_rounds": 5, "max_depth": 3, "random_state": 7, "n_jobs": 1}
 
@@ -113,5 +113,5 @@ def test_stopping_tells_nothing_of_the_rows_that_a_fold_predicts():
 
 
 def test_importing_stackkit_does_not_load_it():
-    code = "import sys, stackkit; sys.exit('stackkit._boosting' in sys.modules)"
+    code = "import sys, stackkit; sys.exit('stackkit._learners.boosting' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

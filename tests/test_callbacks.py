@@ -10,8 +10,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from stackkit import StackingModel
-from stackkit._callbacks import NOBODY, listeners_of, without_callbacks
-from stackkit._tasks import Task
+from stackkit._execution.callbacks import NOBODY, listeners_of, without_callbacks
+from stackkit._execution.tasks import Task
 
 callback = pytest.importorskip("sklearn.callback", reason="scikit-learn 1.9 brought callbacks")
 

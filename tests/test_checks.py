@@ -21,18 +21,11 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from stackkit import StackingModel, cross_fit
-from stackkit._checks import (
-    check_learners,
-    check_methods,
-    check_rows,
-    check_target,
-    check_weights,
-    choice,
-    infer_task,
-    take_rows,
-    task_of_target,
-    with_names,
-)
+from stackkit._data.estimators import check_learners, check_methods, infer_task, with_names
+from stackkit._data.rows import check_rows, take_rows
+from stackkit._data.target import check_target, check_weights, task_of_target
+from stackkit._learners.adapted import with_adapted_nets
+from stackkit._utils.wording import choice
 from stackkit.exceptions import LearnerFailedError
 
 N = 30
@@ -144,20 +137,21 @@ def test_raw_nets_get_an_adapter():
 
     net = NeuralNetClassifier(Layers)
     pipeline, frozen = Pipeline([("scale", StandardScaler()), ("net", net)]), FrozenEstimator(net)
-    learners = dict(check_learners([("net", net), ("pipeline", pipeline), ("frozen", frozen), ("tree", TREE)]))
+    given = [("net", net), ("pipeline", pipeline), ("frozen", frozen), ("tree", TREE)]
+    learners = dict(with_adapted_nets(check_learners(given)))
     assert learners["net"].net is learners["pipeline"].named_steps["net"].net is net
     assert learners["pipeline"].named_steps["scale"] is pipeline.named_steps["scale"]
     assert pipeline.named_steps["net"] is net
     assert learners["frozen"] is frozen
     assert learners["tree"] is TREE
-    assert dict(check_learners(list(learners.items()))) == learners
+    assert dict(with_adapted_nets(check_learners(list(learners.items())))) == learners
 
 
 def test_the_adapter_loads_only_for_a_net(monkeypatch):
-    monkeypatch.setattr("stackkit._checks.import_module", None)
-    check_learners(LEARNERS)
+    monkeypatch.setattr("stackkit._learners.adapted.import_module", None)
+    assert with_adapted_nets(LEARNERS) == tuple(LEARNERS)
     monkeypatch.delitem(sys.modules, "skorch", raising=False)
-    check_learners(LEARNERS)
+    assert with_adapted_nets(LEARNERS) == tuple(LEARNERS)
 
 
 @pytest.mark.parametrize("name", [*StackingModel().get_params(deep=False), "splitter"])

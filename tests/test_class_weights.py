@@ -20,10 +20,10 @@ from sklearn.tree import DecisionTreeClassifier
 from spies import Together
 
 from stackkit import StackingModel, cross_fit, store_info
-from stackkit._checks import check_target
-from stackkit._class_weights import check_class_weights, class_weights_coded
-from stackkit._members import fit_member
-from stackkit._second_level import second_level
+from stackkit._assessment.marginal import second_level
+from stackkit._data.class_weights import check_class_weights, class_weights_coded
+from stackkit._data.target import check_target
+from stackkit._members.fitting import fit_member
 from stackkit.nn import BNMLPClassifier
 
 pytestmark = pytest.mark.filterwarnings("ignore::stackkit.exceptions.MissingClassWarning")

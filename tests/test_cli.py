@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 
 import stackkit
-from stackkit.cli import main
+from stackkit.cli.commands import main
 from stackkit.evaluation import nested_scores
 from stackkit.exceptions import LearnerFailedError
 
@@ -345,7 +345,7 @@ def test_what_is_printed_before_the_verdict_and_after(run, monkeypatch):
 
 @pytest.mark.parametrize("as_json", [False, True])
 def test_a_report_that_cannot_be_written_again_costs_nothing(run, files, monkeypatch, as_json):
-    from stackkit.report import write_report
+    from stackkit.report.report import write_report
 
     def once(model, path, *, nested, **settings):
         if nested:
@@ -422,13 +422,13 @@ def test_time_order_learns_from_the_past_only(run, files, monkeypatch):
 def test_no_day_is_predicted_by_a_model_that_saw_it(run, files, monkeypatch, gap):
     """Not by those of the fit, nor by those of the verdict."""
     seen = []
-    run_tasks = stackkit._oof.run_tasks
+    run_tasks = stackkit._oof.engine.run_tasks
 
     def spy(job, tasks, **settings):
         seen.append((len(job.X), job.folds))
         return run_tasks(job, tasks, **settings)
 
-    monkeypatch.setattr("stackkit._oof.run_tasks", spy)
+    monkeypatch.setattr("stackkit._oof.engine.run_tasks", spy)
     # As many rows a day as come, in no order; the days' rows are found by x.
     rng = np.random.default_rng(0)
     days = np.repeat(np.arange(60), rng.integers(1, 9, 60))
@@ -683,7 +683,7 @@ def test_nested_folds_that_cannot_be_made_are_said_before_the_fit(run, files, mo
     def fails(*_args, **_params):
         raise AssertionError("It fits.")
 
-    monkeypatch.setattr("stackkit._oof.run_tasks", fails)
+    monkeypatch.setattr("stackkit._oof.engine.run_tasks", fails)
     columns, options, message = NO_FOLDS[case]
     _passengers().assign(**columns).to_csv(files / "train.csv", index=False)
     line = _only_line(run(*FIT, *options, "--verdict", "--model", "kept.model"))
@@ -751,7 +751,7 @@ def test_a_full_disk_leaves_nothing(run, files, monkeypatch):
         path.write_text("id,y\n0")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("stackkit._tables.write_table", half)
+    monkeypatch.setattr("stackkit.cli.tables.write_table", half)
     assert _only_line(run(*FIT, *TEST, "--model", "kept.model"), 1) == "stackkit: error: No space left on device"
     assert (files / "out.csv").read_text() == "of an earlier run"
     assert sorted(path.name for path in files.iterdir()) == ["out.csv", "test.csv", "train.csv"]
@@ -787,7 +787,7 @@ def test_predict_refuses_rows_that_lack_columns(run, files):
 
 
 def test_help_names_every_learner_and_final_estimator(run):
-    from stackkit._problem import FINALS
+    from stackkit.cli.problem import FINALS
 
     text = " ".join(run("fit", "--help").stdout.split())
     for task in ("classification", "regression"):
@@ -932,8 +932,8 @@ def test_kaggles_titanic(tmp_path):
 
 @pytest.mark.slow
 def test_large_tables_are_read_in_seconds(tmp_path):
-    from stackkit._problem import Columns, read_problem
-    from stackkit._tables import read_table
+    from stackkit.cli.problem import Columns, read_problem
+    from stackkit.cli.tables import read_table
 
     X, _ = load_breast_cancer(return_X_y=True)
     rng = np.random.default_rng(0)

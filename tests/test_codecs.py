@@ -15,8 +15,8 @@ from sklearn.svm import SVC
 from xgboost import XGBClassifier, XGBRegressor, XGBRFClassifier
 
 from stackkit import load, save
-from stackkit._boosting import StoppedXGBClassifier
-from stackkit._codecs import REGISTRY
+from stackkit._learners.boosting import StoppedXGBClassifier
+from stackkit._persistence.codecs import REGISTRY
 from stackkit.exceptions import ModelFileError
 
 X, y = load_iris(return_X_y=True)

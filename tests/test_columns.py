@@ -7,9 +7,9 @@ import pytest
 from sklearn.compose import ColumnTransformer
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from stackkit._columns import Columns, Levels, TakesApart
-from stackkit._preparation import MAX_CATEGORIES, scaled_preprocessing, tree_preprocessing
-from stackkit._shortcuts import FEW_ROWS
+from stackkit._learners.preparation import MAX_CATEGORIES, scaled_preprocessing, tree_preprocessing
+from stackkit._members.fast_predict import FEW_ROWS
+from stackkit._model.shared_preparation import Columns, Levels, TakesApart
 
 RNG = np.random.default_rng(0)
 N = 200
@@ -67,7 +67,7 @@ def test_nothing_is_done_twice(monkeypatch):
         )
     texts = []
     monkeypatch.setattr(
-        "stackkit._preparation._str", lambda values: texts.append(1) or np.frompyfunc(str, 1, 1)(values)
+        "stackkit._learners.preparation._str", lambda values: texts.append(1) or np.frompyfunc(str, 1, 1)(values)
     )
     take_apart = TakesApart()
     parts = [take_apart(make().fit(rows)) for make in PREPARATIONS for rows in (FRAME[::2], FRAME[1::2])]

@@ -6,7 +6,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from stackkit._command import FILE, OneLine, cause_of, noted, option, speaking, together
+from stackkit.cli.form import FILE, OneLine, cause_of, noted, option, speaking, together
 from stackkit.exceptions import LearnerFailedError, OtherVersionsError
 
 

@@ -8,7 +8,8 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
-from stackkit import ConvexClassifier, EnsembleSelectionRegressor, StackingModel, _learners
+from stackkit import ConvexClassifier, EnsembleSelectionRegressor, StackingModel
+from stackkit._learners import defaults as _learners
 
 OUT_OF_FOLD = "fit_transform returns out-of-fold predictions; transform asks models that saw the rows"
 UNEQUAL = ("check_transformer_data_not_an_array", "check_transformer_general")

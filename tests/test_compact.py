@@ -118,7 +118,7 @@ def test_kinds_of_tables(kind):
 
 
 def test_the_default_learners_on_a_frame_share_their_preprocessing(monkeypatch):
-    monkeypatch.setattr("stackkit._learners.FOREST", {"n_estimators": 3, "min_samples_leaf": 2})
+    monkeypatch.setattr("stackkit._learners.defaults.FOREST", {"n_estimators": 3, "min_samples_leaf": 2})
     rows = pd.DataFrame({"a": X[:, 0], "b": np.where(X[:, 1] > 0, "x", "y"), "c": X[:, 2]})
     rows.loc[::7, "c"] = np.nan
     model = StackingModel(None, LogisticRegression(), cv=2, random_state=0).fit(rows, CODES)

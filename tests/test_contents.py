@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import array_shapes, arrays, scalar_dtypes
 from prints import all_differ, same
 from scipy import sparse
 
-from stackkit._fingerprint import data_fingerprint
+from stackkit._store.fingerprint import data_fingerprint
 
 X = np.random.default_rng(0).normal(size=(12, 3))
 

@@ -46,13 +46,20 @@ from spies import (
     with_row_ids,
 )
 
-from stackkit import StackingModel, Store, _crews, _schedule, cross_fit
-from stackkit._crews import Here, Lost, Processes, Threads, ThroughJoblib, packed, unpacked
-from stackkit._members import Member
-from stackkit._recall import with_keys
-from stackkit._shelf import StoreProblem
-from stackkit._store import open_shelf
-from stackkit._tasks import Failure, Result, make_tasks
+import stackkit
+from stackkit import StackingModel, Store, cross_fit
+from stackkit._execution import scheduler as _schedule
+from stackkit._execution.backends import processes, shared_folder
+from stackkit._execution.backends.base import Lost
+from stackkit._execution.backends.joblib import JoblibBackend
+from stackkit._execution.backends.local import CallingThread, ThreadBackend
+from stackkit._execution.backends.processes import ProcessBackend
+from stackkit._execution.result_cache import with_keys
+from stackkit._execution.tasks import Failure, Result, make_tasks
+from stackkit._execution.transfer import packed, unpacked
+from stackkit._members.fitting import Member
+from stackkit._store.files import StoreProblem
+from stackkit._store.store import open_shelf
 from stackkit.exceptions import LearnerDroppedWarning, LearnerFailedError
 
 RNG = np.random.default_rng(0)
@@ -99,7 +106,7 @@ register_parallel_backend("elsewhere", Elsewhere)
 
 # How to have whom work: joblib's backend, n_jobs, and options of the fit.
 WAYS = {
-    "Here": (None, 1, {}),
+    "CallingThread": (None, 1, {}),
     "Threads": ("threading", 2, {}),
     "one process": (None, 1, {"task_timeout": 600}),
     "Processes": ("loky", 2, {}),
@@ -107,14 +114,14 @@ WAYS = {
     "multiprocessing": ("multiprocessing", 2, {}),
     "elsewhere": ("elsewhere", 2, {}),
 }
-CREWS = {
-    "Here": Here,
-    "Threads": Threads,
-    "one process": Processes,
-    "Processes": Processes,
-    "Processes of limited memory": Processes,
-    "multiprocessing": ThroughJoblib,
-    "elsewhere": ThroughJoblib,
+BACKENDS = {
+    "CallingThread": CallingThread,
+    "Threads": ThreadBackend,
+    "one process": ProcessBackend,
+    "Processes": ProcessBackend,
+    "Processes of limited memory": ProcessBackend,
+    "multiprocessing": JoblibBackend,
+    "elsewhere": JoblibBackend,
 }
 FAR = ["one process", "Processes", "multiprocessing"]
 
@@ -154,8 +161,8 @@ def temp(tmp_path, monkeypatch):
 @pytest.mark.parametrize("kept", [False, True])
 def test_whoever_works_the_bits_are_the_same(way, kept, tmp_path, monkeypatch):
     used = []
-    hire = _schedule._crew
-    monkeypatch.setattr(_schedule, "_crew", lambda *args: used.append(hire(*args)) or used[-1])
+    hire = _schedule._choose_backend
+    monkeypatch.setattr(_schedule, "_choose_backend", lambda *args: used.append(hire(*args)) or used[-1])
     options = {"X_test": NEW, "cv": 3, "random_state": 1, "memory": tmp_path / "store" if kept else None}
     expected = cross_fit(LEARNERS, X, Y, X_test=NEW, cv=3, random_state=1)
     used.clear()
@@ -166,7 +173,7 @@ def test_whoever_works_the_bits_are_the_same(way, kept, tmp_path, monkeypatch):
         for name, members in expected.members.items():
             for one, other in zip(members, found.members[name], strict=True):
                 assert one.predict_proba(NEW).tobytes() == other.predict_proba(NEW).tobytes()
-        assert [type(crew) for crew in used] == [CREWS[way]] * n_crews  # nobody is hired to read what is kept
+        assert [type(crew) for crew in used] == [BACKENDS[way]] * n_crews  # nobody is hired to read what is kept
 
 
 @pytest.mark.slow
@@ -202,7 +209,7 @@ def test_results_are_placed_by_index_not_by_arrival():
     )
 
 
-@pytest.mark.parametrize("way", ["Here", "Threads", "Processes", "multiprocessing", "elsewhere"])
+@pytest.mark.parametrize("way", ["CallingThread", "Threads", "Processes", "multiprocessing", "elsewhere"])
 def test_failures_are_told_the_same_way(way):
     rows = with_row_ids(X)
     learners = [("bayes", GaussianNB()), ("fails", Fails(without_row=25)), ("gives", Gives((0.7, 0.7)))]
@@ -261,7 +268,7 @@ def test_learners_defined_in_the_calling_script_reach_the_workers(way):
     assert [type(member) for member in oof.members["local"]] == [Local] * 3
 
 
-@pytest.mark.parametrize("way", ["Here", "Threads", "Processes", "multiprocessing", "elsewhere"])
+@pytest.mark.parametrize("way", ["CallingThread", "Threads", "Processes", "multiprocessing", "elsewhere"])
 def test_settings_of_scikit_learn_reach_the_workers(way):
     with config_context(assume_finite=True, transform_output="pandas", working_memory=77), working(way) as how:
         expected = get_config()
@@ -272,7 +279,7 @@ def test_settings_of_scikit_learn_reach_the_workers(way):
     assert [member.config_ for member in members] == [get_config()] * 3
 
 
-@pytest.mark.parametrize("way", ["Here", "Processes"])
+@pytest.mark.parametrize("way", ["CallingThread", "Processes"])
 def test_filters_of_warnings_reach_the_workers(way):
     for action, expected in (("ignore", 0), ("always", 1), ("ignore", 0)):
         with warnings.catch_warnings(), working(way) as how:
@@ -294,7 +301,7 @@ def test_what_cannot_be_pickled_once_fitted_fails_with_its_name_and_the_cure(way
             assert cross_fit(learners, X, Y, cv=3, on_error="drop", **how).columns == ["bayes"]
 
 
-@pytest.mark.parametrize("way", ["Here", "Threads"])
+@pytest.mark.parametrize("way", ["CallingThread", "Threads"])
 @pytest.mark.parametrize("learner", [Holds(), HoldsStubborn(Stubborn()), NeverBack()], ids=str)
 def test_where_nothing_crosses_nothing_need_be_pickled(way, learner):
     with working(way) as how:
@@ -309,7 +316,7 @@ def test_models_nobody_asked_for_need_not_be_pickled(way):
     job = job_of([("holds", Holds())], X, Y, keep_members=False)
     tasks = make_tasks([("holds", Holds())], range(2), 0)
     with working(way) as how:
-        crew = Processes(job, 1) if CREWS[way] is Processes else ThroughJoblib(job, how["n_jobs"])
+        crew = ProcessBackend(job, 1) if BACKENDS[way] is ProcessBackend else JoblibBackend(job, how["n_jobs"])
         results = _done(crew, tasks)
     assert [result.failure for result in results.values() if result.failure] == []
     crew.close(now=False)
@@ -350,13 +357,13 @@ def _task():
 
 @pytest.mark.parametrize("in_file", [True, False])
 def test_a_parcel_is_unpacked_as_it_was(tmp_path, in_file):
-    path = tmp_path / "parcel.pkl" if in_file else None
+    path = tmp_path / "pickled.pkl" if in_file else None
     sent = packed(_result(), path)
     assert sent.member.estimator is None
-    assert sent.parcel == path if in_file else isinstance(sent.parcel, bytes)
+    assert sent.pickled == path if in_file else isinstance(sent.pickled, bytes)
     found = unpacked(pickle.loads(pickle.dumps(sent)), job_of([("bayes", GaussianNB())], X, Y), _task())
     np.testing.assert_array_equal(found.member.estimator.theta_, _result().member.estimator.theta_)
-    assert found.parcel is None
+    assert found.pickled is None
     assert not list(tmp_path.iterdir())  # read and removed
     assert (found.name, found.fold, found.fit_seconds) == ("bayes", 1, 1.5)
     np.testing.assert_array_equal(found.oof, np.ones((3, 1)))
@@ -367,15 +374,15 @@ def test_on_a_full_disk_a_parcel_goes_through_the_pipe(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    sent = packed(_result(), tmp_path / "parcel.pkl")
-    assert isinstance(sent.parcel, bytes)
+    sent = packed(_result(), tmp_path / "pickled.pkl")
+    assert isinstance(sent.pickled, bytes)
     found = unpacked(sent, job_of([("bayes", GaussianNB())], X, Y), _task())
     np.testing.assert_array_equal(found.member.estimator.theta_, _result().member.estimator.theta_)
 
 
 def test_what_lies_in_the_store_is_not_sent_a_second_way(tmp_path):
-    sent = packed(_result(on_shelf=True), tmp_path / "parcel.pkl")
-    assert sent.parcel is None
+    sent = packed(_result(on_shelf=True), tmp_path / "pickled.pkl")
+    assert sent.pickled is None
     assert sent.member.estimator is None
     assert not list(tmp_path.iterdir())
 
@@ -430,7 +437,7 @@ def test_a_worker_that_died_between_two_fits_is_replaced():
     first = _pids({"n_jobs": 2})
     victim = psutil.Process(max(first))
     victim.kill()
-    _soon(lambda: any(worker._flags.broken for worker in _crews._WAITING))
+    _soon(lambda: any(worker._flags.broken for worker in processes._WAITING))
     expected = cross_fit(LEARNERS, X, Y, X_test=NEW, cv=3, random_state=0)
     assert _bits(cross_fit(LEARNERS, X, Y, X_test=NEW, cv=3, random_state=0, n_jobs=2)) == _bits(expected)
     again = _pids({"n_jobs": 2})
@@ -446,7 +453,7 @@ def test_a_worker_that_dies_is_known_by_its_task_and_the_others_go_on(temp, trou
     rows = with_row_ids(X)
     learners = [("bayes", GaussianNB()), ("dies", Troubled("dies", trouble=trouble, without_row=0))]
     job = job_of(learners, rows, Y)
-    crew = Processes(job, 2)
+    crew = ProcessBackend(job, 2)
     outcomes = _done(crew, make_tasks(learners, range(3), 0))
     crew.close(now=False)
     lost = outcomes.pop(("dies", 0))
@@ -461,7 +468,7 @@ def test_a_worker_that_dies_is_known_by_its_task_and_the_others_go_on(temp, trou
 def test_a_task_that_is_dismissed_loses_its_worker_and_no_other_does():
     rows = with_row_ids(X)
     learners = [("hangs", Troubled("hangs", trouble="hang", without_row=0)), ("observes", Observes())]
-    crew = Processes(job_of(learners, rows, Y), 2)
+    crew = ProcessBackend(job_of(learners, rows, Y), 2)
     hangs, first, *others = make_tasks(learners, range(3), 0)
     children = set(psutil.Process().children())
     crew.start(hangs)
@@ -469,7 +476,7 @@ def test_a_task_that_is_dismissed_loses_its_worker_and_no_other_does():
     crew.start(first)
     ((task, _),) = crew.wait(SOON)
     assert task is first
-    crew.dismiss(hangs)
+    crew.stop_worker(hangs)
     outcomes = _done(crew, others)
     crew.close(now=False)
     assert len(outcomes) == 4
@@ -480,19 +487,19 @@ def test_a_task_that_is_dismissed_loses_its_worker_and_no_other_does():
 @pytest.mark.parametrize("now", [False, True])
 def test_who_is_at_work_when_all_is_over_is_ended(now, temp):
     learners = [("hangs", Troubled("hangs", trouble="hang"))]
-    crew = Processes(job_of(learners, with_row_ids(X), Y), 1)
+    crew = ProcessBackend(job_of(learners, with_row_ids(X), Y), 1)
     (task,) = make_tasks(learners, [0], 0)
     crew.start(task)
     assert crew.wait(0.2) == []
-    waiting = len(_crews._WAITING)
+    waiting = len(processes._WAITING)
     crew.close(now=now)
     assert not list(temp.iterdir())
-    assert len(_crews._WAITING) == waiting  # one that hangs is of no use to the next fit
+    assert len(processes._WAITING) == waiting  # one that hangs is of no use to the next fit
 
 
 def test_waiting_takes_no_longer_than_asked():
     learners = [("slow", Slow(30.0))]
-    crew = Processes(job_of(learners, X, Y), 1)
+    crew = ProcessBackend(job_of(learners, X, Y), 1)
     (task,) = make_tasks(learners, [0], 0)
     crew.start(task)
     assert crew.wait(0.1) == []  # it would have something if it had waited for the end
@@ -500,16 +507,16 @@ def test_waiting_takes_no_longer_than_asked():
     crew.close(now=True)
 
 
-@pytest.mark.parametrize("kind", [Here, lambda job: Threads(job, 2)])
+@pytest.mark.parametrize("kind", [CallingThread, lambda job: ThreadBackend(job, 2)])
 def test_who_cannot_be_ended_says_so(kind):
     crew = kind(job_of(LEARNERS, X, Y))
     with pytest.raises(NotImplementedError):
-        crew.dismiss(_task())
+        crew.stop_worker(_task())
     crew.close(now=True)
 
 
 def test_here_a_task_is_done_when_it_is_started():
-    crew = Here(job_of([("observes", Observes())], X, Y))
+    crew = CallingThread(job_of([("observes", Observes())], X, Y))
     (task,) = make_tasks([("observes", Observes())], [0], 0)
     crew.start(task)
     ((done, (result,)),) = crew.wait(None)
@@ -535,13 +542,13 @@ def told(monkeypatch):
     found = []
     for what in ("register", "unregister"):
         monkeypatch.setattr(
-            _crews.resource_tracker, what, lambda path, kind, what=what: found.append((what, path, kind))
+            shared_folder.resource_tracker, what, lambda path, kind, what=what: found.append((what, path, kind))
         )
     return found
 
 
 def test_the_tracker_knows_of_the_folder_as_long_as_it_is_there(temp, told):
-    crew = Processes(job_of(LEARNERS, X, Y), 2)
+    crew = ProcessBackend(job_of(LEARNERS, X, Y), 2)
     (folder,) = map(str, temp.iterdir())
     assert told == [("register", folder, "folder")]
     crew.close(now=False)
@@ -551,7 +558,7 @@ def test_the_tracker_knows_of_the_folder_as_long_as_it_is_there(temp, told):
 def test_the_tracker_is_not_left_with_a_folder_that_could_not_be_made(temp, told):
     temp.rmdir()
     with pytest.raises(FileNotFoundError):
-        Processes(job_of(LEARNERS, X, Y), 2)
+        ProcessBackend(job_of(LEARNERS, X, Y), 2)
     assert [what for what, *_ in told] == ["register", "unregister"]
 
 
@@ -565,13 +572,13 @@ def test_any_folder_will_do(tmp_path, monkeypatch, name):
 
 
 def test_while_it_runs_one_folder_holds_the_job_and_nobody_else_may_look(temp):
-    crew = Processes(job_of(LEARNERS, X, Y), 2)
+    crew = ProcessBackend(job_of(LEARNERS, X, Y), 2)
     (folder,) = temp.iterdir()
     assert sorted(path.name for path in folder.iterdir()) == ["job.pkl", "owner.lock"]
     if os.name == "posix":
         assert folder.stat().st_mode & 0o077 == 0
     results = _done(crew, make_tasks(LEARNERS, range(3), 0))
-    parcels = {result.parcel for result in results.values()}
+    parcels = {result.pickled for result in results.values()}
     assert set(folder.glob("begun-*.pkl")) == parcels
     crew.close(now=False)
     assert not list(temp.iterdir())
@@ -599,8 +606,8 @@ def test_a_folder_is_not_taken_for_an_orphan_while_it_is_made(moment, tmp_path, 
         with contextlib.suppress(Timeout), FileLock(path, timeout=0):
             shutil.rmtree(path.parent)
 
-    monkeypatch.setattr(_crews, "FileLock", Interrupted)
-    crew = Processes(job_of(LEARNERS, X, Y), 1)
+    monkeypatch.setattr(shared_folder, "FileLock", Interrupted)
+    crew = ProcessBackend(job_of(LEARNERS, X, Y), 1)
     try:
         folder = crew._folder.path
         assert folder.stat().st_mode & 0o777 == 0o700
@@ -616,7 +623,7 @@ def test_a_folder_is_not_taken_for_an_orphan_while_it_is_made(moment, tmp_path, 
 def test_without_joblib_s_folder_the_system_s_is_taken(tmp_path, monkeypatch):
     monkeypatch.delenv("JOBLIB_TEMP_FOLDER", raising=False)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    crew = Processes(job_of(LEARNERS, X, Y), 1)
+    crew = ProcessBackend(job_of(LEARNERS, X, Y), 1)
     assert [path.name.startswith("stackkit-") for path in tmp_path.iterdir()] == [True]
     crew.close(now=False)
     assert not list(tmp_path.iterdir())
@@ -636,7 +643,7 @@ def test_a_script_ends_at_once_though_workers_wait_for_another_fit(tmp_path):
         "    oof = cross_fit([Mine()], X, y, cv=3, n_jobs=2)\n"
         "    print([type(member) is Mine for member in oof.members['mine']])\n"
     )
-    folder = Path(_crews.__file__).parents[1]
+    folder = Path(stackkit.__file__).parents[1]
     environment = os.environ | {"PYTHONPATH": str(folder), "JOBLIB_TEMP_FOLDER": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, str(script)], capture_output=True, text=True, check=True, timeout=SOON, env=environment
@@ -649,12 +656,12 @@ def test_a_script_ends_at_once_though_workers_wait_for_another_fit(tmp_path):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on Windows")
 def test_a_forked_process_does_not_take_its_parent_s_workers():
     _pids({"n_jobs": 2})
-    assert _crews._WAITING
+    assert processes._WAITING
     child = os.fork()
     if child == 0:
-        os._exit(len(_crews._WAITING))
+        os._exit(len(processes._WAITING))
     assert os.waitpid(child, 0)[1] == 0
-    assert _crews._WAITING
+    assert processes._WAITING
 
 
 def test_ctrl_c_is_the_parent_s_alone():

@@ -27,7 +27,7 @@ from watchdog import at_most
 from xgboost import XGBClassifier
 
 from stackkit import StackingModel, Store, cross_fit
-from stackkit._dask import _check_versions
+from stackkit._execution.backends.dask import _check_versions
 from stackkit.exceptions import LearnerDroppedWarning, LearnerFailedError
 from stackkit.nn import BNMLPClassifier
 
@@ -421,7 +421,7 @@ def test_the_scheduler_dies(tmp_path, log):
 
 @slow
 def test_no_workers_at_all(tmp_path, monkeypatch):
-    monkeypatch.setattr("stackkit._dask.WORKERS_SECONDS", 0.5)
+    monkeypatch.setattr("stackkit._execution.backends.dask.WORKERS_SECONDS", 0.5)
     missing = r"has had no workers for 0\.5 seconds\. Start some"
     running = cluster(tmp_path / "empty", machines=())
     with running as (_, client), client.as_current(), pytest.raises(ConnectionError, match=missing):
@@ -556,8 +556,8 @@ def test_stacks_in_joblibs_own_tasks_do_not_wait_for_each_other(client):
 
     local = searched()
     with joblib.parallel_config(backend="dask", client=client):
-        afar = searched(n_jobs=-1)
-    assert_array_equal(local.cv_results_["mean_test_score"], afar.cv_results_["mean_test_score"])
+        elsewhere = searched(n_jobs=-1)
+    assert_array_equal(local.cv_results_["mean_test_score"], elsewhere.cv_results_["mean_test_score"])
 
 
 # --- other clients ---------------------------------------------------------------------------------------

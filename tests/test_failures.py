@@ -10,11 +10,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.tree import DecisionTreeClassifier
 
-from stackkit import StackingModel, _limits, _schedule
-from stackkit._failures import FAILURE_COLUMNS, handle_failures, is_late, warn_of_fold_models
-from stackkit._folds import Folds
-from stackkit._tasks import ALL_ROWS, OUT_OF_TIME, Failure, Result
-from stackkit._work import run_task
+from stackkit import StackingModel
+from stackkit._data.folds import Folds
+from stackkit._execution import limits as _limits
+from stackkit._execution import scheduler as _schedule
+from stackkit._execution.tasks import ALL_ROWS, OUT_OF_TIME, Failure, Result
+from stackkit._execution.worker import run_task
+from stackkit._oof.failures import FAILURE_COLUMNS, handle_failures, is_late, warn_of_fold_models
 from stackkit.exceptions import LearnerDroppedWarning, LearnerFailedError
 
 FOLDS = Folds(tuple((np.arange(20 + k), np.arange(20 + k, 30)) for k in range(3)), 30)
@@ -153,7 +155,7 @@ def worker(monkeypatch):
     worker = OneSecondEach()
     monkeypatch.setattr(_schedule, "time", worker)
     monkeypatch.setattr(_limits, "time", worker)
-    monkeypatch.setattr(_schedule, "_crew", lambda job, _client, _n_jobs, _limits: worker.hired(job))
+    monkeypatch.setattr(_schedule, "_choose_backend", lambda job, _client, _n_jobs, _limits: worker.hired(job))
     return worker
 
 

@@ -31,7 +31,7 @@ from spies import Troubled, Witness, with_row_ids
 from watchdog import at_most
 
 from stackkit import StackingModel, cross_fit
-from stackkit._store import Store, open_shelf, store_info
+from stackkit._store.store import Store, open_shelf, store_info
 from stackkit.exceptions import LearnerDroppedWarning, LearnerFailedError, StoreWarning
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kills, mounts and /proc are Linux's")
@@ -738,7 +738,7 @@ def test_what_another_user_has_kept_is_not_used(kept, log, tmp_path, monkeypatch
 
 def test_another_version_of_the_package_starts_afresh(kept, log, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("stackkit._recall.version", lambda _: "9.9.9")
+        patch.setattr("stackkit._execution.result_cache.version", lambda _: "9.9.9")
         assert kept.fit() == (kept.expected, [])
         assert log.fits().total() == 2
     assert kept.fit() == (kept.expected, [])

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from stackkit._files import written_whole
+from stackkit._utils.files import written_whole
 
 
 def test_files_take_their_places_together(tmp_path):

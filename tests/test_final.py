@@ -31,9 +31,9 @@ from stackkit import (
     load,
     save,
 )
-from stackkit._checks import check_target
-from stackkit._final import BLENDS, PROBABILITY_BLENDS, default_blend, seen_columns
-from stackkit._members import make_blocks
+from stackkit._blending.final_estimator import BLENDS, PROBABILITY_BLENDS, default_blend, seen_columns
+from stackkit._data.target import check_target
+from stackkit._members.blocks import make_blocks
 from stackkit.exceptions import MissingClassWarning
 
 N = 40

@@ -25,7 +25,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from stackkit import default_learners
-from stackkit._fingerprint import NotStorableError, fingerprint, learner_fingerprint
+from stackkit._store.fingerprint import NotStorableError, fingerprint, learner_fingerprint
 
 X = np.random.default_rng(0).normal(size=(12, 3))
 
@@ -260,7 +260,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from stackkit import StackingModel
-from stackkit._fingerprint import data_fingerprint, fingerprint, learner_fingerprint
+from stackkit._store.fingerprint import data_fingerprint, fingerprint, learner_fingerprint
 
 class Thing: pass
 

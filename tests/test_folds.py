@@ -26,7 +26,7 @@ from sklearn.model_selection import (
 from sklearn.naive_bayes import GaussianNB
 
 from stackkit import StackingModel, cross_fit
-from stackkit._folds import Folds, make_folds, splitter_of
+from stackkit._data.folds import Folds, make_folds, splitter_of
 
 N = 24
 X = np.random.default_rng(0).normal(size=(N, 2))

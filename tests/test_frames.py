@@ -6,7 +6,7 @@ import pytest
 from pandas.testing import assert_frame_equal, assert_index_equal, assert_series_equal
 
 from stackkit import load, save
-from stackkit._blend import LogPoolClassifier
+from stackkit._blending.pools import LogPoolClassifier
 
 INDEXES = {
     "range": pd.RangeIndex(3, 9, 2, name="row"),

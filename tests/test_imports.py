@@ -10,12 +10,12 @@ import pytest
 from projects import project_in
 
 import stackkit
-from stackkit._imports import BY_TEXT, NEUTRAL, OUR_CODE, Modules, OurCode, imported_by
+from stackkit._store.imports import BY_TEXT, NEUTRAL, OUR_CODE, Modules, OurCode, imported_by
 
 FOLDER = Path(stackkit.__file__).parent
-ENGINE, NET, TREES = "stackkit._work", "stackkit.nn._estimators", "stackkit._boosting"
+ENGINE, NET, TREES = "stackkit._execution.worker", "stackkit.nn._estimators", "stackkit._learners.boosting"
 # The modules with which the classes that may be learners begin.
-LEARNERS = [NET, TREES, "stackkit._blend", "stackkit._preparation", "stackkit._stacking"]
+LEARNERS = [NET, TREES, "stackkit._blending.base", "stackkit._learners.preparation", "stackkit._model.stacking"]
 KNOWN = {name: OUR_CODE._say(name) for name in OUR_CODE._sources}
 
 
@@ -67,7 +67,7 @@ def test_imports_of_a_function_with_many_names():
     [
         *(("json", "python"), ("sys", "python"), ("xml.dom", "python"), ("lib2to3.pytree", "python")),
         *(("numpy", "library"), ("sklearn.svm", "library"), ("torch._C._nn", "library"), ("torch.classes", "library")),
-        *(("stackkit", "ours"), ("stackkit.nn._raw", "ours"), ("projects", "user"), ("__main__", "user")),
+        *(("stackkit", "ours"), ("stackkit.nn._skorch_adapter", "ours"), ("projects", "user"), ("__main__", "user")),
         *(("", None), ("of.nobody", None), ("..", None), ("mlxtend", None)),
     ],
 )
@@ -235,14 +235,15 @@ def test_a_copy_is_the_same_code(tmp_path):
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
-        ("_members.py", '"""One fitted estimator', '"""An estimator'),
-        ("_members.py", '"""Whether it offers', '"""If it has'),
-        ("_members.py", "    y, codes = target", "\n    # A comment.\n    y, codes = target"),
-        ("nn/_packed.py", '"""', '"""Edited. '),
+        ("_members/fitting.py", '"""Fit one learner', '"""Fit a learner'),
+        ("_members/fitting.py", '"""Whether it offers', '"""If it has'),
+        ("_members/fitting.py", "    y, codes = target", "\n    # A comment.\n    y, codes = target"),
+        ("nn/_packed_engine.py", '"""', '"""Edited. '),
         ("__init__.py", "import_module(", "import_module(name or "),
-        ("report.py", "import", "import os\nimport"),
+        ("report/report.py", "import", "import os\nimport"),
         ("plots/_drawing.py", "import", "import os\nimport"),
-        ("cli.py", "import", "import os\nimport"),
+        ("_members/__init__.py", "In:", "With:"),
+        ("cli/commands.py", "import", "import os\nimport"),
     ],
 )
 def test_what_decides_no_result(edit, file, old, new):
@@ -250,38 +251,42 @@ def test_what_decides_no_result(edit, file, old, new):
 
 
 def test_what_decides_all(edit):
-    assert ENGINE in edit("_members.py", "    learner.fit(", "    learner.fitted(")
+    assert ENGINE in edit("_members/fitting.py", "        learner.fit(", "        learner.fitted(")
 
 
 def test_an_assertion_is_code(edit):
-    assert ENGINE in edit("_recall.py", "assert result.member", "assert not result.member")
+    assert ENGINE in edit("_execution/result_cache.py", "assert result.member", "assert not result.member")
 
 
 def test_networks_are_the_business_of_networks(edit):
-    assert edit("nn/_packed.py", "import", "import os\nimport") == {NET, "stackkit._stacking"}
+    assert edit("nn/_packed_engine.py", "import", "import os\nimport") == {NET, "stackkit._model.stacking"}
     # A stack that is given no learners has networks, and makes adapters of its own for raw nets.
-    assert edit("nn/_raw.py", "import", "import os\nimport") >= {"stackkit._stacking"}
+    assert edit("nn/_skorch_adapter.py", "import", "import os\nimport") >= {"stackkit._model.stacking"}
 
 
 def test_a_file_in_the_middle_of_an_edit_is_a_file(edit):
-    assert edit("nn/_packed.py", "def ", "def (:") == {NET, "stackkit._stacking"}
+    assert edit("nn/_packed_engine.py", "def ", "def (:") == {NET, "stackkit._model.stacking"}
 
 
 def test_our_libraries():
     def computes(name):
         return OUR_CODE.closure(name)[1] - {"numpy", "scipy", "sklearn", "pandas", "joblib"}
 
-    assert computes(ENGINE) == computes("stackkit._blend") == computes("stackkit._preparation") == set()
+    assert (
+        computes(ENGINE) == computes("stackkit._blending.base") == computes("stackkit._learners.preparation") == set()
+    )
     assert computes(NET) == {"torch", "skorch"}
     assert computes(TREES) == {"xgboost"}
-    assert computes("stackkit._stacking") == {"torch", "skorch", "xgboost"}
+    assert computes("stackkit._model.stacking") == {"torch", "skorch", "xgboost"}
 
 
 def test_our_sources_are_those_of_the_import(tmp_path):
-    (tmp_path / "_work.py").write_text("a = 1")
+    file = tmp_path / "_execution" / "worker.py"
+    file.parent.mkdir()
+    file.write_text("a = 1")
     code, other = OurCode(tmp_path), OurCode(tmp_path)
     before = code.closure(ENGINE)
-    (tmp_path / "_work.py").write_text("a = 2")
+    file.write_text("a = 2")
     assert other.closure(ENGINE) == before != OurCode(tmp_path).closure(ENGINE)
 
 
@@ -289,10 +294,11 @@ def test_the_package_itself_counts_where_it_is_asked_for(tmp_path):
     found = []
     for name, source in (
         ("__init__", "b = 1"),
-        ("_work", "from stackkit import _other"),
+        ("_execution/worker", "from stackkit import _other"),
         ("_other", ""),
         ("__init__", "b = 2"),
     ):
+        (tmp_path / f"{name}.py").parent.mkdir(exist_ok=True)
         (tmp_path / f"{name}.py").write_text(f"a = 1\n{source}")
         found.append([OurCode(tmp_path).closure(module) for module in (ENGINE, "stackkit")])
     assert found[1][0] != found[2][0] == found[3][0]
@@ -305,20 +311,40 @@ def _texts():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))):
             is_import = isinstance(node, ast.Call) and getattr(node.func, "id", "") == "import_module"
             if is_import and isinstance(node.args[0], ast.Constant):
-                yield path.stem, node.args[0].value
+                yield ".".join(path.relative_to(FOLDER).with_suffix("").parts), node.args[0].value
 
 
 def test_every_import_by_text_is_known():
-    followed = {(name.rpartition(".")[2], text) for name, texts in BY_TEXT.items() for text in texts}
+    followed = {(name.removeprefix("stackkit."), text) for name, texts in BY_TEXT.items() for text in texts}
     others = {
         ("__init__", "stackkit.nn"),
-        ("_checks", "stackkit.nn._raw"),  # by a stack; BY_TEXT has it where stacks begin
-        ("_codecs", "stackkit.nn._codecs"),
-        ("_codecs", "xgboost"),
-        ("_stacking", "stackkit.report"),
-        ("_trees", "sklearn.tree._tree"),
+        ("_persistence.codecs", "stackkit._persistence.network_codecs"),
+        ("_persistence.codecs", "xgboost"),
+        ("_model.stacking", "stackkit.report"),
+        ("_persistence.trees", "sklearn.tree._tree"),
     }
-    assert set(_texts()) == (followed - {("_oof", "stackkit.nn._raw")}) | others
+    assert set(_texts()) == followed | others
+
+
+def test_what_a_folder_exports_counts_by_its_file(tmp_path):
+    """Who imports one name of a folder does not depend on all of its files."""
+    sources = {
+        "_execution/__init__": "",
+        "_execution/worker": "from stackkit._room import one",
+        "_room/__init__": "from stackkit._room.first import one\nfrom stackkit._room.second import two",
+        "_room/first": "one = 1",
+        "_room/second": "two = 2",
+    }
+
+    def digest(**changed):
+        for name, source in (sources | {key.replace("__", "/"): text for key, text in changed.items()}).items():
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / f"{name}.py").write_text(source)
+        return OurCode(tmp_path).closure(ENGINE)
+
+    before = digest()
+    assert digest(_room__second="two = 3") == before
+    assert digest(_room__first="one = 3") != before
 
 
 def test_what_is_neutral_is_used():

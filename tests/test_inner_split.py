@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stackkit._inner_split import inner_split
+from stackkit._data.inner_split import inner_split
 
 SEEDS = st.integers(0, 2**31 - 1)
 N = 40

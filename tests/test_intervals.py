@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 from sklearn.model_selection import KFold, LeaveOneOut, RepeatedKFold, ShuffleSplit
 
-from stackkit._folds import make_folds
-from stackkit._intervals import Interval, corrected_interval
+from stackkit._assessment.intervals import Interval, corrected_interval
+from stackkit._data.folds import make_folds
 
 
 def _folds(splitter, n_rows=60):

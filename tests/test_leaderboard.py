@@ -16,10 +16,10 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from spies import Fails, Troubled, with_row_ids
 
 from stackkit import EnsembleSelectionClassifier, LinearPoolRegressor, StackingModel, cross_fit
-from stackkit._folds import Folds
-from stackkit._intervals import corrected_interval
-from stackkit._leaderboard import score_board
-from stackkit._second_level import marginal_values
+from stackkit._assessment.intervals import corrected_interval
+from stackkit._assessment.leaderboard import score_board
+from stackkit._assessment.marginal import marginal_values
+from stackkit._data.folds import Folds
 from stackkit.evaluation import nested_scores
 from stackkit.exceptions import LearnerDroppedWarning, MissingScoreWarning
 

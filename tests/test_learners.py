@@ -15,7 +15,7 @@ from sklearn.metrics import log_loss, r2_score
 from sklearn.model_selection import cross_val_predict
 from threadpoolctl import threadpool_limits
 
-from stackkit._learners import default_learners
+from stackkit._learners.defaults import default_learners
 
 CLASSIFIERS = ["logistic", "naive_bayes", "extra_trees", "xgboost", "bn_mlp"]
 REGRESSORS = ["ridge", "random_forest", "xgboost", "bn_mlp"]
@@ -260,5 +260,5 @@ def test_an_unknown_task_is_refused(task):
 
 
 def test_importing_does_not_load_xgboost():
-    code = "import sys, stackkit._learners; sys.exit('xgboost' in sys.modules)"
+    code = "import sys, stackkit._learners.defaults; sys.exit('xgboost' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -27,8 +27,8 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from spies import Counted, Fails, Witness, with_row_ids
 
 from stackkit import ConvexClassifier, LogPoolClassifier, StackingModel, cross_fit
-from stackkit._folds import SameFolds
-from stackkit._levels import weighted_mean
+from stackkit._data.folds import SameFolds
+from stackkit._model.levels import weighted_mean
 from stackkit.evaluation import nested_scores
 from stackkit.exceptions import LearnerDroppedWarning, LearnerFailedError, MissingScoreWarning
 
@@ -394,8 +394,8 @@ def test_regression_and_labels_are_checked_too(rows):
 
 
 def test_long_tables_are_checked_on_some_rows(monkeypatch, rows):
-    monkeypatch.setattr("stackkit._levels.MOST_TRAINED", 100)
-    monkeypatch.setattr("stackkit._levels.MOST_TESTED", 30)
+    monkeypatch.setattr("stackkit._model.levels.MOST_TRAINED", 100)
+    monkeypatch.setattr("stackkit._model.levels.MOST_TESTED", 30)
     model = StackingModel(FIRST, second(), levels="auto").fit(*rows)
     assert model.level_check_.n_rows == 30
     assert len(model.oof_.train) == 240

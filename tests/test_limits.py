@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.naive_bayes import GaussianNB
 
 from stackkit import StackingModel, cross_fit
-from stackkit._limits import NO_LIMITS, limits_from_now
+from stackkit._execution.limits import NO_LIMITS, limits_from_now
 
 X, Y = np.random.default_rng(0).normal(size=(20, 2)), np.arange(20) % 2
 

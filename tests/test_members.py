@@ -22,21 +22,11 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from stackkit import StackingModel, cross_fit
-from stackkit._checks import check_target
-from stackkit._members import (
-    Block,
-    Member,
-    fit_member,
-    fit_members_at_once,
-    is_prefit,
-    make_blocks,
-    own_copy,
-    predict_block,
-    rows_of_params,
-    settle,
-    trains_folds_together,
-    weight_params,
-)
+from stackkit._data.target import check_target
+from stackkit._members.blocks import Block, make_blocks
+from stackkit._members.fit_params import rows_of_params, weight_params
+from stackkit._members.fitting import Member, fit_member, fit_members_at_once, is_prefit, trains_folds_together
+from stackkit._members.predicting import own_copy, predict_block, settle
 from stackkit.exceptions import LearnerFailedError, MissingClassWarning
 
 N = 30

@@ -8,8 +8,8 @@ import numpy as np
 import psutil
 import pytest
 
-from stackkit import _memory
-from stackkit._memory import forget_peak, peak_memory, used_memory
+from stackkit._execution import memory as _memory
+from stackkit._execution.memory import forget_peak, peak_memory, used_memory
 
 MB = 10**6
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux forgets a peak")
@@ -74,7 +74,7 @@ def test_it_is_this_process_that_is_measured():
     """A child that eats says it of itself; its parent's peak stays."""
     forget_peak()
     code = (
-        "import numpy as np; from stackkit._memory import *; forget_peak(); a = used_memory();"
+        "import numpy as np; from stackkit._execution.memory import *; forget_peak(); a = used_memory();"
         "np.ones(300_000_000, dtype=np.uint8).sum(); print(peak_memory() - a)"
     )
     before = peak_memory()

@@ -6,9 +6,9 @@ from sealing import tampered
 from sklearn.datasets import load_iris
 
 from stackkit import StackingModel, default_learners, load, save
-from stackkit._model_file import build_stack, read_stack, write_stack
-from stackkit._problem import Schema
-from stackkit._tables import TableError
+from stackkit.cli.model_file import build_stack, read_stack, write_stack
+from stackkit.cli.problem import Schema
+from stackkit.cli.tables import TableError
 
 SCHEMA = Schema("kind", None, "classification", ["a", "b"], {"x": "number"}, ["group"])
 

@@ -39,7 +39,7 @@ from spies import (
 )
 
 from stackkit import ConvexClassifier, EnsembleSelectionClassifier, LogPoolClassifier, StackingModel, Store
-from stackkit._nested import OuterFold, nested_tables
+from stackkit._model.nested import OuterFold, nested_tables
 from stackkit.evaluation import nested_scores
 from stackkit.exceptions import LearnerDroppedWarning, LearnerFailedError, MissingClassWarning
 

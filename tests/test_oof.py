@@ -40,7 +40,7 @@ from spies import Fails, Gives, Noisy, Scribbles, Together, UnpicklableError, We
 from xgboost import XGBClassifier
 
 from stackkit import StackingModel, cross_fit
-from stackkit._members import last_step
+from stackkit._members.fitting import last_step
 from stackkit.exceptions import (
     IgnoredWeightsWarning,
     LearnerDroppedWarning,

@@ -16,10 +16,13 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import FunctionTransformer
 
-from stackkit import ConvexClassifier, StackingModel, _crews, _origin, cross_fit
-from stackkit._fingerprint import NotStorableError, learner_fingerprint
-from stackkit._imports import OurCode
-from stackkit._preparation import tree_preprocessing
+import stackkit
+from stackkit import ConvexClassifier, StackingModel, cross_fit
+from stackkit._execution.backends import processes
+from stackkit._learners.preparation import tree_preprocessing
+from stackkit._store import origin as _origin
+from stackkit._store.fingerprint import NotStorableError, learner_fingerprint
+from stackkit._store.imports import OurCode
 from stackkit.nn import BNMLPClassifier
 
 LOG = logging.getLogger(__name__)
@@ -138,7 +141,7 @@ def learners_of_ours():
 
 def test_what_our_own_variables_hold_makes_no_other_learner(monkeypatch):
     before = [learner_fingerprint(learner) for learner in learners_of_ours()]
-    monkeypatch.setattr(_crews, "_WAITING", ["a worker"])
+    monkeypatch.setattr(processes, "_WAITING", ["a worker"])
     monkeypatch.setattr(_origin, "_a_new_one", threading.Lock(), raising=False)
     assert [learner_fingerprint(learner) for learner in learners_of_ours()] == before
     assert len({*before}) == 3
@@ -154,8 +157,8 @@ def test_a_class_of_ours_is_the_code_that_it_imports(monkeypatch, tmp_path):
     """Networks are edited, and nothing else is another; with a docstring nothing is at all."""
     learners = [BNMLPClassifier(), ConvexClassifier(), FunctionTransformer(tree_preprocessing), Ridge()]
     before = [learner_fingerprint(learner) for learner in learners]
-    folder = shutil.copytree(Path(_origin.__file__).parent, tmp_path / "copy")
-    file = folder / "nn" / "_packed.py"
+    folder = shutil.copytree(Path(stackkit.__file__).parent, tmp_path / "copy")
+    file = folder / "nn" / "_packed_engine.py"
     source = file.read_text(encoding="utf8")
     others = []
     for edited in (source.replace('"""', '"""Edited. ', 1), source.replace("import", "import os\nimport", 1)):
@@ -324,7 +327,7 @@ def test_metaclasses_without_a_file_are_code_too():
 
 
 def test_other_processes_agree(project):
-    command = "from own.learner import Own; from stackkit._fingerprint import learner_fingerprint as print_of; "
+    command = "from own.learner import Own; from stackkit._store.fingerprint import learner_fingerprint as print_of; "
     for use in ("from a package, imported inside", "two modules away"):
         found = {learner_fingerprint(own(project, use, 1))}
         for seed, more in (("1", ""), ("2", "import far.away, near; ")):
@@ -423,7 +426,7 @@ def test_networks_are_of_their_libraries(project, name):
 def test_boosted_trees_are_of_theirs(project):
     from xgboost import XGBClassifier
 
-    from stackkit._boosting import StoppedXGBClassifier
+    from stackkit._learners.boosting import StoppedXGBClassifier
 
     learners = [XGBClassifier(), StoppedXGBClassifier(), Ridge(), BNMLPClassifier()]
     before = [learner_fingerprint(learner) for learner in learners]

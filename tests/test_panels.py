@@ -12,9 +12,9 @@ from sklearn.naive_bayes import GaussianNB
 from spies import Together, job_of, native_threads
 
 from stackkit import StackingModel
-from stackkit._panels import FEW_ROWS, panel_of, predict_table
-from stackkit._tasks import make_tasks
-from stackkit._work import run_task
+from stackkit._execution.tasks import make_tasks
+from stackkit._execution.worker import run_task
+from stackkit._model.learner_predictor import FEW_ROWS, panel_of, predict_table
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(60, 3)), np.arange(60) % 2

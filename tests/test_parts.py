@@ -15,7 +15,7 @@ from sklearn.preprocessing import FunctionTransformer
 from spies import HoldsStubborn, Stubborn
 
 from stackkit import StackingModel, load, save
-from stackkit._parts import Part
+from stackkit._persistence.object_graph import Part
 from stackkit.exceptions import ModelFileError
 
 

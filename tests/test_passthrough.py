@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.tree import DecisionTreeClassifier
 
 from stackkit import StackingModel
-from stackkit._passthrough import beside, check_names_differ, picked_columns
+from stackkit._data.passthrough import beside, check_names_differ, picked_columns
 
 N = 24
 X = np.random.default_rng(0).normal(size=(N, 3))

@@ -14,7 +14,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from spies import Counted, Fails
 
 from stackkit import LogPoolClassifier, StackingModel
-from stackkit._oof import split_seed
+from stackkit._oof.settings import split_seed
 
 X, Y = make_classification(90, 5, random_state=0)
 LEARNERS = [("bayes", GaussianNB()), ("knn", KNeighborsClassifier()), ("logistic", LogisticRegression())]

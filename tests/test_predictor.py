@@ -8,8 +8,8 @@ from sklearn.naive_bayes import GaussianNB
 from spies import Batches
 
 from stackkit import StackingModel
-from stackkit._final import BLENDS
-from stackkit._predictor import Predictor
+from stackkit._blending.final_estimator import BLENDS
+from stackkit._model.predictor import Predictor
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 3))

@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from passengers import passengers
 
-from stackkit._preparation import MAX_CATEGORIES, MAX_WORDS, scaled_preprocessing, tree_preprocessing
+from stackkit._learners.preparation import MAX_CATEGORIES, MAX_WORDS, scaled_preprocessing, tree_preprocessing
 
 PREPROCESSINGS = [scaled_preprocessing, tree_preprocessing]
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 
-from stackkit._printed import as_json, as_line, board_as_text, number, records, table_as_text
+from stackkit.cli.printing import as_json, as_line, board_as_text, number, records, table_as_text
 
 
 def test_columns_are_aligned():

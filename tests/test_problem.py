@@ -11,8 +11,8 @@ from sklearn.metrics import get_scorer_names, roc_auc_score
 from sklearn.model_selection import TimeSeriesSplit
 
 from stackkit import StackingModel, cross_fit, default_learners
-from stackkit._final import BLENDS
-from stackkit._problem import (
+from stackkit._blending.final_estimator import BLENDS
+from stackkit.cli.problem import (
     FINALS,
     LIKE_AN_ID,
     OF_NUMBERS,
@@ -26,7 +26,7 @@ from stackkit._problem import (
     read_problem,
     rescored,
 )
-from stackkit._tables import TableError, read_table, write_table
+from stackkit.cli.tables import TableError, read_table, write_table
 
 
 @pytest.fixture

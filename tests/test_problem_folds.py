@@ -19,10 +19,10 @@ from sklearn.model_selection import (
 )
 
 from stackkit import StackingModel
-from stackkit._problem import Columns, make_learners, read_problem
-from stackkit._problem_folds import CV, OUTER, VERDICT, check_folds, check_nested, default_repeats, make_splitter
-from stackkit._tables import TableError, read_table, write_table
-from stackkit._time_split import TimeOrderSplit
+from stackkit._data.time_split import TimeOrderSplit
+from stackkit.cli.problem import Columns, make_learners, read_problem
+from stackkit.cli.problem_folds import CV, OUTER, VERDICT, check_folds, check_nested, default_repeats, make_splitter
+from stackkit.cli.tables import TableError, read_table, write_table
 from stackkit.evaluation import plan_nested
 
 

@@ -8,7 +8,7 @@ from sklearn.naive_bayes import GaussianNB
 from spies import Counted, Together
 
 from stackkit import StackingModel, cross_fit
-from stackkit._progress import progress
+from stackkit._execution.progress import progress
 
 X, Y = np.random.default_rng(0).normal(size=(60, 3)), np.arange(60) % 2
 

@@ -19,7 +19,7 @@ from sklearn.tree import DecisionTreeClassifier, ExtraTreeClassifier
 from spies import Fails, Gives, Scribbles, Together, Troubled, with_row_ids
 
 from stackkit import StackingModel
-from stackkit._store import Store
+from stackkit._store.store import Store
 from stackkit.exceptions import LearnerFailedError
 
 N_ROWS, N_FOLDS = 40, 4

@@ -35,14 +35,16 @@ from spies import (
     job_of,
 )
 
-from stackkit import ConvexClassifier, StackingModel, Store, _origin, cross_fit
-from stackkit._imports import OurCode
-from stackkit._members import Member
-from stackkit._recall import is_kept, keep, recall, recall_members, with_keys
-from stackkit._shelf import StoreProblem
-from stackkit._store import open_shelf
-from stackkit._tasks import ALL_ROWS, Failure, Result, make_tasks
-from stackkit._work import run_task
+import stackkit
+from stackkit import ConvexClassifier, StackingModel, Store, cross_fit
+from stackkit._execution.result_cache import is_kept, keep, recall, recall_members, with_keys
+from stackkit._execution.tasks import ALL_ROWS, Failure, Result, make_tasks
+from stackkit._execution.worker import run_task
+from stackkit._members.fitting import Member
+from stackkit._store import origin as _origin
+from stackkit._store.files import StoreProblem
+from stackkit._store.imports import OurCode
+from stackkit._store.store import open_shelf
 from stackkit.exceptions import StoreWarning
 
 KEY = "a secret that both sides know"
@@ -158,15 +160,15 @@ def test_versions_of_what_computes_nothing_do_not_count(library, tmp_path, monke
 @pytest.mark.parametrize(
     ("file", "new", "counts"),
     [
-        ("_members.py", "_edited = 1\n", True),
-        ("_members.py", '"""Edited."""\n# Edited.\n', False),
-        ("nn/_packed.py", "_edited = 1\n", False),
-        ("report.py", "_edited = 1\n", False),
+        ("_members/fitting.py", "_edited = 1\n", True),
+        ("_members/predicting.py", '"""Edited."""\n# Edited.\n', False),
+        ("nn/_packed_engine.py", "_edited = 1\n", False),
+        ("report/report.py", "_edited = 1\n", False),
         ("plots/_drawing.py", "_edited = 1\n", False),
     ],
 )
 def test_the_code_that_fits_counts_whatever_the_learner(file, new, counts, tmp_path, monkeypatch):
-    folder = shutil.copytree(Path(_origin.__file__).parent, tmp_path / "copy")
+    folder = shutil.copytree(Path(stackkit.__file__).parent, tmp_path / "copy")
     monkeypatch.setattr(_origin, "OUR_CODE", OurCode(folder))
     before = _keys([BAYES])
     with (folder / file).open("a", encoding="utf8") as source:

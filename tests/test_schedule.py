@@ -19,15 +19,19 @@ from sklearn.naive_bayes import GaussianNB
 from spies import Noisy, Together, job_of
 from watchdog import at_most
 
-from stackkit import Store, _schedule, cross_fit
-from stackkit._crews import Here, Lost, Processes, Threads, ThroughJoblib
-from stackkit._limits import NO_LIMITS, Limits
-from stackkit._members import Member
-from stackkit._recall import with_keys
-from stackkit._schedule import _Schedule, run_tasks
-from stackkit._store import open_shelf
-from stackkit._tasks import ALL_ROWS, OUT_OF_TIME, Failure, Result, make_tasks
-from stackkit._work import run_task
+from stackkit import Store, cross_fit
+from stackkit._execution import scheduler as _schedule
+from stackkit._execution.backends.base import Lost
+from stackkit._execution.backends.joblib import JoblibBackend
+from stackkit._execution.backends.local import CallingThread, ThreadBackend
+from stackkit._execution.backends.processes import ProcessBackend
+from stackkit._execution.limits import NO_LIMITS, Limits
+from stackkit._execution.result_cache import with_keys
+from stackkit._execution.scheduler import _Schedule, run_tasks
+from stackkit._execution.tasks import ALL_ROWS, OUT_OF_TIME, Failure, Result, make_tasks
+from stackkit._execution.worker import run_task
+from stackkit._members.fitting import Member
+from stackkit._store.store import open_shelf
 from stackkit.exceptions import StoreWarning
 
 KEY = "a secret that both sides know"
@@ -92,10 +96,10 @@ class Fake:
         peak = self.peaks.get(task.name, 0)
         return [Result(task.name, fold, _member(task, fold), peak_bytes=peak, **times) for fold in task.folds]
 
-    def began(self, task):
+    def has_begun(self, task):
         return True
 
-    def dismiss(self, task):
+    def stop_worker(self, task):
         self.dismissed.append(label(task))
         del self.ends[task]
 
@@ -703,7 +707,9 @@ def test_results_do_not_depend_on_the_order_of_arrival(seed):
     options = {"X_test": X[:7], "cv": 4, "random_state": 3}
     expected = cross_fit(learners, X, Y, **options)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_schedule, "_crew", lambda job, _client, _n_jobs, _limits: Shuffled(job, random.Random(seed)))
+        patch.setattr(
+            _schedule, "_choose_backend", lambda job, _client, _n_jobs, _limits: Shuffled(job, random.Random(seed))
+        )
         found = cross_fit(learners, X, Y, **options)
     assert found.train.tobytes() == expected.train.tobytes()
     assert found.test.tobytes() == expected.test.tobytes()
@@ -731,20 +737,20 @@ class Unknown(joblib.parallel.SequentialBackend):
 @pytest.mark.parametrize(
     ("backend", "n_jobs", "limits", "kind"),
     [
-        (None, None, NO_LIMITS, Here),
-        (None, 1, NO_LIMITS, Here),
-        (None, 2, NO_LIMITS, Processes),
-        ("loky", 2, NO_LIMITS, Processes),
-        ("threading", 2, NO_LIMITS, Threads),
-        ("threading", 1, NO_LIMITS, Here),
-        ("multiprocessing", 2, NO_LIMITS, ThroughJoblib),
-        ("unknown", 2, NO_LIMITS, ThroughJoblib),
-        ("unknown", 1, NO_LIMITS, Here),
-        (None, 1, Limits(task_timeout=9), Processes),  # only a process can be ended
-        ("threading", 2, Limits(task_timeout=9), Processes),
-        ("threading", 2, Limits(max_memory=9), Processes),  # nor can a thread's memory be told from another's
-        (None, 1, Limits(max_memory=9), Here),
-        (None, 1, Limits(time_limit=9), Here),
+        (None, None, NO_LIMITS, CallingThread),
+        (None, 1, NO_LIMITS, CallingThread),
+        (None, 2, NO_LIMITS, ProcessBackend),
+        ("loky", 2, NO_LIMITS, ProcessBackend),
+        ("threading", 2, NO_LIMITS, ThreadBackend),
+        ("threading", 1, NO_LIMITS, CallingThread),
+        ("multiprocessing", 2, NO_LIMITS, JoblibBackend),
+        ("unknown", 2, NO_LIMITS, JoblibBackend),
+        ("unknown", 1, NO_LIMITS, CallingThread),
+        (None, 1, Limits(task_timeout=9), ProcessBackend),  # only a process can be ended
+        ("threading", 2, Limits(task_timeout=9), ProcessBackend),
+        ("threading", 2, Limits(max_memory=9), ProcessBackend),  # nor can a thread's memory be told from another's
+        (None, 1, Limits(max_memory=9), CallingThread),
+        (None, 1, Limits(time_limit=9), CallingThread),
     ],
 )
 def test_who_works_follows_from_joblib_and_the_limits(backend, n_jobs, limits, kind):
@@ -753,7 +759,7 @@ def test_who_works_follows_from_joblib_and_the_limits(backend, n_jobs, limits, k
     with contextlib.ExitStack() as stack:
         if backend is not None:
             stack.enter_context(joblib.parallel_config(backend=backend))
-        crew = _schedule._crew(job, None, n_jobs, limits)
+        crew = _schedule._choose_backend(job, None, n_jobs, limits)
     assert type(crew) is kind
     crew.close(now=True)
 

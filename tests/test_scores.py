@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, log_loss, r2_score, root_mean_squared_error
 
-from stackkit._members import Block
-from stackkit._scores import score
+from stackkit._members.blocks import Block
+from stackkit._oof.scores import score
 
 RNG = np.random.default_rng(0)
 WEIGHT = RNG.uniform(size=40)

@@ -12,9 +12,9 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import LinearSVC
 
 from stackkit import cross_fit
-from stackkit._checks import check_target
-from stackkit._members import Block
-from stackkit._scoring import Answers, answers_of, labels_of, make_scoring
+from stackkit._assessment.scorers import Answers, answers_of, labels_of, make_scoring
+from stackkit._data.target import check_target
+from stackkit._members.blocks import Block
 
 BINARY = make_classification(90, 5, random_state=0)
 THREE = make_classification(120, 6, n_informative=4, n_classes=3, random_state=1)

@@ -29,8 +29,8 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from stackkit import ConvexClassifier, ConvexRegressor, LogPoolClassifier, cross_fit
-from stackkit import _second_level as second
-from stackkit._second_level import marginal_values, second_level, second_level_folds, target_of
+from stackkit._assessment import marginal as second
+from stackkit._assessment.marginal import marginal_values, second_level, second_level_folds, target_of
 
 LEARNERS = [
     ("logistic", LogisticRegression(max_iter=1000)),

@@ -13,7 +13,7 @@ from sklearn.metrics import (
 )
 from tables import classed, columns, learned, numeric
 
-from stackkit._selection import EnsembleSelectionClassifier, EnsembleSelectionRegressor
+from stackkit._blending.selection import EnsembleSelectionClassifier, EnsembleSelectionRegressor
 
 n_classes = pytest.mark.parametrize("k", [2, 4])
 

@@ -21,7 +21,7 @@ from sklearn.model_selection import (
 )
 
 from stackkit import StackingModel
-from stackkit._second_level import marginal_values, second_level
+from stackkit._assessment.marginal import marginal_values, second_level
 from stackkit.evaluation import nested_scores
 from stackkit.plots import HardestRowsDisplay, ReliabilityDisplay
 

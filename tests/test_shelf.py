@@ -20,9 +20,9 @@ from numpy.testing import assert_array_equal
 from shelves import KEY, MODEL, NEW, TABLE, files_in, is_ready, other_process, path_of, posix, some_table, used
 from watchdog import at_most
 
-from stackkit import _shelf
-from stackkit._shelf import Shelf, StoreProblem
-from stackkit._store import Store, open_shelf, store_clear, store_info
+from stackkit._store import files as _shelf
+from stackkit._store.files import Shelf, StoreProblem
+from stackkit._store.store import Store, open_shelf, store_clear, store_info
 
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 

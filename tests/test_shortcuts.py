@@ -22,8 +22,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
-from stackkit import _shortcuts
-from stackkit._shortcuts import FEW_ROWS, ask, in_steps
+from stackkit._members import fast_predict as _shortcuts
+from stackkit._members.fast_predict import FEW_ROWS, ask, in_steps
 
 X, Y = make_classification(300, 6, n_informative=4, n_classes=3, random_state=0)
 NUMBERS = X[:, 0] * X[:, 1]

@@ -15,9 +15,9 @@ import pytest
 from shelves import KEY, MODEL, NEW, TABLE, files_in, is_ready, other_process, path_of, posix, some_table, used
 from sklearn.base import BaseEstimator, clone
 
-from stackkit import _store
-from stackkit._shelf import StoreProblem
-from stackkit._store import Store, open_shelf, store_clear, store_info
+from stackkit._store import store as _store
+from stackkit._store.files import StoreProblem
+from stackkit._store.store import Store, open_shelf, store_clear, store_info
 
 
 @pytest.fixture(autouse=True)

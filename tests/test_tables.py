@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stackkit import _tables
-from stackkit._tables import (
+from stackkit.cli import tables as _tables
+from stackkit.cli.tables import (
     TableError,
     as_kind,
     check_apart,

@@ -7,7 +7,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from spies import Noisy, Together, job_of
 
-from stackkit._tasks import ALL_ROWS, make_tasks, seeded
+from stackkit._execution.tasks import ALL_ROWS, make_tasks, seeded
 
 # --- the list of tasks --------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_info
 from xgboost import XGBClassifier
 
 from stackkit import StackingModel, cross_fit
-from stackkit._threads import limit_threads, single_threaded_blas, thread_limits, threads_per_task
+from stackkit._utils.threads import limit_threads, single_threaded_blas, thread_limits, threads_per_task
 
 
 def _noise(n=60):

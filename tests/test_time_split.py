@@ -15,7 +15,7 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 from spies import Witness, with_row_ids
 
 from stackkit import StackingModel
-from stackkit._time_split import TimeOrderSplit
+from stackkit._data.time_split import TimeOrderSplit
 from stackkit.evaluation import nested_scores
 
 TIMES = st.lists(st.integers(-9, 9), min_size=1, max_size=60)

@@ -19,8 +19,8 @@ from sklearn.ensemble import (
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from stackkit import load, save
-from stackkit._audit import Refused
-from stackkit._trees import check_trees, decode_tree, encode_tree
+from stackkit._persistence.audit import Refused
+from stackkit._persistence.trees import check_trees, decode_tree, encode_tree
 from stackkit.exceptions import ModelFileError
 
 X, y = load_iris(return_X_y=True)

@@ -12,10 +12,10 @@ from sklearn.naive_bayes import GaussianNB
 from spies import Batches, Fails, Gives, Interrupted, Slow, Stubborn, Together, job_of, native_threads, with_row_ids
 
 from stackkit import StackingModel, Store, cross_fit
-from stackkit._folds import Folds
-from stackkit._tasks import ALL_ROWS, make_tasks
-from stackkit._threads import limit_threads
-from stackkit._work import failure_of, interrupts_noticed, run_task
+from stackkit._data.folds import Folds
+from stackkit._execution.tasks import ALL_ROWS, make_tasks
+from stackkit._execution.worker import failure_of, interrupts_noticed, run_task
+from stackkit._utils.threads import limit_threads
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(60, 3)), np.arange(60) % 2

@@ -12,15 +12,15 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import validate_data
 from torch import Tensor, nn
 
-from stackkit._checks import choice
+from stackkit._utils import choice
 from stackkit.nn._augment import AUGMENTATIONS, Augmentation
 from stackkit.nn._batches import n_batches
-from stackkit.nn._enrolment import Affine
-from stackkit.nn._joint import JointNets, joint_nets
+from stackkit.nn._config import Recipe
 from stackkit.nn._learner import NetLearner
 from stackkit.nn._modules import BNCNN, BNMLP, ConvBlock
-from stackkit.nn._numerics import has_bfloat16
-from stackkit.nn._recipe import Recipe
+from stackkit.nn._packed_inference import JointNets, joint_nets
+from stackkit.nn._setup import Affine
+from stackkit.nn._torch_settings import has_bfloat16
 
 SMALL_TABLE = 10_000  # rows up to which several members are worth their time
 LEAST_STEPS = 100

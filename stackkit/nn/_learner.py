@@ -14,14 +14,13 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from stackkit._checks import check_length, check_weights
-from stackkit._inner_split import inner_split
-from stackkit.nn._enrolment import Affine, make_course, make_net, make_pupils, row_weights
-from stackkit.nn._numerics import held
+from stackkit._data import check_length, check_weights, inner_split
+from stackkit.nn._config import Recipe
+from stackkit.nn._loop import Course, train
+from stackkit.nn._network_state import Pupil, Table
 from stackkit.nn._parameters import DTYPES, OPTIMIZERS, check_parameters
-from stackkit.nn._pupil import Pupil, Table
-from stackkit.nn._recipe import Recipe
-from stackkit.nn._training import Course, train
+from stackkit.nn._setup import Affine, make_course, make_net, make_pupils, row_weights
+from stackkit.nn._torch_settings import held
 
 LARGEST_SEED = 2**31 - 1
 

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from skorch.callbacks import Callback
 
-from stackkit._checks import choice
+from stackkit._utils import choice
+from stackkit.nn._config import SCHEDULES
 from stackkit.nn._modules import ACTIVATIONS
-from stackkit.nn._recipe import SCHEDULES
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 # skorch's net holds one too, to keep the moments between calls of partial_fit.

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
-from stackkit._diversity import correlations
+from stackkit._assessment import correlations
 from stackkit._oof import OutOfFold
 from stackkit.plots._drawing import INK, as_drawn, finish, start
 from stackkit.plots._inputs import checked, oof_of

@@ -8,11 +8,10 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from stackkit._blend import is_integer
+from stackkit._assessment import STACK
+from stackkit._blending import is_integer
 from stackkit._members import Block
-from stackkit._oof import OutOfFold
-from stackkit._scores import EPSILON
-from stackkit._second_level import STACK
+from stackkit._oof import EPSILON, OutOfFold
 from stackkit.plots._drawing import (
     GREY,
     INK,

@@ -11,10 +11,9 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from stackkit._final import BLENDS, check_usable, default_final
-from stackkit._leaderboard import score_board
+from stackkit._assessment import score_board, second_level, target_of
+from stackkit._blending import BLENDS, check_usable, default_final
 from stackkit._oof import OutOfFold
-from stackkit._second_level import second_level, target_of
 from stackkit.plots._drawing import STYLES
 
 STACK_LABEL = "stack, cross-fitted on the table"

@@ -7,11 +7,9 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from stackkit._checks import choice
-from stackkit._leaderboard import score_board
-from stackkit._oof import OutOfFold
-from stackkit._scores import METRICS
-from stackkit._second_level import target_of
+from stackkit._assessment import score_board, target_of
+from stackkit._oof import METRICS, OutOfFold
+from stackkit._utils import choice
 from stackkit.plots._drawing import BLUE, GREY, INK, ORANGE, as_drawn, finish, legend_above, start, width_with
 from stackkit.plots._inputs import checked, oof_of
 

@@ -10,10 +10,11 @@ import pandas as pd
 from scipy import sparse
 from sklearn.calibration import CalibrationDisplay
 
-from stackkit._blend import is_integer
-from stackkit._checks import check_length, choice
+from stackkit._assessment import STACK
+from stackkit._blending import is_integer
+from stackkit._data import check_length
 from stackkit._oof import OutOfFold
-from stackkit._second_level import STACK
+from stackkit._utils import choice
 from stackkit.plots._drawing import (
     GREY,
     INK,

@@ -10,10 +10,10 @@ from scipy import sparse
 from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
 from sklearn.pipeline import Pipeline
 
-from stackkit._final import BLENDS
+from stackkit._assessment import target_of
+from stackkit._blending import BLENDS
 from stackkit._members import fit_member, last_step, requested_weights
 from stackkit._oof import OutOfFold
-from stackkit._second_level import target_of
 from stackkit.plots._drawing import BLUE, INK, ORANGE, as_drawn, finish, start, width_with
 from stackkit.plots._inputs import checked, final_for, oof_of
 

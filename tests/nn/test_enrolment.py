@@ -12,7 +12,7 @@ from skorch import NeuralNetClassifier, NeuralNetRegressor
 from skorch.callbacks import Callback
 
 from stackkit.nn import BNMLP, BNCNNClassifier, BNMLPClassifier, BNMLPRegressor
-from stackkit.nn._enrolment import make_net, row_weights
+from stackkit.nn._setup import make_net, row_weights
 
 SEEDS = st.integers(0, 2**31 - 1)
 N = 40

@@ -9,8 +9,8 @@ from sklearn.base import clone
 from torch import nn
 
 from stackkit.nn import BNCNNClassifier, BNMLPClassifier, BNMLPRegressor
-from stackkit.nn._joint import JointMLP, joint_nets
 from stackkit.nn._modules import BNMLP, Average
+from stackkit.nn._packed_inference import JointMLP, joint_nets
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(80, 5)) * [1, 10, 0.1, 1, 1] + [0, 5, 0, 0, 0]
@@ -83,7 +83,7 @@ def test_folds_with_other_numbers_of_features():
 
 
 def test_many_rows_in_parts(monkeypatch):
-    monkeypatch.setattr("stackkit.nn._joint.CACHE_BYTES", 1)  # 32 rows at once
+    monkeypatch.setattr("stackkit.nn._packed_inference.CACHE_BYTES", 1)  # 32 rows at once
     learners, inputs = _folds(BNMLPClassifier(**FAST), CODES)
     _assert_alike(learners, inputs, 1e-12)
 

@@ -33,14 +33,14 @@ from spies import with_row_ids
 from torch.nn import functional
 
 from stackkit import StackingModel, cross_fit
-from stackkit._preparation import scaled_preprocessing
+from stackkit._learners.preparation import scaled_preprocessing
 from stackkit.datasets import load_titanic
 from stackkit.exceptions import LearnerFailedError, MissingClassWarning
 from stackkit.nn import BNCNNClassifier, BNCNNRegressor, BNMLPClassifier, BNMLPRegressor, ConvBlock
 from stackkit.nn._batches import batch_sizes
-from stackkit.nn._enrolment import make_pupils
-from stackkit.nn._packed import is_exact_here
-from stackkit.nn._pupil import Pupil
+from stackkit.nn._network_state import Pupil
+from stackkit.nn._packed_engine import is_exact_here
+from stackkit.nn._setup import make_pupils
 from stackkit.nn.batchnorm import population_statistics
 
 RNG = np.random.default_rng(0)

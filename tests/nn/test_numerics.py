@@ -3,8 +3,8 @@ import threading
 import pytest
 import torch
 
-from stackkit.nn import _numerics
-from stackkit.nn._numerics import has_bfloat16, held
+from stackkit.nn import _torch_settings as _numerics
+from stackkit.nn._torch_settings import has_bfloat16, held
 
 
 @pytest.fixture(autouse=True)

@@ -23,12 +23,13 @@ from lessons import (
 )
 from torch import nn
 
-from stackkit.nn import _packed, _pupil
+from stackkit.nn import _network_state as _pupil
+from stackkit.nn import _packed_engine as _packed
+from stackkit.nn._config import Recipe
+from stackkit.nn._loop import train
 from stackkit.nn._modules import BNMLP
-from stackkit.nn._packed import CACHE_BYTES, MOST_NETWORKS, PackedMLP, is_exact_here, pack_size
-from stackkit.nn._pupil import Table, load_state, state_of
-from stackkit.nn._recipe import Recipe
-from stackkit.nn._training import train
+from stackkit.nn._network_state import Table, load_state, state_of
+from stackkit.nn._packed_engine import CACHE_BYTES, MOST_NETWORKS, PackedMLP, is_exact_here, pack_size
 from stackkit.nn.batchnorm import population_statistics
 
 RAGGED = (50, 47, 49, 45)  # rows; all make 6 batches of about 8

@@ -4,8 +4,8 @@ import torch
 from lessons import make_mlp, make_pupil, make_table
 from torch import nn
 
-from stackkit.nn import _pupil
-from stackkit.nn._pupil import Table, load_state, state_of
+from stackkit.nn import _network_state as _pupil
+from stackkit.nn._network_state import Table, load_state, state_of
 
 # --- the table ----------------------------------------------------------------------------------------------
 

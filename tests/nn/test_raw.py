@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader
 
 from stackkit import StackingModel, cross_fit
 from stackkit.exceptions import IgnoredWeightsWarning, LearnerFailedError, MissingClassWarning
-from stackkit.nn._raw import SkorchNet, whole_batches
+from stackkit.nn._skorch_adapter import SkorchNet, whole_batches
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(90, 4))

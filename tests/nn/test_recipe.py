@@ -7,7 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from stackkit.nn._recipe import Recipe, loss_of
+from stackkit.nn._config import Recipe, loss_of
 
 each_schedule = pytest.mark.parametrize("schedule", ["constant", "one-cycle", "cosine"])
 

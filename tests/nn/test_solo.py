@@ -19,12 +19,12 @@ from lessons import (
 )
 from torch import nn
 
-from stackkit.nn import _solo
+from stackkit.nn import _autograd_engine as _solo
+from stackkit.nn._autograd_engine import Solo, _as_matrices
+from stackkit.nn._config import Recipe
+from stackkit.nn._loop import train
 from stackkit.nn._modules import BNCNN, ConvBlock
-from stackkit.nn._pupil import Table, load_state
-from stackkit.nn._recipe import Recipe
-from stackkit.nn._solo import Solo, _as_matrices
-from stackkit.nn._training import train
+from stackkit.nn._network_state import Table, load_state
 
 each_task = pytest.mark.parametrize("classifier", [True, False], ids=["classes", "values"])
 

@@ -20,13 +20,13 @@ from sklearn.metrics import accuracy_score, r2_score
 from skorch.callbacks import Callback, Checkpoint, EarlyStopping, EpochScoring, EpochTimer
 from torch import nn
 
-from stackkit.nn import _training
+from stackkit.nn import _loop as _training
+from stackkit.nn._autograd_engine import Solo
+from stackkit.nn._config import Recipe
+from stackkit.nn._loop import _engines, train
 from stackkit.nn._modules import BNMLP
-from stackkit.nn._packed import PackedMLP
-from stackkit.nn._pupil import Table, load_state, state_of
-from stackkit.nn._recipe import Recipe
-from stackkit.nn._solo import Solo
-from stackkit.nn._training import _engines, train
+from stackkit.nn._network_state import Table, load_state, state_of
+from stackkit.nn._packed_engine import PackedMLP
 
 N_TRAIN, N_VALID = (50, 47, 49, 45), 10  # as many batches in all folds
 TABLE = make_table(n=80)

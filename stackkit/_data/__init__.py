@@ -1,0 +1,46 @@
+"""What the user gives, checked once: rows, target, learners, folds, weights of classes.
+
+Anything goes in; what comes out is as all other folders expect it.
+"""
+
+from stackkit._data.class_weights import check_class_weights, class_weights_coded, with_class_weights_of
+from stackkit._data.estimators import Learners, check_learners, check_methods, infer_task, with_names
+from stackkit._data.folds import Folds, SameFolds, make_folds, splitter_of
+from stackkit._data.inner_split import inner_split
+from stackkit._data.passthrough import as_features, beside, check_names_differ, picked_columns
+from stackkit._data.rows import check_length, check_like, check_rows, is_pandas, is_polars, take_rows
+from stackkit._data.target import TASKS, Target, TaskName, check_target, check_weights, task_of_target
+from stackkit._data.time_split import TimeOrderSplit
+
+__all__ = [
+    "TASKS",
+    "Folds",
+    "Learners",
+    "SameFolds",
+    "Target",
+    "TaskName",
+    "TimeOrderSplit",
+    "as_features",
+    "beside",
+    "check_class_weights",
+    "check_learners",
+    "check_length",
+    "check_like",
+    "check_methods",
+    "check_names_differ",
+    "check_rows",
+    "check_target",
+    "check_weights",
+    "class_weights_coded",
+    "infer_task",
+    "inner_split",
+    "is_pandas",
+    "is_polars",
+    "make_folds",
+    "picked_columns",
+    "splitter_of",
+    "take_rows",
+    "task_of_target",
+    "with_class_weights_of",
+    "with_names",
+]

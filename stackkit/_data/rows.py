@@ -1,0 +1,145 @@
+"""Rows: tables and arrays that can be cut into folds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from sklearn.utils.validation import check_array
+
+
+def is_pandas(X: Any) -> bool:
+    return hasattr(X, "iloc")
+
+
+def is_polars(X: Any) -> bool:
+    return type(X).__module__.partition(".")[0] == "polars"
+
+
+def take_rows(X: Any, rows: Any) -> Any:
+    """Rows of an array, a sparse matrix or a data frame, by position."""
+    return X.iloc[rows] if is_pandas(X) else X[rows]
+
+
+def check_rows(X: Any, *, training: bool) -> Any:
+    """X as it may be cut into folds: a data frame as it is, else an array or CSR matrix.
+
+    Missing values are the learners' business; infinite ones nobody can use.
+    """
+    least = 2 if training else 1
+    if is_pandas(X) or is_polars(X):
+        _check_frame(X, least)
+        columns: Iterator[tuple[Any, np.ndarray]] = _missing_in_frame(X)
+    else:
+        X = _check_array(X, least)
+        columns = _missing_in_array(X)
+    if training:
+        _check_no_empty_column(columns, X.shape[0])
+    return X
+
+
+def _check_array(X: Any, least: int) -> Any:
+    """Objects become numbers where all of them are; text stays text, for the learners' encoders."""
+    options: dict[str, Any] = {
+        "accept_sparse": "csr",
+        "allow_nd": True,
+        "ensure_all_finite": "allow-nan",
+        "ensure_min_samples": least,
+        "input_name": "X",
+    }
+    of_numbers = getattr(getattr(X, "dtype", None), "kind", "O") != "O"
+    try:
+        return check_array(X, dtype=None if of_numbers else "numeric", **options)
+    except ValueError as error:
+        if "could not convert" not in str(error) and "bytes/strings" not in str(error):
+            raise
+    return check_array(X, dtype=object, **(options | {"ensure_all_finite": False}))
+
+
+def _check_frame(X: Any, least: int) -> None:
+    if len(getattr(X, "shape", ())) != 2:
+        raise ValueError(
+            f"X must be a table of rows and columns; got a {type(X).__name__}. Pass a DataFrame, such as one made "
+            "with to_frame() or collect()."
+        )
+    n_rows, n_columns = X.shape
+    if n_rows < least or n_columns == 0:
+        raise ValueError(
+            f"X must have at least {least} row(s) and 1 column; got a data frame of shape {X.shape} "
+            f"({n_rows} sample(s), {n_columns} feature(s)). Check how it was read."
+        )
+    twice = [str(name) for name, count in Counter(X.columns).items() if count > 1]
+    if twice:
+        raise ValueError(
+            f"The column names of X must be unique; got {twice} more than once. Rename or drop the duplicates."
+        )
+    for name in X.columns:
+        values = _floats(X[name])
+        if values is not None and np.isinf(values).any():
+            raise ValueError(
+                f"X must hold no infinity; got one in the column {name!r}. Replace it with a number or a missing value."
+            )
+
+
+def _floats(column: Any) -> np.ndarray | None:
+    if is_polars(column):
+        return column.to_numpy() if column.dtype.is_float() else None
+    if not pd.api.types.is_float_dtype(column.dtype):
+        return None
+    return column.to_numpy(dtype=float, na_value=np.nan)
+
+
+def _missing_in_frame(X: Any) -> Iterator[tuple[Any, np.ndarray]]:
+    for name in X.columns:
+        column = X[name]
+        if is_pandas(X):
+            missing = column.isna()
+        else:
+            missing = column.is_null() | column.is_nan() if column.dtype.is_float() else column.is_null()
+        yield name, missing.to_numpy()
+
+
+def _missing_in_array(X: Any) -> Iterator[tuple[Any, np.ndarray]]:
+    """Only columns whose first value is missing can be empty: looking at the others costs time."""
+    if sparse.issparse(X) or X.ndim != 2 or X.dtype.kind not in "fO":
+        return
+    for column in np.flatnonzero(pd.isna(X[0])):
+        yield int(column), pd.isna(X[:, column])
+
+
+def _check_no_empty_column(columns: Iterator[tuple[Any, np.ndarray]], n_rows: int) -> None:
+    empty = [name for name, missing in columns if missing.all()]
+    if empty:
+        raise ValueError(
+            f"Each column of X must hold a value in some row; got NaN in all {n_rows} rows of {empty}. "
+            "Drop what is empty."
+        )
+
+
+def check_like(X: Any, X_test: Any) -> Any:
+    """New rows with the columns of the training rows, or an error that shows the difference."""
+    new = check_rows(X_test, training=False)
+    ours, theirs = (list(rows.columns) if hasattr(rows, "columns") else rows.shape[1:] for rows in (X, new))
+    if ours != theirs:
+        missing, added = (
+            ([name for name in ours if name not in theirs], [name for name in theirs if name not in ours])
+            if isinstance(ours, list) and isinstance(theirs, list)
+            else (ours, theirs)
+        )
+        raise ValueError(
+            "X_test must have the columns of X, in the same order and kind of container; got "
+            f"{added} where X has {missing}. Select them: X_test[X.columns]."
+        )
+    return new
+
+
+def check_length(name: str, values: Any, n_rows: int) -> None:
+    length = values.shape[0] if hasattr(values, "shape") else len(values)
+    if length != n_rows:
+        raise ValueError(
+            f"X and {name} must have the same number of rows; got {n_rows} and {length}. Check how they were split."
+        )

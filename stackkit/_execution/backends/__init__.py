@@ -1,0 +1,1 @@
+"""Where tasks run: here, in threads, in processes, through joblib, on a Dask cluster."""

@@ -1,0 +1,71 @@
+"""The calling thread, and threads of this process."""
+
+from __future__ import annotations
+
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Any
+
+from sklearn import config_context, get_config
+
+from stackkit._execution.backends.base import Outcome
+from stackkit._execution.tasks import Job, Result, Task
+from stackkit._execution.worker import run_task
+from stackkit._utils import share_of_cores
+
+
+class CallingThread:
+    """The calling thread: a task is done when it is started."""
+
+    capacity = 1
+    threads = 1
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._done: list[tuple[Task, Outcome]] = []
+
+    def start(self, task: Task) -> None:
+        self._done.append((task, run_task(self._job, task, None)))
+
+    def wait(self, timeout: float | None) -> list[tuple[Task, Outcome]]:
+        done, self._done = self._done, []
+        return done
+
+    def has_begun(self, task: Task) -> bool:
+        return True
+
+    def stop_worker(self, task: Task) -> None:
+        raise NotImplementedError
+
+    def close(self, *, now: bool) -> None:
+        pass
+
+
+class ThreadBackend:
+    """Threads of this process. Nothing crosses; nothing can be ended either."""
+
+    def __init__(self, job: Job, workers: int) -> None:
+        self.capacity = workers
+        self.threads = share_of_cores(workers)
+        self._job = job
+        self._pool = ThreadPoolExecutor(workers)
+        self._running: dict[Future, Task] = {}
+
+    def start(self, task: Task) -> None:
+        self._running[self._pool.submit(self._run, task, get_config())] = task
+
+    def _run(self, task: Task, config: dict[str, Any]) -> list[Result]:
+        with config_context(**config):  # scikit-learn's settings belong to a thread
+            return run_task(self._job, task, self.threads)
+
+    def wait(self, timeout: float | None) -> list[tuple[Task, Outcome]]:
+        done, _ = wait(self._running, timeout, FIRST_COMPLETED)
+        return [(self._running.pop(future), future.result()) for future in done]
+
+    def has_begun(self, task: Task) -> bool:
+        return True
+
+    def stop_worker(self, task: Task) -> None:
+        raise NotImplementedError
+
+    def close(self, *, now: bool) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=now)

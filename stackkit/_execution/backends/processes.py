@@ -1,0 +1,178 @@
+"""Worker processes of this machine."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from functools import lru_cache
+from multiprocessing.util import Finalize
+from pathlib import Path
+from typing import Any
+
+import joblib
+from joblib.externals.loky import BrokenProcessPool, ProcessPoolExecutor, process_executor
+from sklearn import config_context, get_config
+
+from stackkit._execution.backends.base import Lost, Outcome
+from stackkit._execution.backends.shared_folder import SharedFolder
+from stackkit._execution.tasks import Job, Result, Task
+from stackkit._execution.transfer import packed
+from stackkit._execution.worker import failure_of, run_task
+from stackkit._store import users_files
+from stackkit._utils import share_of_cores
+
+
+class ProcessBackend:
+    """Worker processes of this machine, each alone in its pool: when one dies, it is known at which task.
+
+    The job lies in a file that each worker opens once, memory-mapped; fitted estimators come back in files too, so
+    that a worker has its next task before this process has read them.
+    """
+
+    def __init__(self, job: Job, workers: int) -> None:
+        self.capacity = workers
+        self.threads = share_of_cores(workers)
+        self._folder = SharedFolder()
+        self._folder.put(job)
+        self._running: dict[Future, tuple[Task, ProcessPoolExecutor]] = {}
+        self._notes: dict[Task, Path] = {}  # each worker leaves one when it begins
+        self._free: list[ProcessPoolExecutor] = []
+
+    def start(self, task: Task) -> None:
+        self._notes[task] = self._folder.path / f"begun-{len(self._notes)}"
+        call = _Call(self._folder.path, self._notes[task], task, self.threads, get_config(), warnings.filters)
+        while True:
+            worker = self._free.pop() if self._free else _start_worker()
+            try:
+                future = worker.submit(_run_call, call)
+            except BrokenProcessPool:  # it died while it waited
+                worker.shutdown(kill_workers=True)
+            else:
+                self._running[future] = (task, worker)
+                return
+
+    def wait(self, timeout: float | None) -> list[tuple[Task, Outcome]]:
+        done, _ = wait(self._running, timeout, FIRST_COMPLETED)
+        return [self._outcome(future) for future in done]
+
+    def _outcome(self, future: Future) -> tuple[Task, Outcome]:
+        task, worker = self._running.pop(future)
+        try:
+            results = future.result()
+        except BrokenProcessPool as error:
+            worker.shutdown(kill_workers=True)
+            return task, Lost(_cause_of_death(error))
+        except Exception as error:  # noqa: BLE001 - what cannot cross to the worker is that learner's failure
+            results = [Result(task.name, task.folds[0], failure=failure_of("fit", error))]
+        self._free.append(worker)
+        return task, results
+
+    def has_begun(self, task: Task) -> bool:
+        return self._notes[task].exists()
+
+    def stop_worker(self, task: Task) -> None:
+        for future, (running, worker) in list(self._running.items()):
+            if running is task:
+                del self._running[future]
+                worker.shutdown(kill_workers=True)
+
+    def close(self, *, now: bool) -> None:
+        for _, worker in self._running.values():
+            worker.shutdown(kill_workers=True)
+        _WAITING.extend(self._free)
+        _note_files()
+        self._folder.remove()
+
+
+_IDLE_SECONDS = 300  # then a waiting worker ends, as joblib's do
+
+_WAITING: list[ProcessPoolExecutor] = []  # starting a worker and loading its libraries takes a second or two
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_WAITING.clear)
+
+
+def _stop_waiting_workers() -> None:
+    while _WAITING:
+        _WAITING.pop().shutdown()
+
+
+# A process that multiprocessing started waits for them when it ends, after it has closed the queues (priority 10)
+# through which they would hear that they may go.
+Finalize(None, _stop_waiting_workers, exitpriority=20)
+
+_FILES: dict[str, tuple[int, int]] = {}  # of the user's modules, as they were when workers may have loaded them
+
+
+def _note_files() -> bool:
+    """Whether a file that a waiting worker may have loaded was edited since: it would compute with the old code."""
+    now = users_files()
+    edited = any(_FILES.get(path, status) != status for path, status in now.items())
+    _FILES.update(now)
+    return edited
+
+
+def _start_worker() -> ProcessPoolExecutor:
+    if _note_files():
+        _stop_waiting_workers()
+    try:
+        return _WAITING.pop()
+    except IndexError:
+        # joblib's own copy of loky: a second one in the same process confuses the tracker of joblib's files.
+        return ProcessPoolExecutor(1, timeout=_IDLE_SECONDS, initializer=_prepare_worker, initargs=(os.getpid(),))
+
+
+def _cause_of_death(error: BrokenProcessPool) -> str:
+    if "SIGKILL" in str(error):
+        return "killed (likely out of memory)"
+    found = re.search(r"\{(.+)\}", str(error))
+    return f"its worker process died ({found[1] if found else error})"
+
+
+# In a worker process:
+def _prepare_worker(parent: int) -> None:
+    # loky takes a process that has grown by 300 MB for one that leaks, and starts another in its place. Here that is
+    # no leak: it is the user's data, mapped into memory, or torch.
+    process_executor._MAX_MEMORY_LEAK_SIZE = float("inf")  # noqa: SLF001 - there is no setting
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """A worker whose parent was killed would go on for minutes."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What a worker is told: where the job lies, where to note that it begins, the task, and what surrounds it."""
+
+    folder: Path
+    note: Path
+    task: Task
+    threads: int
+    config: dict[str, Any]
+    filters: Sequence[Any]
+
+
+def _run_call(call: _Call) -> list[Result]:
+    job = _open(call.folder / "job.pkl")
+    call.note.touch()
+    with config_context(**call.config), warnings.catch_warnings():
+        warnings.filters[:] = call.filters  # type: ignore[index]
+        results = run_task(job, call.task, call.threads)
+    return [packed(result, call.folder / f"{call.note.name}-{result.fold}.pkl") for result in results]
+
+
+@lru_cache(maxsize=1)
+def _open(path: Path) -> Job:
+    return joblib.load(path, mmap_mode="r")

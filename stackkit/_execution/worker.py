@@ -1,0 +1,118 @@
+"""One task in a worker: fit, predict, keep."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from time import perf_counter
+from types import FrameType
+
+import numpy as np
+
+from stackkit._data import take_rows
+from stackkit._execution.callbacks import announced
+from stackkit._execution.memory import forget_peak, peak_memory
+from stackkit._execution.result_cache import keep, recall_members
+from stackkit._execution.tasks import ALL_ROWS, Failure, Job, Result, Task
+from stackkit._members import Member, fit_member, fit_members_at_once, own_copy, predict_block
+from stackkit._utils import limit_threads, own_threads_held, thread_limits, ties_held
+
+
+def run_task(job: Job, task: Task, threads: int | None) -> list[Result]:
+    """Fit and predict. Never raises: what goes wrong is a result too."""
+    if os.getpid() != job.home:  # at home whoever runs the tasks holds BLAS, for all of them
+        limit_threads(1, "blas")
+    forget_peak()
+    with thread_limits(threads), own_threads_held(task.learner, threads), ties_held(task.learner):
+        try:
+            fitted, problems = _members(job, task)
+        except Exception as error:  # noqa: BLE001 - any error of any learner is that learner's failure
+            return [Result(task.name, task.folds[0], failure=failure_of("fit", error))]
+        results = [
+            replace(_predict(job, task.name, fold, member), fit_seconds=seconds, problems=problems)
+            for fold, (member, seconds) in zip(task.folds, fitted, strict=True)
+        ]
+    if job.shelf:
+        results = [keep(job.shelf, job, task, result) for result in results]
+    return [replace(result, peak_bytes=peak_memory()) for result in results]
+
+
+def _members(job: Job, task: Task) -> tuple[list[tuple[Member, float]], tuple[str, ...]]:
+    """Fitted, with the seconds that it took: by now, or once before, when the store kept the models alone."""
+    kept, problems = recall_members(job.shelf, task) if job.shelf else (None, [])
+    if kept is None:
+        start = perf_counter()
+        with interrupts_noticed(), announced(task):
+            members = _fit(job, task)
+        seconds = (perf_counter() - start) / len(members)
+        kept = [(member, seconds) for member in members]
+    return kept, tuple(problems)
+
+
+def _fit(job: Job, task: Task) -> list[Member]:
+    rows = [job.training_rows(fold) for fold in task.folds]
+    # Threads share the task's learner with nobody: each task has its own clone.
+    params = job.fit_params[task.name]
+    if len(rows) == 1:
+        return [fit_member(task.learner, job.X, job.target, rows[0], params)]
+    return fit_members_at_once(task.learner, job.X, job.target, rows, params)
+
+
+def _predict(job: Job, name: str, fold: int, member: Member) -> Result:
+    block, start = job.blocks[name], perf_counter()
+    try:
+        parts = [] if fold == ALL_ROWS else [take_rows(job.X, rows) for rows in job.test_parts(fold) if len(rows)]
+        tables = [predict_block(member, part, block) for part in parts]
+        oof = np.concatenate(tables) if len(tables) > 1 else next(iter(tables), None)
+        seconds = perf_counter() - start
+        new = None if job.X_test is None else predict_block(member, own_copy(job.X_test), block)
+    except Exception as error:  # noqa: BLE001 - as above
+        return Result(name, fold, failure=failure_of(block.method, error))
+    kept = member if job.keeps_member(fold) else replace(member, estimator=None)
+    return Result(name, fold, kept, oof, new, predict_seconds=seconds)
+
+
+def failure_of(stage: str, error: Exception) -> Failure:
+    message = f"{type(error).__name__}: {error}"
+    trace = "".join(traceback.format_exception(error))
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # noqa: BLE001 - an exception class may refuse in any way it likes
+        return Failure(stage, message, trace)
+    return Failure(stage, message, trace, error)
+
+
+@contextmanager
+def interrupts_noticed() -> Iterator[None]:
+    """Ctrl-C ends a fit, whatever the learner makes of it.
+
+    skorch ends its training and returns as if it were done: half-trained, it would count as fitted.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if not callable(before) or threading.current_thread() is not threading.main_thread():
+        yield  # interrupts are somebody else's
+        return
+    noticed = False
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal noticed
+        noticed = True
+        before(number, frame)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    except Exception as error:
+        if noticed:  # made into an error of its own
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if noticed:
+        raise KeyboardInterrupt

@@ -1,0 +1,43 @@
+"""One learner fitted on some rows, and its predictions as checked columns.
+
+In: a learner, rows and a target. Out: a fitted `Member`, and columns of the out-of-fold table.
+"""
+
+from stackkit._members.blocks import Block, make_blocks
+from stackkit._members.fast_predict import FEW_ROWS, ask, in_steps
+from stackkit._members.fit_params import group_params, requested_weights, routed_params, rows_of_params, weight_params
+from stackkit._members.fitting import (
+    Member,
+    fit_member,
+    fit_members_at_once,
+    is_prefit,
+    last_step,
+    speaks_for,
+    trains_folds_together,
+)
+from stackkit._members.predicting import SUM_TOLERANCE, as_columns, own_copy, predict_block, settle
+
+__all__ = [
+    "FEW_ROWS",
+    "SUM_TOLERANCE",
+    "Block",
+    "Member",
+    "as_columns",
+    "ask",
+    "fit_member",
+    "fit_members_at_once",
+    "group_params",
+    "in_steps",
+    "is_prefit",
+    "last_step",
+    "make_blocks",
+    "own_copy",
+    "predict_block",
+    "requested_weights",
+    "routed_params",
+    "rows_of_params",
+    "settle",
+    "speaks_for",
+    "trains_folds_together",
+    "weight_params",
+]

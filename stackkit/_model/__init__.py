@@ -1,0 +1,25 @@
+"""`StackingModel`: plan, levels, nested folds, prediction, the compact form for production.
+
+In: rows and a target. Out: a fitted model, and its predictions for new rows.
+"""
+
+from stackkit._model.compact import CompactModel
+from stackkit._model.learner_predictor import Panel
+from stackkit._model.levels import LevelCheck, check_levels, fit_final
+from stackkit._model.nested import OuterFold, nested_tables
+from stackkit._model.plan import Plan
+from stackkit._model.predictor import Predictor
+from stackkit._model.stacking import StackingModel
+
+__all__ = [
+    "CompactModel",
+    "LevelCheck",
+    "OuterFold",
+    "Panel",
+    "Plan",
+    "Predictor",
+    "StackingModel",
+    "check_levels",
+    "fit_final",
+    "nested_tables",
+]

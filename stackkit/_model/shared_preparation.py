@@ -1,0 +1,135 @@
+"""The default learners' preparation taken apart, so that learners and folds share the work that is the same.
+
+Each fold has a preparation of its own, and most of what these do to a row they all do alike: pick columns, turn them
+into numbers or text. A preparation has the same steps in front of each learner of its kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+from warnings import catch_warnings, simplefilter
+
+import joblib
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from sklearn.preprocessing import OneHotEncoder
+
+from stackkit._data import is_pandas
+from stackkit._learners import TablePreparation
+from stackkit._members import FEW_ROWS, in_steps
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some columns and what is done to them: each step with a key of the columns and of the steps so far."""
+
+    columns: list[int]
+    steps: list[tuple[str, Any]]
+
+    def transform(self, X: Any, memo: dict[str, Any]) -> np.ndarray:
+        found = self._after(len(self.steps), X, memo)
+        return found.toarray() if sparse.issparse(found) else found
+
+    def _after(self, n_steps: int, X: Any, memo: dict[str, Any]) -> Any:
+        if n_steps == 0:
+            return X.iloc[:, self.columns] if is_pandas(X) else X[:, self.columns]
+        key, step = self.steps[n_steps - 1]
+        if key not in memo:
+            memo[key] = step.transform(self._after(n_steps - 1, X, memo))
+        return memo[key]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What a fitted preparation does, part by part; the results stand side by side.
+
+    What is done already is in ``memo``, which serves all preparations of the same rows.
+    """
+
+    parts: list[Part]
+    shares_work: ClassVar[bool] = True
+
+    def transform(self, X: Any, memo: dict[str, Any] | None = None) -> np.ndarray:
+        memo = {} if memo is None else memo
+        return np.hstack([part.transform(X, memo) for part in self.parts])
+
+
+class Levels:
+    """A fitted one-hot encoder of texts that looks up few rows, in a table of its own answers.
+
+    The encoder itself builds its dictionaries anew in each call, and is used for many rows.
+    """
+
+    def __init__(self, encoder: OneHotEncoder) -> None:
+        self.encoder = encoder
+        self._unseen = "\0"
+        known_levels = [known.tolist() for known in encoder.categories_]  # NumPy itself takes "\0" for ""
+        while any(self._unseen in known for known in known_levels):
+            self._unseen += "\0"
+        levels = [[*known, self._unseen] for known in known_levels]
+        base = np.array([[known[0] for known in levels]], dtype=object)
+        self._base: np.ndarray = encoder.transform(base)[0]
+        rows = np.repeat(base, sum(map(len, levels)), axis=0)
+        places = np.repeat(np.arange(len(levels)), [len(known) for known in levels])
+        rows[np.arange(len(rows)), places] = [level for known in levels for level in known]
+        # What a level in a column adds to the answer for the base, of few kinds: rare levels have one column.
+        self._added, kinds = np.unique(encoder.transform(rows) - self._base, axis=0, return_inverse=True)
+        parts = np.split(kinds.ravel(), np.cumsum([len(known) for known in levels])[:-1])
+        self._kinds: list[dict[str, int]] = [
+            dict(zip(known, part.tolist(), strict=True)) for known, part in zip(levels, parts, strict=True)
+        ]
+
+    def transform(self, X: np.ndarray) -> np.ndarray:
+        if len(X) > FEW_ROWS:
+            found: np.ndarray = self.encoder.transform(X)
+            return found
+        kinds = [
+            [kinds.get(level, kinds[self._unseen]) for level, kinds in zip(row, self._kinds, strict=True)]
+            for row in X.tolist()
+        ]
+        added: np.ndarray = self._added[np.array(kinds)].sum(axis=1)
+        return self._base + added
+
+
+class TakesApart:
+    """Takes preparations apart; encoders that are the same become one."""
+
+    def __init__(self) -> None:
+        self._encoders: dict[str, Levels] = {}
+
+    def __call__(self, step: Any) -> Any:
+        """The preparation in parts; any other step as it is, and one whose settings were changed."""
+        if type(step) is not TablePreparation or step.transformer_weights or step.remainder != "drop":
+            return step
+        names = getattr(step, "feature_names_in_", None)
+        nothing = np.full((1, step.n_features_in_), np.nan)
+        row = nothing if names is None else pd.DataFrame(nothing, columns=names)
+        try:
+            with catch_warnings():
+                simplefilter("error")
+                parts = Columns([self._part(*found) for found in step.transformers_ if len(found[2])])
+                found, expected = parts.transform(row), step.transform(row)
+        except Exception:  # noqa: BLE001 - whatever stands there now may fail in any way in parts
+            return step
+        alike = type(found) is type(expected) and found.dtype == expected.dtype and found.shape == expected.shape
+        return parts if alike and np.array_equal(found, expected, equal_nan=True) else step
+
+    def _part(self, _: str, pipeline: Any, columns: Sequence[int]) -> Part:
+        before, last = in_steps(pipeline)
+        steps = (*before, last)
+        if any(getattr(step, "copy", True) is False for step in steps):
+            raise ValueError("What a step works on in place cannot be shared.")
+        keys = [joblib.hash((list(columns), steps[: n + 1])) for n in range(len(steps))]
+        return Part(list(columns), [(key, self._quick(key, step)) for key, step in zip(keys, steps, strict=True)])
+
+    def _quick(self, key: str, step: Any) -> Any:
+        # With other settings it complains of unknown levels.
+        silent = type(step) is OneHotEncoder and step.handle_unknown == "infrequent_if_exist" and step.drop is None
+        if not silent or step.sparse_output:
+            return step
+        if key not in self._encoders:
+            self._encoders[key] = Levels(step)
+        return self._encoders[key]

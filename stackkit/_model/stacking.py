@@ -1,0 +1,749 @@
+"""StackingModel: base learners, their out-of-fold table, and the final estimator on top."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn import get_config
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, TransformerMixin, is_classifier, is_regressor
+from sklearn.model_selection import KFold
+from sklearn.utils import Bunch, ClassifierTags, RegressorTags, get_tags, metadata_routing
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from stackkit._assessment import full_board
+from stackkit._blending import (
+    BLENDS,
+    check_final,
+    check_usable,
+    default_blend,
+    default_final,
+    upper_stack,
+    warn_of_constant_labels,
+)
+from stackkit._data import (
+    TASKS,
+    Learners,
+    Target,
+    TaskName,
+    as_features,
+    check_class_weights,
+    check_learners,
+    check_methods,
+    check_names_differ,
+    check_rows,
+    check_target,
+    check_weights,
+    is_pandas,
+    is_polars,
+    picked_columns,
+    splitter_of,
+    task_of_target,
+    with_names,
+)
+from stackkit._execution import CallbackSupportMixin, listeners_of, say, with_callbacks
+from stackkit._learners import check_preset, default_learners, default_splitter, with_adapted_nets
+from stackkit._members import Member, make_blocks
+from stackkit._model.compact import CompactModel, check_refit, compact_model
+from stackkit._model.learner_predictor import panel_of
+from stackkit._model.levels import check_choice, check_levels, fit_final, upper_failures, with_upper_board
+from stackkit._model.plan import Plan
+from stackkit._model.predictor import Predictor, Predicts
+from stackkit._oof import Settings, fold_members_again, learner_params, refit_members, run_cross_fit, settings_of
+from stackkit._utils import choice
+
+
+class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, TransformerMixin, BaseEstimator):
+    """Stacked generalisation: out-of-fold predictions of base learners train a final estimator.
+
+    K folds, K fits a learner: each training row is predicted by models that did not see it (the
+    table P, which trains the final estimator), and new rows by the mean over each learner's fold
+    models (p). With ``refit=True`` each learner is fitted once more, on all rows, and that fit
+    alone predicts new rows, as in scikit-learn's stackers: K + 1 fits.
+
+    One class for classification and regression: which of the two follows from ``final_estimator``,
+    else from ``estimators``, else from ``task``, else from the type of y at ``fit``.
+
+    Parameters
+    ----------
+    estimators : list of (str, estimator), list of estimators, or None
+        The base learners; they are cloned. "drop" leaves one out. None means
+        :func:`~stackkit.default_learners`, which take raw data frames with text and missing values.
+        Classes are coded 0, 1, ... before a learner sees them, as in scikit-learn's stackers.
+    final_estimator : estimator or None
+        The meta-learner. None means :class:`~stackkit.LogPoolClassifier` or
+        :class:`~stackkit.LinearPoolRegressor`; where a learner gives no probabilities, for several
+        target columns, and with ``passthrough``, it means scikit-learn's own choice, logistic
+        regression or ridge.
+    preset : {"fast", "balanced", "best"}
+        What ``estimators=None`` and ``cv=None`` mean: five folds of 5, of 8, or three times five folds of
+        12 learners (regression: 4, 6, 10). Meant for some 10, 60 and 600 seconds on two cores for a few thousand
+        rows; benchmarks/defaults.md in the sources tells what they took, and what they gave.
+    task : {"classification", "regression"} or None
+        Says what neither estimator tells.
+    cv : int, splitter, iterable of index pairs, or None
+        The folds, made once for all learners. None means five; numbers mean (stratified) K-fold
+        without shuffling, as in scikit-learn: shuffle where the rows are sorted. Repeated, grouped
+        and time series splitters work; rows that no fold tests do not train the final estimator.
+    stack_method : {"auto", "predict_proba", "decision_function", "predict"} or dict by learner
+        Which method fills the columns. "auto" takes the first of the three that a learner has.
+    passthrough : bool or list of columns
+        Whether the final estimator also sees X: all of it, or the named (or numbered) columns.
+    refit : bool
+        False: new rows are predicted by the mean over the K fold models. True: by one more fit on
+        all rows, left out for learners whose weight in a blending final estimator is zero.
+    levels : {"auto"} or None
+        For a StackingModel as ``final_estimator``, a second level: None takes it, "auto" only where it
+        proves itself on rows held out (the learners are fitted once more on 10,000 rows at most);
+        otherwise :class:`~stackkit.LogPoolClassifier` or what None means as ``final_estimator`` stands
+        instead. ``level_check_`` and ``verbose`` say which, and why.
+    n_jobs : int or None
+        Workers for the flat list of learner x fold tasks, and threads for predictions. The result
+        does not depend on it.
+    memory : path, Store or None
+        A folder that keeps what each learner gave on each fold: a fit that was interrupted goes on where
+        it was, and after a change only what it touches is fitted. See :class:`~stackkit.Store`.
+    on_error : {"raise", "drop"}
+        What a learner's failure does: end ``fit``, or drop that learner with a warning and a row in
+        ``failures_``.
+    task_timeout : float or None
+        Seconds for one fit of a learner (for each of its folds, where it trains all at once), with its
+        predictions. One that takes longer has failed; its worker process is ended. Needs processes, and
+        takes them for ``n_jobs=1`` too.
+    time_limit : float or None
+        Seconds after which ``fit`` starts no further task. Learners with all folds done are stacked,
+        the others leave with a row in ``failures_``; it is an error when none is whole.
+    max_memory : int, str or None
+        Bytes, or text such as "8 GB", that this process and its workers should not exceed: the first
+        fold of each learner is fitted alone and measured, then as many run at once as fit in. One task
+        runs in any case. On a Dask cluster, the workers' own ``--memory-limit`` counts instead.
+    random_state : int, RandomState or None
+        Seeds every ``random_state`` left None in the learners, the splitter and the final estimator.
+        With ``memory``, None means 0: else nothing could be found again.
+    verbose : bool
+        Show progress on stderr.
+
+    Attributes
+    ----------
+    oof_ : OutOfFold
+        P, its columns and blocks, the folds, and each learner's scores on each fold.
+    members_ : dict of str to list of estimators
+        What predicts new rows for each learner: its K fold models, or the one refitted.
+    final_estimator_ : estimator
+        Fitted on P. It sees classes coded 0, 1, ...
+    classes_ : ndarray of shape (n_classes,), or a list of them for a multilabel target
+        Only for classification.
+    n_features_in_ : int
+        Columns of X.
+    feature_names_in_ : ndarray of str
+        Names of X's columns; only where it has them.
+    failures_ : DataFrame
+        Learners that failed and were dropped: learner, fold, stage, error, traceback.
+    level_check_ : LevelCheck
+        What ``levels="auto"`` found: kept, metric, with_level, without_level, difference, se, n_rows, reason.
+
+    Notes
+    -----
+    A StackingModel as ``final_estimator`` makes a second level, and may have one itself. Where it does
+    not say otherwise, it has the folds of the level below, so that groups and time are kept apart on
+    all levels alike; its ``n_jobs``, ``memory``, limits and ``verbose``; and drops failing learners if
+    the level below does. ``leaderboard()`` and ``failures_`` name its learners ``final_estimator__name``.
+
+    ``fit_transform(X, y)`` returns P, out-of-fold; ``fit(X, y).transform(X)`` returns p, from models
+    that saw most of these rows. So the model can stand inside a Pipeline without leaking;
+    scikit-learn's TargetEncoder does the same.
+
+    References
+    ----------
+    Wolpert (1992), Stacked generalization. Neural Networks 5(2), 241-259.
+    Breiman (1996), Stacked regressions. Machine Learning 24, 49-64.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> from sklearn.neighbors import KNeighborsClassifier
+    >>> from stackkit import StackingModel
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = StackingModel([("knn", KNeighborsClassifier()), ("bayes", GaussianNB())])
+    >>> model.fit(X, y).predict_proba(X).shape
+    (150, 3)
+    """
+
+    # The model itself uses neither: both go where the routing sends them.
+    __metadata_request__fit = {"groups": metadata_routing.UNUSED, "sample_weight": metadata_routing.UNUSED}  # noqa: RUF012
+
+    def __init__(
+        self,
+        estimators: Any = None,
+        final_estimator: Any = None,
+        *,
+        preset: Any = "fast",
+        task: Any = None,
+        cv: Any = None,
+        stack_method: Any = "auto",
+        passthrough: Any = False,
+        refit: bool = False,
+        levels: Any = None,
+        n_jobs: Any = None,
+        memory: Any = None,
+        on_error: Any = "raise",
+        task_timeout: Any = None,
+        time_limit: Any = None,
+        max_memory: Any = None,
+        random_state: Any = None,
+        verbose: bool = False,
+    ) -> None:
+        self.estimators = estimators
+        self.final_estimator = final_estimator
+        self.preset = preset
+        self.task = task
+        self.cv = cv
+        self.stack_method = stack_method
+        self.passthrough = passthrough
+        self.refit = refit
+        self.levels = levels
+        self.n_jobs = n_jobs
+        self.memory = memory
+        self.on_error = on_error
+        self.task_timeout = task_timeout
+        self.time_limit = time_limit
+        self.max_memory = max_memory
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # --- fitting ------------------------------------------------------------------------------------
+
+    @with_callbacks
+    def fit(self, X: Any, y: Any, *, groups: Any = None, sample_weight: Any = None, **params: Any) -> StackingModel:
+        """Fit the learners on each fold, then the final estimator on their out-of-fold table.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or DataFrame of shape (n_rows, n_features) or (n_rows, ...)
+            Training rows. Missing values are passed on to the learners.
+        y : array-like of shape (n_rows,) or (n_rows, n_outputs)
+            Classes of any type, a multilabel indicator, or numbers.
+        groups : array-like of shape (n_rows,), optional
+            Passed to the splitter.
+        sample_weight : array-like of shape (n_rows,), optional
+            Without metadata routing: passed to each learner and the final estimator whose ``fit``
+            takes it; a warning names the others. With routing: passed to whoever requests it.
+        **params : dict
+            Other metadata, with metadata routing enabled.
+
+        Returns
+        -------
+        StackingModel
+            The fitted model.
+
+        Raises
+        ------
+        LearnerFailedError
+            A learner raised, or gave unusable predictions (``on_error="raise"``).
+        ValueError
+            A parameter or the data cannot be used; the message says which and why.
+        """
+        settings = self._settings()
+        plan = self._plan(X, y, groups=groups, sample_weight=sample_weight, **params)
+        self._picked = plan.picked
+        plan = self._levelled(plan, settings)
+        blends = isinstance(plan.final, BLENDS)
+        settings = replace(settings, listeners=listeners_of(self, n_stages=2 + (self.refit and blends)))
+        folds = plan.folds(settings.entropy)
+        plan.check_covered(np.flatnonzero(folds.covered))
+        fitted = run_cross_fit(
+            plan.learners,
+            plan.X,
+            plan.target,
+            folds=folds,
+            methods=plan.methods,
+            fit_params=plan.routed.learners,
+            weights=plan.weights,
+            # What a blend gives no weight is not refitted: its fold models then fill its columns, and those of
+            # whatever time does not suffice for.
+            keep_members=not self.refit or blends or self.time_limit is not None,
+            refit=self.refit and not blends,
+            settings=settings,
+        )
+        self.oof_ = fitted.oof
+        final = self._fit_final(plan, settings)
+        self.failures_ = self._all_failures()
+        predictor = Predictor({}, fitted.oof.blocks, final, plan.target.classes, plan.picked)
+        again = {"like": fitted.oof, "fit_params": plan.routed.learners, "settings": settings}
+        refitted = fitted.refitted
+        if self.refit and blends:
+            refitted = refit_members(plan.only(predictor.useful()), plan.X, plan.target, **again)
+        lacking = plan.only(set(fitted.incomplete) - set(refitted))
+        folds_again = fold_members_again(lacking, plan.X, plan.target, **again) if lacking else {}
+        members = fitted.fold_members | folds_again | refitted
+        self._predictor = replace(predictor, panels={name: panel_of(found) for name, found in members.items()})
+        self._entropy = settings.entropy
+        again_by_name = {name: [member.estimator for member in found] for name, found in folds_again.items()}
+        self.oof_ = replace(fitted.oof, members=fitted.oof.members | again_by_name)
+        settings.listeners.end()
+        return self
+
+    def fit_transform(self, X: Any, y: Any = None, **params: Any) -> Any:
+        """Fit, and return P: the out-of-fold predictions of the training rows.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or DataFrame of shape (n_rows, n_features)
+            Training rows.
+        y : array-like of shape (n_rows,) or (n_rows, n_outputs)
+            Target.
+        **params : dict
+            As in ``fit``.
+
+        Returns
+        -------
+        ndarray, sparse matrix or DataFrame of shape (n_rows, n_columns)
+            P, then the columns of X that ``passthrough`` names. NaN where no fold tests the row.
+        """
+        self.fit(X, y, **params)
+        return self._as_features(self.oof_.train, check_rows(X, training=False))
+
+    def _settings(self) -> Settings:
+        return settings_of(
+            n_jobs=self.n_jobs,
+            memory=self.memory,
+            on_error=self.on_error,
+            task_timeout=self.task_timeout,
+            time_limit=self.time_limit,
+            max_memory=self.max_memory,
+            random_state=self.random_state,
+            verbose=self.verbose,
+        )
+
+    def _plan(self, X: Any, y: Any, *, groups: Any, sample_weight: Any, **params: Any) -> Plan:
+        """Check everything, before anything is fitted."""
+        self._check_estimators()
+        rows = check_rows(X, training=True)
+        validate_data(self, X=rows, skip_check_array=True)
+        target = check_target(y, self._known_task() or task_of_target(y), rows.shape[0])
+        learners = self._learners(target.task, rows)
+        methods = check_methods(
+            learners, self.stack_method, target.task, also_known=[name for name, _ in self._named()]
+        )
+        final = self._final(learners, methods, target, rows)
+        check_class_weights([*learners, ("final_estimator", final)], target)
+        # Once, by position: new rows may come without names.
+        picked = picked_columns(self.passthrough, rows)
+        blocks = make_blocks(learners, methods, target)
+        check_names_differ([column for name, block in blocks.items() for column in block.names(name)], rows, picked)
+        weights = check_weights(sample_weight, rows.shape[0])
+        splitter = self._splitter(y, target.task)
+        routed = self._route(learners, final, {"groups": groups, "sample_weight": weights} | params)
+        return Plan(rows, y, target, learners, methods, final, picked, weights, splitter, routed)
+
+    def _check_estimators(self) -> None:
+        """First of all: scikit-learn's own errors about them name neither learner nor parameter."""
+        check_preset(self.preset, "StackingModel")
+        if self.estimators is not None:
+            self._learners("classification", None)
+        check_usable(self.final_estimator)
+
+    def _learners(self, task: TaskName, X: Any) -> Learners:
+        if self.estimators is None:
+            return default_learners(task, X, preset=self.preset)
+        # The routing calls the splitter by that name.
+        reserved = (*super().get_params(deep=False), "splitter")
+        return with_adapted_nets(check_learners(self.estimators, reserved=reserved))
+
+    def _final(self, learners: Learners, methods: Sequence[str], target: Target, X: Any) -> Any:
+        if self.final_estimator is not None:
+            return check_final(self.final_estimator, learners, methods, target, self.passthrough)
+        frame = is_pandas(X) or is_polars(X)
+        return default_final(target, methods, passthrough=self.passthrough is not False, mixed_columns=frame)
+
+    def _splitter(self, y: Any, task: TaskName) -> Any:
+        cv = default_splitter(self.preset, task) if self.cv is None else self.cv
+        return splitter_of(cv, y, classifier=task == "classification")
+
+    def _checks_levels(self, plan: Plan) -> bool:
+        return check_choice(self.levels) and upper_stack(plan.final) is not None
+
+    def _levelled(self, plan: Plan, settings: Settings) -> Plan:
+        """With the second level, or without it."""
+        self.__dict__.pop("level_check_", None)  # of an earlier fit
+        if not self._checks_levels(plan):
+            return plan
+        self.level_check_, plan = check_levels(plan, np.arange(plan.X.shape[0]), settings)
+        say(self.level_check_.reason, verbose=settings.verbose)
+        return plan
+
+    def _all_failures(self) -> pd.DataFrame:
+        above = upper_failures(self.final_estimator_)
+        own = self.oof_.failures
+        return own if above is None or above.empty else pd.concat([own, above], ignore_index=True)
+
+    def _fit_final(self, plan: Plan, settings: Settings) -> Member:
+        target = plan.target
+        self._task = target.task
+        self.__dict__.pop("classes_", None)  # of an earlier fit
+        if target.task == "classification":
+            self.classes_ = target.classes
+        rows, oof = np.flatnonzero(self.oof_.covered), self.oof_
+        warn_of_constant_labels(plan.final, target, rows)
+        member, _ = fit_final(plan, oof.folds, rows, oof.train, oof.blocks, settings=settings)
+        self.final_estimator_ = member.estimator
+        return member
+
+    def _route(self, learners: Learners, final: Any, given: dict[str, Any]) -> Bunch:
+        """What goes to each learner's fit, to the final estimator's, and to the splitter."""
+        given = {name: value for name, value in given.items() if value is not None}
+        if get_config()["enable_metadata_routing"]:
+            routed = process_routing(_Routes(self._router(learners, final)), "fit", **given)
+            return Bunch(
+                learners={name: routed[name]["fit"] for name, _ in learners},
+                final_estimator=routed["final_estimator"]["fit"],
+                splitter=routed["splitter"]["split"],
+            )
+        unknown = sorted(set(given) - {"groups", "sample_weight"})
+        if unknown:
+            raise TypeError(
+                f"StackingModel.fit takes groups and sample_weight; got {unknown} besides. Other metadata need "
+                "sklearn.set_config(enable_metadata_routing=True) and set_fit_request on whoever takes them."
+            )
+        takers = [*learners, ("final_estimator", final)]
+        params = learner_params(takers, given.get("sample_weight"), given.get("groups"))
+        return Bunch(
+            learners={name: params[name] for name, _ in learners},
+            final_estimator=params["final_estimator"],
+            splitter={name: given[name] for name in given if name == "groups"},
+        )
+
+    # --- predicting ---------------------------------------------------------------------------------
+
+    def transform(self, X: Any) -> Any:
+        """Return p: each learner's columns for new rows, the mean over its members.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or DataFrame of shape (n_rows, n_features)
+            New rows.
+
+        Returns
+        -------
+        ndarray, sparse matrix or DataFrame of shape (n_rows, n_columns)
+            p, then the columns of X that ``passthrough`` names.
+        """
+        rows, predictor = self._new_rows(X), self._predictor
+        return self._as_features(predictor.table(rows, list(predictor.blocks), self.n_jobs), rows)
+
+    def _as_features(self, table: np.ndarray, X: Any) -> Any:
+        return as_features(table, self.oof_.columns, X, self._picked)
+
+    # --- for production -----------------------------------------------------------------------------
+
+    def compact(
+        self,
+        *,
+        refit: bool = False,
+        X: Any = None,
+        y: Any = None,
+        groups: Any = None,
+        sample_weight: Any = None,
+        pack: bool = True,
+        **params: Any,
+    ) -> CompactModel:
+        """Return a stack for predictions alone, with only the learners that the final estimator looks at.
+
+        The model stays as it is. Predictions are the same, bit for bit, but for networks packed as one (``pack``).
+
+        Parameters
+        ----------
+        refit : bool
+            True: fit each of these learners once more, on all rows, in place of its K fold models: what
+            ``StackingModel(refit=True)`` would have as ``members_``. It predicts K times faster, and slightly
+            otherwise.
+        X : array-like, sparse matrix or DataFrame of shape (n_rows, n_features), optional
+            With ``refit=True``: the rows to fit to, those of ``fit`` or more of their kind.
+        y : array-like of shape (n_rows,) or (n_rows, n_outputs), optional
+            With ``refit=True``: their targets, of the classes that the model knows.
+        groups, sample_weight : array-like of shape (n_rows,), optional
+            With ``refit=True``: as in ``fit``.
+        pack : bool
+            Whether BN-MLPs predict for all members of a learner in one pass. Probabilities then differ by less than
+            1e-12 for rows of float64, by 1e-5 for rows of float32; numbers by as much of their scale.
+        **params : dict
+            With ``refit=True``: as in ``fit``.
+
+        Returns
+        -------
+        CompactModel
+            Nested stacks are compact, too. A stack as final estimator keeps its own members.
+
+        Raises
+        ------
+        LearnerFailedError
+            A learner failed when it was refitted (``on_error="raise"``). With ``on_error="drop"`` it keeps its fold
+            models, with a warning.
+        ValueError
+            The rows are not of the kind that the model was fitted to.
+        """
+        check_is_fitted(self)
+        predictor = self._predictor
+        given = {"X": X, "y": y, "groups": groups, "sample_weight": sample_weight} | params
+        if refit:
+            members = self._refitted(**given)
+            predictor = replace(
+                predictor, panels=predictor.panels | {name: panel_of(found) for name, found in members.items()}
+            )
+        elif any(value is not None for value in given.values()):
+            names = [name for name, value in given.items() if value is not None]
+            raise ValueError(
+                f"compact() takes data only to refit learners; got {names}. Set refit=True, or leave them out."
+            )
+        return compact_model(self, predictor, pack=pack)
+
+    def _refitted(self, X: Any, y: Any, **params: Any) -> dict[str, list[Member]]:
+        if X is None or y is None:
+            lacking = [name for name, value in (("X", X), ("y", y)) if value is None]
+            raise ValueError(
+                f"compact(refit=True) fits to all rows, and needs X and y; got no {' and no '.join(lacking)}."
+            )
+        self._new_rows(X)  # of the columns of fit?
+        twin = copy(self).set_params(random_state=0)
+        plan = twin._plan(X, y, **params)  # noqa: SLF001 - a copy, because it notes down what it finds
+        check_refit(plan, self._predictor)
+        # The seeds of fit, also where random_state left them to chance.
+        settings = replace(twin._settings(), entropy=self._entropy)  # noqa: SLF001
+        learners, routed = plan.only(self._predictor.useful()), plan.routed.learners
+        like = replace(self.oof_, folds=replace(self.oof_.folds, n_rows=plan.X.shape[0]))
+        return refit_members(learners, plan.X, plan.target, like=like, fit_params=routed, settings=settings)
+
+    # --- describing ---------------------------------------------------------------------------------
+
+    @property
+    def members_(self) -> dict[str, list[Any]]:
+        """What predicts new rows for each learner."""
+        check_is_fitted(self)
+        panels = self._predictor.panels
+        return {name: [member.estimator for member in panel.members] for name, panel in panels.items()}
+
+    def leaderboard(self, *, nested: Any = None, marginal: bool | str = "auto") -> pd.DataFrame:
+        """Each learner's out-of-fold scores, cost, weight and use, the best first.
+
+        The stack itself has no row: its score on the table that it was trained on is no estimate. See
+        :func:`~stackkit.evaluation.nested_scores` for one.
+
+        Parameters
+        ----------
+        nested : NestedScores, optional
+            What ``nested_scores`` gave for this model: adds the learners' outer scores.
+        marginal : {"auto", True, False}
+            Whether to fit the final estimator on the table once more without each learner: "auto" does so
+            where that is quick, for blends and linear models.
+
+        Returns
+        -------
+        DataFrame
+            Index: learner. Columns: log_loss and accuracy (classification) or rmse and r2 (regression), for
+            each the mean over folds, the standard deviation (``_std``) and a 95 % interval of the mean
+            (``_low``, ``_high``; Nadeau and Bengio 2003, for folds share training rows); fit_seconds and
+            predict_seconds, summed over folds; weight, where the final estimator gives one a learner;
+            marginal, what the stack's log-loss or rmse loses when the learner leaves (in accuracy where the
+            final estimator gives no probabilities; from the table alone, cross-fitted; NaN with
+            ``passthrough``); with ``nested``, outer with its interval; level, 1 for the learners, 2 for those
+            of a StackingModel on top of them; status, "ok" or why it was dropped.
+        """
+        check_is_fitted(self)
+        board = full_board(
+            self.oof_,
+            self.final_estimator_,
+            passthrough=bool(self._predictor.picked),
+            nested=nested,
+            marginal=marginal,
+            n_jobs=self.n_jobs,
+        )
+        return with_upper_board(board, self.final_estimator_, marginal=marginal)
+
+    def report(self, path: str | Path, *, X: Any = None, nested: Any = None) -> Path:
+        """Write one self-contained HTML page about the fitted stack.
+
+        It tells what the stack was made of and how, its leaderboard, pictures, diversity and failures, and
+        the settings and versions to repeat it. Names from the data are text, whatever they look like.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file, such as "report.html"; written whole or not at all.
+        X : array-like or DataFrame of shape (n_rows, n_features), optional
+            The training rows, for a summary of their columns.
+        nested : NestedScores, optional
+            What :func:`~stackkit.evaluation.nested_scores` gave for this model: the page then has the
+            verdict, and outer scores.
+
+        Returns
+        -------
+        Path
+            The file.
+        """
+        written: Path = import_module("stackkit.report").write_report(
+            self, path, X=X, nested=nested
+        )  # loads matplotlib
+        return written
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Names of the columns that ``transform`` returns.
+
+        Parameters
+        ----------
+        input_features : array-like of str, optional
+            Names of X's columns, where it has none itself.
+
+        Returns
+        -------
+        ndarray of str
+            The learners' columns, then those passed through.
+        """
+        check_is_fitted(self, "n_features_in_")
+        known = getattr(self, "feature_names_in_", None)
+        names = known if input_features is None else np.asarray(input_features, dtype=object)
+        if names is None:
+            names = np.array([f"x{i}" for i in range(self.n_features_in_)], dtype=object)
+        if len(names) != self.n_features_in_:
+            raise ValueError(
+                f"input_features should have length equal to the number of features, {self.n_features_in_}; got "
+                f"{len(names)}."
+            )
+        if known is not None and not np.array_equal(known, names):
+            raise ValueError("input_features is not equal to feature_names_in_. Leave it out.")
+        return np.asarray([*self.oof_.columns, *names[self._picked]], dtype=object)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters, with those of the learners and the final estimator as name__parameter.
+
+        Parameters
+        ----------
+        deep : bool
+            Whether to include them.
+
+        Returns
+        -------
+        dict
+            Name to value.
+        """
+        params = super().get_params(deep=deep)
+        for name, learner in self._named() if deep else ():
+            params[name] = learner
+            if hasattr(learner, "get_params") and not isinstance(learner, type):
+                params |= {f"{name}__{key}": value for key, value in learner.get_params(deep=True).items()}
+        return params
+
+    def set_params(self, **params: Any) -> StackingModel:
+        """Set parameters; a learner's name replaces it, "drop" leaves it out.
+
+        Parameters
+        ----------
+        **params : dict
+            Such as ``final_estimator__C=10``, ``forest="drop"``, ``forest__max_depth=3``.
+
+        Returns
+        -------
+        StackingModel
+            The model.
+        """
+        if "estimators" in params:
+            self.estimators = params.pop("estimators")
+        swaps = {name: params.pop(name) for name, _ in self._named() if name in params}
+        if swaps:
+            self.estimators = [(name, swaps.get(name, learner)) for name, learner in self._named()]
+        super().set_params(**params)
+        return self
+
+    def _named(self) -> list[tuple[str, Any]]:
+        """The learners as given; nothing where they cannot be named, which ``fit`` will say."""
+        try:
+            return with_names(self.estimators or [])
+        except (TypeError, ValueError):
+            return []
+
+    def _known_task(self) -> TaskName | None:
+        """The task, as far as the parameters tell."""
+        if self.task is not None and self.task not in TASKS:
+            raise choice("task", "StackingModel", (*TASKS, None), self.task)
+        learners = [learner for _, learner in self._named() if hasattr(learner, "fit")]
+        for estimators in ([self.final_estimator], learners):
+            if any(is_classifier(estimator) for estimator in estimators if hasattr(estimator, "fit")):
+                return "classification"
+            if any(is_regressor(estimator) for estimator in estimators if hasattr(estimator, "fit")):
+                return "regression"
+        return self.task
+
+    def _final_prototype(self) -> Any:
+        """The final estimator as far as it is known: fitted, given, or the default."""
+        if hasattr(self, "final_estimator_"):
+            return self.final_estimator_
+        if self.final_estimator is not None:
+            return self.final_estimator
+        return default_blend(self._known_task())
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Who gets which metadata: the learners' and the final estimator's fit, and the splitter.
+
+        Returns
+        -------
+        MetadataRouter
+            The routing.
+        """
+        learners = [(name, learner) for name, learner in self._named() if hasattr(learner, "fit")]
+        return self._router(learners, self._final_prototype())
+
+    def _router(self, learners: Learners, final: Any) -> MetadataRouter:
+        router = MetadataRouter(owner=self)
+        for name, learner in learners:
+            router.add(**{name: learner}, method_mapping=MethodMapping().add(caller="fit", callee="fit"))
+        to_final = MethodMapping().add(caller="fit", callee="fit").add(caller="predict", callee="predict")
+        router.add(final_estimator=final, method_mapping=to_final)
+        # Not splitter_of(self.cv): that would use up a generator of index pairs.
+        splitter = self.cv if hasattr(self.cv, "split") else KFold()
+        return router.add(splitter=splitter, method_mapping=MethodMapping().add(caller="fit", callee="split"))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        task = getattr(self, "_task", None) or self._known_task()
+        tags.estimator_type = {"classification": "classifier", "regression": "regressor", None: None}[task]
+        # While y has still to tell, it may become either.
+        tags.classifier_tags = None if task == "regression" else ClassifierTags()
+        tags.regressor_tags = None if task == "classification" else RegressorTags()
+        tags.target_tags.required = True
+        takers = [learner for _, learner in self._named() if hasattr(learner, "fit")]
+        takers += [self._final_prototype()] if self.passthrough is not False else []
+        inputs = [get_tags(taker).input_tags for taker in takers]
+        tags.input_tags.allow_nan = all(taker.allow_nan for taker in inputs)
+        tags.input_tags.sparse = all(taker.sparse for taker in inputs)
+        return tags
+
+    def _sk_visual_block_(self) -> Any:
+        from sklearn.utils._repr_html.estimator import _VisualBlock  # noqa: PLC0415 - no public name
+
+        named = self._named() or [("default_learners", "default_learners")]
+        final = self._final_prototype()
+        parallel = _VisualBlock(
+            "parallel",
+            [learner for _, learner in named],
+            names=[name for name, _ in named],
+            dash_wrapped=False,
+        )
+        serial = _VisualBlock("parallel", [final], names=["final_estimator"], dash_wrapped=False)
+        return _VisualBlock("serial", (parallel, serial), dash_wrapped=False)
+
+
+class _Routes:
+    """What ``process_routing`` asks for: an object that has a routing."""
+
+    def __init__(self, router: MetadataRouter) -> None:
+        self._router = router
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        return self._router

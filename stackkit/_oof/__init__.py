@@ -1,0 +1,29 @@
+"""The out-of-fold table: each training row predicted by models that never saw it.
+
+In: learners, rows, folds. Out: `OutOfFold`, and the fitted members.
+"""
+
+from stackkit._oof.cross_fit import cross_fit
+from stackkit._oof.engine import fold_members_again, refit_members, run_cross_fit, warn_of_missing_classes
+from stackkit._oof.failures import handle_failures
+from stackkit._oof.scores import EPSILON, METRICS, score
+from stackkit._oof.settings import Settings, learner_params, settings_of, split_seed
+from stackkit._oof.table import OutOfFold, close_gaps
+
+__all__ = [
+    "EPSILON",
+    "METRICS",
+    "OutOfFold",
+    "Settings",
+    "close_gaps",
+    "cross_fit",
+    "fold_members_again",
+    "handle_failures",
+    "learner_params",
+    "refit_members",
+    "run_cross_fit",
+    "score",
+    "settings_of",
+    "split_seed",
+    "warn_of_missing_classes",
+]

@@ -1,0 +1,9 @@
+"""Models in one sealed file without pickle.
+
+In: a fitted model. Out: a file, and the model again.
+"""
+
+from stackkit._persistence.archive import Archive, read_archive
+from stackkit._persistence.saving import built, load, other_versions, save, write_model
+
+__all__ = ["Archive", "built", "load", "other_versions", "read_archive", "save", "write_model"]

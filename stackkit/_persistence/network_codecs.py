@@ -1,0 +1,191 @@
+"""How trained networks are written down: architecture, weights and history. The skorch net around them is made anew."""
+
+import io
+import json
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from torch import Tensor, nn
+
+from stackkit._persistence.audit import Refused, check_stored, full_name
+from stackkit._persistence.object_graph import Codec, Reader, Writer, dataclass_fields, plain_attributes, unsavable
+from stackkit.nn._augment import Augmentation
+from stackkit.nn._estimators import BNCNNClassifier, BNCNNRegressor, BNMLPClassifier, BNMLPRegressor
+from stackkit.nn._modules import BNCNN, BNMLP, Average, ConvBlock
+from stackkit.nn._parameters import DTYPES
+from stackkit.nn._setup import make_net
+from stackkit.nn._skorch_adapter import SkorchNet
+
+_MODULES: dict[str, Any] = {"BNMLP": BNMLP, "BNCNN": BNCNN}
+_SETTINGS = ("optimizer", "lr", "max_epochs", "batch_size", "callbacks", "device", "verbose")
+
+
+def codec_of(value: Any) -> Codec | None:
+    if isinstance(value, type):
+        return next((codec for base, codec in _TYPES.items() if _is_public(value, base)), None)
+    if isinstance(value, SkorchNet) or (isinstance(value, NeuralNet) and value.module is not Average):
+        return _RAW
+    return _NET if isinstance(value, NeuralNet) else _BY_CLASS.get(full_name(type(value)))
+
+
+def _is_public(value: type, base: Any) -> bool:
+    if base is nn.Module:
+        return value in _MODULES.values()
+    return issubclass(value, base) and getattr(torch.optim, value.__name__, None) is value
+
+
+# --- networks ---------------------------------------------------------------------------------------
+
+
+def _encode_net(net: Any, writer: Writer) -> dict[str, Any]:
+    module, given = net.module_, net.get_params_for("module")
+    make, tensors = given["make"], dict(module.state_dict())
+    moments, numbers = _moments(net)
+    file = io.BytesIO()
+    np.savez(file, **{name: tensor.detach().cpu().numpy() for name, tensor in (tensors | moments).items()})
+    return {
+        "module": make.func,
+        "arguments": [list(make.args), make.keywords],
+        "members": len(module.members),
+        "weights": writer.add(file.getvalue(), "npz"),
+        "strides": {name: list(tensor.stride()) for name, tensor in tensors.items() if not _is_in_order(tensor)},
+        "numbers": numbers,
+        "classes": net.classes if given["classifier"] else None,
+        "dtype": next(name for name, dtype in DTYPES.items() if dtype == given["dtype"]),
+        "affines": [given["input_affine"], given["output_affine"]],
+        "test_shifts": given["test_shifts"],
+        "settings": {name: getattr(net, name) for name in _SETTINGS},
+        "history": json.dumps(list(net.history)),
+    }
+
+
+def _decode_net(state: Any, reader: Reader) -> Any:
+    arrays = _arrays(reader.members[state["weights"]])
+    make, n_members, settings = _maker(state), int(state["members"]), dict(state["settings"])
+    if state["module"] in _MODULES.values():
+        _check_shapes(make, n_members, arrays)
+    if str(settings["device"]).startswith("cuda") and not torch.cuda.is_available():
+        settings["device"] = "cpu"
+    input_affine, output_affine = (
+        None if affine is None else (np.asarray(affine[0]), np.asarray(affine[1])) for affine in state["affines"]
+    )
+    net = make_net(
+        make,
+        range(n_members),  # what the first weights were drawn from no longer counts
+        classes=state["classes"],
+        dtype=DTYPES[state["dtype"]],
+        input_affine=input_affine,
+        output_affine=output_affine,
+        test_shifts=bool(state["test_shifts"]),
+        settings={name: settings[name] for name in _SETTINGS},
+    )
+    _fill(net, arrays, state["strides"], state["numbers"])
+    net.history.extend(json.loads(state["history"]))
+    return net
+
+
+def _maker(state: Any) -> Callable[[], nn.Module]:
+    """What makes one network. Of the user's own, only what the estimators hand it."""
+    module, (arguments, keywords) = state["module"], state["arguments"]
+    numbers = [number for one in arguments for number in (one if isinstance(one, tuple) else [one])]
+    if module not in _MODULES.values() and (keywords or not all(type(number) is int for number in numbers)):
+        raise Refused(f"has a network of {module!r} with other arguments than numbers of inputs and outputs")
+    return partial(module, *arguments, **keywords)
+
+
+def _check_shapes(make: Callable[[], nn.Module], n_members: int, arrays: dict[str, np.ndarray]) -> None:
+    """The weights are as large as the architecture says: else it could ask for any amount of memory."""
+    with torch.device("meta"):
+        shapes = {name: tuple(tensor.shape) for name, tensor in make().state_dict().items()}
+    for i in range(n_members):
+        for name, shape in shapes.items():
+            if getattr(arrays.get(f"members.{i}.{name}"), "shape", None) != shape:
+                raise Refused(f"has a network whose weights do not fit: {name} of member {i} must be of shape {shape}")
+
+
+def _arrays(data: bytes) -> dict[str, np.ndarray]:
+    check_stored(data)
+    with np.load(io.BytesIO(data), allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+@torch.no_grad()
+def _fill(net: Any, arrays: dict[str, np.ndarray], strides: dict[str, list[int]], numbers: list[Any]) -> None:
+    weights = {name: torch.from_numpy(value) for name, value in arrays.items() if not name.startswith("moments/")}
+    net.module_.load_state_dict(weights)
+    parameters = dict(net.module_.named_parameters())
+    for name, stride in strides.items():
+        parameters[name].data = _laid_out(parameters[name].data, stride)
+    for path, value in arrays.items():
+        if path.startswith("moments/"):
+            _, name, key = path.split("/")
+            net.optimizer_.state[parameters[name]][key] = torch.from_numpy(value).to(net.device)
+    for name, key, number in numbers:
+        net.optimizer_.state[parameters[name]][key] = number
+
+
+def _laid_out(tensor: Tensor, stride: list[int]) -> Tensor:
+    """In memory as it was: products differ in the last digits where numbers lie otherwise."""
+    last = sum((size - 1) * step for size, step in zip(tensor.shape, stride, strict=True))
+    if min(stride, default=0) < 0 or last >= tensor.numel():
+        raise Refused(f"has a network with weights that lie outside of themselves: strides {stride}")
+    return torch.empty_strided(tensor.shape, stride, dtype=tensor.dtype, device=tensor.device).copy_(tensor)
+
+
+def _is_in_order(tensor: Tensor) -> bool:
+    return tensor.stride() == torch.empty(tensor.shape, device="meta").stride()
+
+
+def _moments(net: Any) -> tuple[dict[str, Tensor], list[Any]]:
+    """What the optimizer remembers of each parameter, with which partial_fit goes on: tensors, and other numbers."""
+    tensors, numbers = {}, []
+    for name, parameter in net.module_.named_parameters():
+        for key, value in net.optimizer_.state.get(parameter, {}).items():
+            if isinstance(value, Tensor):
+                tensors[f"moments/{name}/{key}"] = value
+            else:
+                numbers.append([name, key, value])
+    return tensors, numbers
+
+
+def _refuse_raw(net: Any, writer: Writer) -> Any:
+    raise unsavable(
+        writer.where,
+        type(net.net if isinstance(net, SkorchNet) else net),
+        "A raw skorch net can only be pickled. Use BNMLPClassifier or one of its kin, with your own module as "
+        "module=..., or keep the net's weights with its save_params.",
+    )
+
+
+# --- the registry -----------------------------------------------------------------------------------
+
+
+def _nothing(_state: Any, _reader: Reader) -> Any:
+    raise Refused("has a raw skorch net")
+
+
+_NET = Codec("nn.net", _encode_net, _decode_net)
+_RAW = Codec("nn.raw", _refuse_raw, _nothing)
+_TYPES: dict[Any, Codec] = {
+    nn.Module: Codec("nn.module", lambda cls, _: cls.__name__, lambda state, _: _MODULES[state]),
+    torch.optim.Optimizer: Codec("nn.optimizer", lambda cls, _: cls.__name__, lambda state, _: _optimizer(state)),
+}
+_BY_CLASS = {
+    **{
+        full_name(cls): plain_attributes(f"nn.{cls.__name__}", cls)
+        for cls in (BNCNNClassifier, BNCNNRegressor, BNMLPClassifier, BNMLPRegressor)
+    },
+    **{full_name(cls): dataclass_fields(f"nn.{cls.__name__}", cls) for cls in (Augmentation, ConvBlock)},
+}
+BY_KIND = {codec.kind: codec for codec in (_NET, *_TYPES.values(), *_BY_CLASS.values())}
+
+
+def _optimizer(name: Any) -> Any:
+    found = getattr(torch.optim, str(name), None)
+    if not (isinstance(found, type) and issubclass(found, torch.optim.Optimizer)):
+        raise Refused(f"has an optimizer that torch.optim has not: {name!r}")
+    return found

@@ -1,0 +1,35 @@
+"""Small tools that know nothing of stacking: files that appear whole, versions, native threads."""
+
+from stackkit._utils.files import draft_of, written_whole
+from stackkit._utils.library_versions import LIBRARIES, versions
+from stackkit._utils.sizes import check_bytes
+from stackkit._utils.threads import (
+    limit_threads,
+    own_threads_held,
+    searches_neighbours,
+    share_of_cores,
+    single_threaded_blas,
+    sums_held,
+    thread_limits,
+    threads_per_task,
+    ties_held,
+)
+from stackkit._utils.wording import choice
+
+__all__ = [
+    "LIBRARIES",
+    "check_bytes",
+    "choice",
+    "draft_of",
+    "limit_threads",
+    "own_threads_held",
+    "searches_neighbours",
+    "share_of_cores",
+    "single_threaded_blas",
+    "sums_held",
+    "thread_limits",
+    "threads_per_task",
+    "ties_held",
+    "versions",
+    "written_whole",
+]

@@ -1,0 +1,196 @@
+"""One network of any kind, trained by autograd: convolutions, and modules of the user's own."""
+
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stackkit.nn._batches import steps_of
+from stackkit.nn._config import ADAM_BETAS, ADAM_EPS, SGD_MOMENTUM, Recipe, loss_of
+from stackkit.nn._network_state import Pupil, state_of
+
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+EVALUATION_ROWS = 1024
+BFLOAT16_ERROR = 0.05  # relative, of the outputs; eight bits round to 0.004, and layers add up
+
+
+class Solo:
+    """A network in training by itself; offers what `PackedMLP` offers."""
+
+    def __init__(self, pupils: Sequence[Pupil], recipe: Recipe) -> None:
+        (self._pupil,) = self.pupils = list(pupils)
+        self._bfloat16 = recipe.bfloat16
+        self.recipe, self._table = recipe, self._pupil.table
+        self._network: Any = self._pupil.network
+        if self._pupil.table.inputs.ndim == 4:  # the weights too: one channel looks alike in both layouts
+            self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._parameters = _as_matrices(self._network) if recipe.optimizer == "muon" else {}
+        self._optimizers = _optimizers(self._network, self._parameters, recipe)
+        for optimizer in self._optimizers:
+            for parameter in (p for group in optimizer.param_groups for p in group["params"]):
+                own = self._parameters.get(parameter, parameter)
+                if own in self._pupil.moments:
+                    optimizer.state[parameter] = dict(self._pupil.moments[own])
+
+    # --- one epoch -----------------------------------------------------------------------------------
+
+    def epoch(self, epoch: int) -> list[float]:
+        steps = list(self._steps())
+        if epoch == 0:
+            self._try_out(steps[0])
+        self._network.train()
+        with torch.random.fork_rng(devices=[]):  # what a module drops, it draws from torch's global generator
+            torch.manual_seed(int(torch.randint(2**31 - 1, (), generator=self._pupil.noise)))
+            return self._epoch(epoch, steps)
+
+    def _epoch(self, epoch: int, steps: list[Tensor]) -> list[float]:
+        total = torch.zeros((), dtype=self._table.targets.dtype)
+        for step, rows in enumerate(steps):
+            lr = self.recipe.rate(epoch + step / len(steps))
+            for optimizer in self._optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = lr
+            total += self._learn(rows) * len(rows)
+        return [float(total) / len(self._pupil.train)]
+
+    def _steps(self) -> Iterable[Tensor]:
+        return (parts[0][2][0] for parts in steps_of([self._pupil.shuffled()], self.recipe.batch_size))
+
+    def _learn(self, rows: Tensor) -> Tensor:
+        x = self._inputs(rows)
+        if self.recipe.augment is not None:
+            x = self.recipe.augment(x, self._pupil.noise)
+        loss: Any = self._loss(self._output(x), rows)
+        self._network.zero_grad()
+        loss.backward()
+        for matrix, parameter in self._parameters.items():
+            matrix.grad = None if parameter.grad is None else _as_matrix(parameter.grad)
+        for optimizer in self._optimizers:
+            optimizer.step()
+        return loss.detach().cpu()
+
+    @torch.no_grad()
+    def _try_out(self, rows: Tensor, *, warn: bool = True) -> None:
+        """Look at the first batch before anything is learned: is the output as it should be, also in bfloat16?"""
+        self._network.eval()
+        x, n_outputs = self._inputs(rows), self._table.targets.shape[1]
+        self._bfloat16 = False
+        output = self._output(x)
+        if output.shape != (len(rows), n_outputs):
+            raise ValueError(
+                f"The module must give {n_outputs} outputs a row, shape {(len(rows), n_outputs)}; "
+                f"{type(self._network).__name__} gave the shape {tuple(output.shape)}."
+            )
+        if self.recipe.bfloat16:
+            self._bfloat16 = True
+            error = (self._output(x) - output).norm() / output.norm().clamp(min=1e-12)
+            if not error <= BFLOAT16_ERROR:
+                self._bfloat16 = False
+                if warn:
+                    warnings.warn(
+                        f"bfloat16 changes the first batch's outputs by {float(error):.0%}; training in float32.",
+                        RuntimeWarning,
+                        stacklevel=2,
+                    )
+
+    def _inputs(self, rows: Tensor) -> Tensor:
+        x = self._table.inputs[rows]
+        x = self._pupil.scaled(x if self._pupil.n_features is None else x[:, : self._pupil.n_features])
+        return x if self._pupil.unseen is None else x.masked_fill(self._pupil.unseen, 0.0)
+
+    def _output(self, x: Tensor) -> Tensor:
+        with torch.autocast(self.recipe.device.type, torch.bfloat16, enabled=self._bfloat16):
+            output = self._network(x)
+        return output.to(self._table.targets.dtype)
+
+    def _loss(self, output: Tensor, rows: Tensor) -> Tensor:
+        target, weight = self._table.targets[rows], self._pupil.weight
+        if self._pupil.mean is not None and self._pupil.scale is not None:
+            target = (target - self._pupil.mean) / self._pupil.scale
+        weight = None if weight is None else weight[rows]
+        return loss_of(output, target, weight, classifier=self.recipe.classifier)
+
+    # --- between epochs --------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def validation_losses(self) -> list[float]:
+        self._network.eval()
+        valid: Any = self._pupil.valid_rows
+        parts = valid.split(EVALUATION_ROWS)
+        losses = [float(self._loss(self._output(self._inputs(rows)), rows)) * len(rows) for rows in parts]
+        return [sum(losses) / len(valid)]
+
+    @torch.no_grad()
+    def population_statistics(self) -> None:
+        """Algorithm 2 of Ioffe and Szegedy: means of the batches' means and unbiased variances, weights fixed."""
+        if self._bfloat16:  # as in training, which may have found it too coarse
+            self._try_out(self._pupil.train[: self.recipe.batch_size], warn=False)
+        norms = [m for m in self._network.modules() if isinstance(m, NORMS) and m.track_running_stats]
+        with _gathering(self._network, norms):
+            for parts in steps_of([self._pupil.sample()], self.recipe.batch_size) if norms else ():
+                self._output(self._inputs(parts[0][2][0]))
+
+    def state(self, i: int) -> list[Tensor]:
+        return [tensor.detach().clone() for tensor in state_of(self._network)]
+
+    def moments(self, i: int) -> dict[Tensor, dict[str, Any]]:
+        return {
+            self._parameters.get(parameter, parameter): state
+            for optimizer in self._optimizers
+            for parameter, state in optimizer.state.items()
+        }
+
+    def keep(self, indices: list[int]) -> None:
+        """Nobody else is here."""
+
+
+@contextmanager
+def _gathering(network: nn.Module, norms: list[Any]) -> Iterator[None]:
+    """BN keeps the plain mean over all batches; what else behaves otherwise in training (dropout) does not."""
+    momenta = [norm.momentum for norm in norms]
+    network.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+        norm.train()
+    yield
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+
+
+def _as_matrices(network: nn.Module) -> dict[Tensor, nn.Parameter]:
+    """Muon works on matrices: the inner layers' weights, sharing the parameters' memory."""
+    weights = [parameter for parameter in network.parameters() if parameter.ndim >= 2]
+    return {_as_matrix(weight.detach()): weight for weight in weights[:-1]}
+
+
+def _as_matrix(weight: Tensor) -> Tensor:
+    """A filter a row; where it lies channels last, so do the columns, which is a view and no copy."""
+    if weight.ndim == 4 and not weight.is_contiguous():
+        weight = weight.permute(0, 2, 3, 1)
+    return weight.view(len(weight), -1)
+
+
+def _optimizers(
+    network: nn.Module, matrices: dict[Tensor, nn.Parameter], recipe: Recipe
+) -> list[torch.optim.Optimizer]:
+    inner = set(matrices.values())
+    others = [parameter for parameter in network.parameters() if parameter not in inner]
+    groups = [  # only matrices decay
+        {"params": [p for p in others if p.ndim >= 2], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in others if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if isinstance(recipe.optimizer, type):
+        own: Any = recipe.optimizer
+        return [own(groups, lr=recipe.lr)]
+    if recipe.optimizer == "sgd":
+        return [torch.optim.SGD(groups, lr=recipe.lr, momentum=SGD_MOMENTUM, nesterov=True, fused=True)]
+    adam = torch.optim.AdamW(groups, lr=recipe.lr, betas=ADAM_BETAS, eps=ADAM_EPS, fused=True)
+    if not matrices:
+        return [adam]
+    muon = torch.optim.Muon(matrices, lr=recipe.lr, weight_decay=recipe.weight_decay, adjust_lr_fn="match_rms_adamw")
+    return [adam, muon]

@@ -1,0 +1,452 @@
+"""Many BN-MLPs of one shape trained as one network: a batched matrix product does the work of N.
+
+Shapes: N networks (of which k take part in a step), b rows a batch, d features, h units, c outputs.
+Activations are feature-major, (k, h, b): then BN over the k * h features of all networks is plain BN over a
+view, without a copy. All parameters lie in one flat buffer, so that one call of the optimizer moves them
+all. Gradients are written by hand: on small tables autograd's bookkeeping costs more than the arithmetic.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stackkit.nn._batches import Part, steps_of
+from stackkit.nn._config import ADAM_BETAS, ADAM_EPS, SGD_MOMENTUM, Recipe, loss_of
+from stackkit.nn._modules import BNMLP
+from stackkit.nn._network_state import Pupil, Table
+from stackkit.nn._torch_settings import LARGE_PRODUCT, held
+
+aten = torch.ops.aten
+
+# From an activation's output and the gradient there to the gradient before it.
+FORWARD = {"relu": torch.relu_, "tanh": torch.tanh_, "sigmoid": torch.sigmoid_}
+BACKWARD: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "relu": lambda gradient, output: aten.threshold_backward(gradient, output, 0),
+    "tanh": aten.tanh_backward,
+    "sigmoid": aten.sigmoid_backward,
+}
+MOMENTS = {"adam": ("exp_avg", "exp_avg_sq"), "sgd": ("momentum_buffer",)}
+
+# An activation of all networks of a pack has to stay in the processor's second-level cache.
+CACHE_BYTES = 1_000_000
+MOST_NETWORKS = 25
+
+
+def pack_size(widest: int, batch_size: int, itemsize: int) -> int:
+    """How many networks go together best."""
+    return max(1, min(MOST_NETWORKS, CACHE_BYTES // (widest * batch_size * itemsize)))
+
+
+class Blocks:
+    """N networks' tensors of several names in one flat buffer, a block (N, *shape) a name."""
+
+    def __init__(self, shapes: dict[str, torch.Size], n: int, like: Tensor) -> None:
+        self.shapes = shapes
+        self.flat = torch.zeros(
+            n * sum(shape.numel() for shape in shapes.values()), dtype=like.dtype, device=like.device
+        )
+        self.of: dict[str, Tensor] = {}
+        start = 0
+        for name, shape in shapes.items():
+            end = start + n * shape.numel()
+            self.of[name] = self.flat[start:end].view(n, *shape)
+            start = end
+
+    def part(self, name: str, i: int, shape: torch.Size) -> Tensor:
+        """One network's own tensor; the block may be larger, with zeros for features that this network lacks."""
+        return self.of[name][i][tuple(slice(length) for length in shape)]
+
+    def select(self, keep: list[int]) -> "Blocks":
+        chosen = Blocks(self.shapes, len(keep), self.flat)
+        for name, block in self.of.items():
+            chosen.of[name].copy_(block[keep])
+        return chosen
+
+
+@dataclass(frozen=True)
+class Norm:
+    """BN of one layer of some networks; parameters, statistics and gradients of shape (k * h,)."""
+
+    gamma: Tensor
+    beta: Tensor
+    mean: Tensor
+    var: Tensor
+    d_gamma: Tensor
+    d_beta: Tensor
+
+
+@dataclass(frozen=True)
+class Dense:
+    """One layer of some networks: weight (k, out, in), bias (k, out, 1) or None, and their gradients."""
+
+    weight: Tensor
+    bias: Tensor | None
+    d_weight: Tensor
+    d_bias: Tensor | None
+    norm: Norm | None = None
+
+
+@dataclass(frozen=True)
+class View:
+    """Some neighbouring networks of a pack."""
+
+    start: int
+    stop: int
+    input_norm: Norm | None
+    hidden: list[Dense]
+    output: Dense
+
+
+class PackedMLP:
+    """N networks in training, moved together."""
+
+    def __init__(self, pupils: Sequence[Pupil], recipe: Recipe) -> None:
+        self.pupils, self.recipe = list(pupils), recipe
+        first: Any = max((pupil.network for pupil in pupils), key=_n_features)
+        self._activation, self._dropout = first.activation_name, first.dropout.p
+        self._depth = len(first.linears)
+        like = first.output.weight
+        # Matrices first: only they decay.
+        named = sorted(first.named_parameters(), key=lambda item: item[1].ndim < 2)
+        parameters = {name: p.shape for name, p in named}
+        self._largest_product = max(shape.numel() for shape in parameters.values())  # a row
+        self._n_weights = sum(shape.numel() for shape in parameters.values() if len(shape) > 1)
+        running = {name: b.shape for name, b in first.named_buffers() if b.is_floating_point()}
+        n = len(pupils)
+        self._theta, self._gradient = Blocks(parameters, n, like), Blocks(parameters, n, like)
+        self._moments = {name: Blocks(parameters, n, like) for name in MOMENTS[str(recipe.optimizer)]}
+        self._running = Blocks(running, n, like)
+        self._step = torch.zeros((), dtype=torch.float32, device=like.device)  # all have made as many
+        for i, pupil in enumerate(pupils):
+            self._load(i, pupil)
+        norms = [module for module in first.modules() if isinstance(module, nn.BatchNorm1d)]
+        self._eps, self._momentum = (norms[0].eps, norms[0].momentum or 0.0) if norms else (0.0, 0.0)
+        self._rows = pupils[0].table.joined
+        self._n_features, self._n_columns = _n_features(first), pupils[0].table.inputs.shape[1]
+        self._prepare()
+
+    @torch.no_grad()
+    def _load(self, i: int, pupil: Pupil) -> None:
+        for name, parameter in pupil.network.named_parameters():
+            self._theta.part(name, i, parameter.shape).copy_(parameter)
+            for key, value in pupil.moments.get(parameter, {}).items():
+                if key == "step":
+                    self._step.copy_(value)
+                else:
+                    self._moments[key].part(name, i, parameter.shape).copy_(value)
+        for name, buffer in pupil.network.named_buffers():
+            if name in self._running.of:
+                self._running.part(name, i, buffer.shape).copy_(buffer)
+
+    def _prepare(self) -> None:
+        """What depends on who is in the pack."""
+        decay, weights = self.recipe.weight_decay, self._n_weights * len(self.pupils)
+        # Only matrices decay; without decay one call moves everything.
+        parts = [(slice(0, weights), decay), (slice(weights, None), 0.0)] if decay else [(slice(None), 0.0)]
+        self._moving = [
+            (
+                [self._theta.flat[part]],
+                [self._gradient.flat[part]],
+                [[blocks.flat[part]] for blocks in self._moments.values()],
+                share,
+            )
+            for part, share in parts
+        ]
+        self._views: dict[tuple[int, int], View] = {}
+        self._weight = _stacked([pupil.weight for pupil in self.pupils])
+        self._mean = _stacked([pupil.mean for pupil in self.pupils])
+        self._scale = _stacked([pupil.scale for pupil in self.pupils])
+        self._unseen = self._joined_unseen()
+        self._n_train = torch.tensor([float(len(p.train)) for p in self.pupils], device=self._rows.device)
+
+    def _joined_unseen(self) -> Tensor | None:
+        """What each network does not get to see, (n, d, 1)."""
+        given = [(i, pupil.unseen) for i, pupil in enumerate(self.pupils) if pupil.unseen is not None]
+        if not given:
+            return None
+        unseen = torch.zeros(len(self.pupils), self._n_features, 1, dtype=torch.bool, device=self._rows.device)
+        for i, own in given:
+            unseen[i, : len(own), 0] = own
+        return unseen
+
+    # --- one epoch -----------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def epoch(self, epoch: int) -> list[float]:
+        """Go once through every network's rows; gives each network's mean loss."""
+        with held(fast_products=self._largest_product * self.recipe.batch_size >= LARGE_PRODUCT):
+            return self._epoch(epoch)
+
+    def _epoch(self, epoch: int) -> list[float]:
+        steps = list(self._steps())
+        losses = torch.zeros(len(self.pupils), dtype=self._theta.flat.dtype, device=self._rows.device)
+        for step, parts in enumerate(steps):
+            for start, stop, rows in parts:
+                losses[start:stop] += self._learn(self._view(start, stop), rows) * rows.shape[1]
+            self._move(self.recipe.rate(epoch + step / len(steps)))
+        return (losses / self._n_train).tolist()
+
+    def _steps(self) -> Iterable[list[Part]]:
+        return steps_of([pupil.shuffled() for pupil in self.pupils], self.recipe.batch_size)
+
+    def _learn(self, view: View, rows: Tensor) -> Tensor:
+        """Write the gradients of one batch (k, b) of rows; give each network's mean loss."""
+        x, target, weight = self._batch(view, rows)
+        if view.input_norm is not None:
+            x, of_input = self._normalise(x, view.input_norm, self._momentum)
+        activation, tape = x, []
+        for layer in view.hidden:
+            before = activation
+            z = _product(layer, before)
+            saved: Any = None
+            if layer.norm is not None:
+                z, saved = self._normalise(z, layer.norm, self._momentum)
+            activation = output = FORWARD[self._activation](z)
+            mask = None
+            if self._dropout:
+                mask = self._mask(view, output)
+                activation = output * mask
+            tape.append((layer, before, saved, output, mask))
+        loss, dz = self._loss(_product(view.output, activation), target, weight)
+        gradient = _backward(view.output, activation, dz, needs_input=bool(tape) or view.input_norm is not None)
+        for i, (layer, before, saved, output, mask) in reversed(list(enumerate(tape))):
+            if mask is not None:
+                gradient = gradient * mask
+            dz = BACKWARD[self._activation](gradient, output)
+            if layer.norm is not None:
+                dz = self._normalise_backward(dz, layer.norm, saved)
+            gradient = _backward(layer, before, dz, needs_input=i > 0 or view.input_norm is not None)
+        if view.input_norm is not None:
+            self._normalise_backward(gradient, view.input_norm, of_input)
+        return loss
+
+    def _batch(self, view: View, rows: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Inputs (k, d, b), targets (k, c, b) and weights (k, 1, b)."""
+        k, b = rows.shape
+        both = self._rows.index_select(0, rows.reshape(-1)).view(k, b, -1).transpose(1, 2)
+        x, target = both[:, : self._n_features], both[:, self._n_columns :]
+        if self._unseen is not None:
+            x.masked_fill_(self._unseen[view.start : view.stop], 0.0)
+        if self._mean is not None and self._scale is not None:
+            mean, scale = (t[view.start : view.stop].unsqueeze(2) for t in (self._mean, self._scale))
+            target = (target - mean) / scale
+        if self._weight is None:
+            return x, target, None
+        return x, target, self._weight[view.start : view.stop].gather(1, rows).unsqueeze(1)
+
+    def _loss(self, output: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Mean loss of each network, and its gradient at the output."""
+        b, c = output.shape[2], output.shape[1]
+        if self.recipe.classifier:
+            logs = output.log_softmax(1)
+            losses, gradient = -(logs * target), logs.exp_().sub_(target).div_(b)
+        else:
+            difference = output - target
+            losses, gradient = difference.square().div_(c), difference.mul_(2 / (b * c))
+        if weight is not None:
+            losses, gradient = losses * weight, gradient * weight
+        return losses.sum((1, 2)).div_(b), gradient
+
+    def _normalise(self, z: Tensor, norm: Norm, momentum: float) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+        k, h, b = z.shape
+        flat = z.reshape(1, k * h, b)
+        y, mean, inverse_sd = torch.native_batch_norm(
+            flat, norm.gamma, norm.beta, norm.mean, norm.var, True, momentum, self._eps
+        )
+        return y.view(k, h, b), (flat, mean, inverse_sd)
+
+    def _normalise_backward(self, dy: Tensor, norm: Norm, saved: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        flat, mean, inverse_sd = saved
+        dz, d_gamma, d_beta = aten.native_batch_norm_backward(
+            dy.reshape(flat.shape), flat, norm.gamma, norm.mean, norm.var, mean, inverse_sd, True, self._eps, [True] * 3
+        )
+        norm.d_gamma.copy_(d_gamma)
+        norm.d_beta.copy_(d_beta)
+        return dz.view(dy.shape)
+
+    def _mask(self, view: View, output: Tensor) -> Tensor:
+        """Inverted dropout: each network draws from its own generator."""
+        keep = 1 - self._dropout
+        mask = torch.empty_like(output)
+        for own, pupil in zip(mask, self.pupils[view.start : view.stop], strict=True):
+            own.copy_(torch.empty(own.shape, dtype=own.dtype).bernoulli_(keep, generator=pupil.noise))
+        return mask.div_(keep)
+
+    def _move(self, lr: float) -> None:
+        self._step += 1
+        step = [self._step]
+        for theta, gradient, moments, decay in self._moving:
+            if self.recipe.optimizer == "adam":  # the classes of torch.optim take longer than the arithmetic
+                torch._fused_adamw_(
+                    theta, gradient, moments[0], moments[1], [], step, lr=lr, beta1=ADAM_BETAS[0], beta2=ADAM_BETAS[1],
+                    weight_decay=decay, eps=ADAM_EPS, amsgrad=False, maximize=False,
+                )  # fmt: skip
+            else:
+                torch._fused_sgd_(
+                    theta, gradient, moments[0], weight_decay=decay, momentum=SGD_MOMENTUM, lr=lr,
+                    dampening=0.0, nesterov=True, maximize=False, is_first_step=False,
+                )  # fmt: skip
+
+    # --- between epochs --------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def validation_losses(self) -> list[float]:
+        """Each network's mean loss on the rows it does not learn from."""
+        losses = []
+        for i, pupil in enumerate(self.pupils):
+            view = self._view(i, i + 1)
+            x, target, weight = self._batch(view, pupil.valid_rows.unsqueeze(0))
+            loss, _ = self._loss(self._infer(view, x), target, weight)
+            losses.append(float(loss))
+        return losses
+
+    def _infer(self, view: View, x: Tensor) -> Tensor:
+        if view.input_norm is not None:
+            scale, shift = self._as_affine(view.input_norm, x.shape[0])
+            x = x * scale + shift
+        for layer in view.hidden:
+            x = _product(layer, x)
+            if layer.norm is not None:
+                scale, shift = self._as_affine(layer.norm, x.shape[0])
+                x = x * scale + shift
+            x = FORWARD[self._activation](x)
+        return _product(view.output, x)
+
+    def _as_affine(self, norm: Norm, k: int) -> tuple[Tensor, Tensor]:
+        scale = norm.gamma / (norm.var + self._eps).sqrt()
+        return scale.view(k, -1, 1), (norm.beta - norm.mean * scale).view(k, -1, 1)
+
+    @torch.inference_mode()
+    def population_statistics(self) -> None:
+        """Algorithm 2 of Ioffe and Szegedy: means of the batches' means and unbiased variances, weights fixed."""
+        if not self._running.of:
+            return
+        orders = [pupil.sample() for pupil in self.pupils]
+        for step, parts in enumerate(steps_of(orders, self.recipe.batch_size)):
+            for start, stop, rows in parts:
+                view = self._view(start, stop)
+                x, _, _ = self._batch(view, rows)
+                share = 1 / (step + 1)  # a running average with this share is the plain mean
+                if view.input_norm is not None:
+                    x, _ = self._normalise(x, view.input_norm, share)
+                for layer in view.hidden:
+                    x = _product(layer, x)
+                    if layer.norm is not None:
+                        x, _ = self._normalise(x, layer.norm, share)
+                    x = FORWARD[self._activation](x)
+
+    def state(self, i: int) -> list[Tensor]:
+        """A copy of what training has made of network i so far, in the order of its own parameters and buffers."""
+        network = self.pupils[i].network
+        parameters = [self._theta.part(name, i, p.shape).clone() for name, p in network.named_parameters()]
+        buffers = [(name, buffer) for name, buffer in network.named_buffers() if name in self._running.of]
+        return [*parameters, *(self._running.part(name, i, buffer.shape).clone() for name, buffer in buffers)]
+
+    def moments(self, i: int) -> dict[Tensor, dict[str, Any]]:
+        """What the optimizer remembers of network i, as torch's optimizers keep it."""
+        return {
+            parameter: {key: blocks.part(name, i, parameter.shape).clone() for key, blocks in self._moments.items()}
+            | ({"step": self._step.clone()} if self.recipe.optimizer == "adam" else {})
+            for name, parameter in self.pupils[i].network.named_parameters()
+        }
+
+    def keep(self, indices: list[int]) -> None:
+        """Go on with these networks alone."""
+        self.pupils = [self.pupils[i] for i in indices]
+        self._theta, self._gradient = self._theta.select(indices), self._gradient.select(indices)
+        self._moments = {key: blocks.select(indices) for key, blocks in self._moments.items()}
+        self._running = self._running.select(indices)
+        self._prepare()
+
+    @torch.inference_mode()
+    def gradient_is(self, expected: Sequence[Tensor]) -> bool:
+        """Whether the first network's gradients over its whole part, unshuffled, are these; for a test of torch."""
+        self._learn(self._view(0, 1), self.pupils[0].train.unsqueeze(0))
+        found = [self._gradient.of[name][0] for name, _ in self.pupils[0].network.named_parameters()]
+        return all(torch.allclose(a, b, atol=1e-10) for a, b in zip(found, expected, strict=True))
+
+    # --- views ------------------------------------------------------------------------------------------
+
+    def _view(self, start: int, stop: int) -> View:
+        if (start, stop) not in self._views:
+            self._views[start, stop] = View(
+                start,
+                stop,
+                self._norm("input_norm", start, stop),
+                [self._dense(f"linears.{i}", start, stop, f"norms.{i}") for i in range(self._depth)],
+                self._dense("output", start, stop),
+            )
+        return self._views[start, stop]
+
+    def _dense(self, name: str, start: int, stop: int, norm: str = "") -> Dense:
+        def cut(blocks: Blocks, what: str) -> Tensor | None:
+            block = blocks.of.get(f"{name}.{what}")
+            return None if block is None else block[start:stop]
+
+        bias, d_bias = cut(self._theta, "bias"), cut(self._gradient, "bias")
+        return Dense(
+            self._theta.of[f"{name}.weight"][start:stop],
+            None if bias is None else bias.unsqueeze(2),
+            self._gradient.of[f"{name}.weight"][start:stop],
+            d_bias,
+            self._norm(norm, start, stop),
+        )
+
+    def _norm(self, name: str, start: int, stop: int) -> Norm | None:
+        if f"{name}.weight" not in self._theta.of:
+            return None
+
+        def cut(blocks: Blocks, what: str) -> Tensor:
+            return blocks.of[f"{name}.{what}"][start:stop].view(-1)
+
+        return Norm(
+            cut(self._theta, "weight"),
+            cut(self._theta, "bias"),
+            cut(self._running, "running_mean"),
+            cut(self._running, "running_var"),
+            cut(self._gradient, "weight"),
+            cut(self._gradient, "bias"),
+        )
+
+
+def _n_features(network: Any) -> int:
+    return next(module.weight.shape[1] for module in (*network.linears, network.output))
+
+
+def _stacked(tensors: Sequence[Tensor | None]) -> Tensor | None:
+    given = [tensor for tensor in tensors if tensor is not None]
+    return torch.stack(given) if given else None
+
+
+def _product(layer: Dense, x: Tensor) -> Tensor:
+    return torch.bmm(layer.weight, x) if layer.bias is None else torch.baddbmm(layer.bias, layer.weight, x)
+
+
+def _backward(layer: Dense, x: Tensor, dz: Tensor, *, needs_input: bool) -> Tensor:
+    """Write the layer's gradients; give the gradient at its input (nothing of use if nobody needs it)."""
+    torch.bmm(dz, x.transpose(1, 2), out=layer.d_weight)
+    if layer.d_bias is not None:
+        torch.sum(dz, 2, out=layer.d_bias)
+    return torch.bmm(layer.weight.transpose(1, 2), dz) if needs_input else dz
+
+
+@cache
+def is_exact_here() -> bool:
+    """Whether this torch's inner functions still do what the gradients by hand expect of them."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.random.fork_rng(devices=[]):
+        network = BNMLP(3, 2, (4,)).double()
+    x, rows = torch.randn(8, 3, generator=generator).double(), torch.arange(8)
+    targets = torch.eye(2).double()[rows % 2]
+    loss: Any = loss_of(network(x), targets, None, classifier=True)
+    expected = torch.autograd.grad(loss, list(network.parameters()))
+    try:
+        pupil = Pupil(network, Table(x, targets), rows, generator, generator)
+        pack = PackedMLP([pupil], Recipe(classifier=True, max_epochs=1, batch_size=8, lr=0.1))
+        return pack.gradient_is(expected)
+    except (AttributeError, RuntimeError, TypeError):
+        return False
