@@ -26,7 +26,18 @@ from stackkit._assessment import (
 from stackkit._blending import final_labels, final_probabilities
 from stackkit._data import Folds, Learners, make_folds, splitter_of, take_rows
 from stackkit._members import Block, Member
-from stackkit._model import OuterFold, Plan, StackingModel, check_levels, fit_final, nested_tables
+from stackkit._model import (
+    OuterFold,
+    Plan,
+    StackingModel,
+    check_levels,
+    checks_levels,
+    fit_final,
+    learners_for,
+    make_plan,
+    nested_tables,
+    settings_for,
+)
 from stackkit._oof import Settings, split_seed
 from stackkit._utils import single_threaded_blas
 
@@ -202,8 +213,7 @@ def nested_scores(
     for number, fold in enumerate(made.folds):
         made.plan.check_covered(fold.covered, f" of outer fold {number}")
     tables, blocks, failures = nested_tables(made.plan, made.folds, made.settings)
-    checks_levels = made.model._checks_levels(made.plan)  # noqa: SLF001 - the two of them know each other
-    referee = _Referee(made.plan, blocks, made.scoring, made.settings, checks_levels)
+    referee = _Referee(made.plan, blocks, made.scoring, made.settings, checks_levels(made.model, made.plan))
     scored = [referee.scores(fold, table) for fold, table in zip(made.folds, tables, strict=True)]
     return _summary(scored, made.scoring, made.outer, failures)
 
@@ -234,9 +244,9 @@ def plan_nested(
         )
     _check_inner(model.cv)
     model = clone(model)
-    settings = model._settings()  # noqa: SLF001 - the two of them know each other
+    settings = settings_for(model)
     inner_groups = groups if _uses_groups(model) else None
-    plan = model._plan(X, y, groups=inner_groups, sample_weight=sample_weight, **params)  # noqa: SLF001
+    plan = make_plan(model, X, y, groups=inner_groups, sample_weight=sample_weight, **params)
     _check_names(plan)
     methods = [method for method in ("predict", "predict_proba", "decision_function") if hasattr(plan.final, method)]
     chosen = make_scoring(scoring, methods, plan.X, plan.target, plan.weights)
@@ -268,7 +278,7 @@ def _check_inner(cv: Any) -> None:
 
 def _learners(model: StackingModel, plan: Plan, rows: np.ndarray) -> Learners:
     """The default ones go by the number of rows."""
-    return plan.learners if model.estimators is not None else model._learners(plan.target.task, plan.X[: len(rows)])  # noqa: SLF001
+    return plan.learners if model.estimators is not None else learners_for(model, plan.target.task, plan.X[: len(rows)])
 
 
 def _check_outer(outer: Folds, plan: Plan) -> None:

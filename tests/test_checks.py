@@ -19,6 +19,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
+from spies import Fails
 
 from stackkit import StackingModel, cross_fit
 from stackkit._data.estimators import check_learners, check_methods, infer_task, with_names
@@ -624,3 +625,9 @@ def test_bad_weights(weights, match):
         cross_fit(LEARNERS, X, Y, sample_weight=weights)
     with pytest.raises(ValueError, match=match):
         StackingModel(LEARNERS).fit(X, Y, sample_weight=weights)
+
+
+@pytest.mark.parametrize("fit", [cross_fit, lambda learners, X, y, **given: StackingModel(learners).fit(X, y, **given)])
+def test_weights_that_are_all_zero_are_refused_before_anything_is_fitted(fit):
+    with pytest.raises(ValueError, match=r"sample_weight must not be zero for all rows; .*Got 40 zeros: leave it out"):
+        fit([Fails()], np.zeros((40, 1)), np.arange(40) % 2, sample_weight=np.zeros(40))

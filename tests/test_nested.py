@@ -40,6 +40,8 @@ from spies import (
 
 from stackkit import ConvexClassifier, EnsembleSelectionClassifier, LogPoolClassifier, StackingModel, Store
 from stackkit._model.nested import OuterFold, nested_tables
+from stackkit._model.parameters import settings_for
+from stackkit._model.plan import make_plan
 from stackkit.evaluation import nested_scores
 from stackkit.exceptions import LearnerDroppedWarning, LearnerFailedError, MissingClassWarning
 
@@ -164,8 +166,8 @@ def test_the_tables_hold_inner_predictions_of_training_rows_and_outer_ones_of_th
     learners = [("knn", KNeighborsClassifier()), ("noisy", Noisy()), ("prefit", prefit)]
     for refit in (False, True):
         model = _stack(learners, refit=refit, cv=TimeSeriesSplit(3))
-        settings = model._settings()
-        plan = model._plan(X, Y, groups=None, sample_weight=None)
+        settings = settings_for(model)
+        plan = make_plan(model, X, Y, groups=None, sample_weight=None)
         train, test = np.arange(20, 100), np.arange(100, 115)
         fold = OuterFold(plan, plan.learners, (train, test), settings.entropy, refit=refit)
         (table,), blocks, failures = nested_tables(plan, [fold], settings)
@@ -391,7 +393,7 @@ def test_one_class_alone_in_an_outer_training_part_is_refused_before_anything_is
 
 def test_outer_folds_are_numbered_one_after_the_other():
     model = _stack([("a", GaussianNB()), ("together", Together())], refit=True)
-    plan = model._plan(X, Y, groups=None, sample_weight=None)
+    plan = make_plan(model, X, Y, groups=None, sample_weight=None)
     train, test = np.arange(80), np.arange(80, 120)
     fold = OuterFold(plan, plan.learners, (train, test), 0, refit=True)
     assert fold.titles(7) == [*(f"inner fold {i} of outer fold 7" for i in range(3)), "the refit of outer fold 7"]
@@ -409,7 +411,7 @@ def test_outer_folds_are_numbered_one_after_the_other():
 def test_seeds_are_those_of_a_fit_on_the_outer_training_rows():
     """Each outer fold has the same seeds: they go by learner and inner fold."""
     model = _stack([("noisy", Noisy())])
-    plan = model._plan(X, Y, groups=None, sample_weight=None)
+    plan = make_plan(model, X, Y, groups=None, sample_weight=None)
     seeds = [
         [
             task.learner.random_state

@@ -14,6 +14,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from spies import Counted, Fails
 
 from stackkit import LogPoolClassifier, StackingModel
+from stackkit._model.parameters import settings_for
+from stackkit._model.plan import make_plan
 from stackkit._oof.settings import split_seed
 
 X, Y = make_classification(90, 5, random_state=0)
@@ -21,7 +23,9 @@ LEARNERS = [("bayes", GaussianNB()), ("knn", KNeighborsClassifier()), ("logistic
 
 
 def _plan(model=None, rows=X, y=Y, *, groups=None, sample_weight=None, **params):
-    return (model or StackingModel(LEARNERS, cv=3))._plan(rows, y, groups=groups, sample_weight=sample_weight, **params)
+    return make_plan(
+        model or StackingModel(LEARNERS, cv=3), rows, y, groups=groups, sample_weight=sample_weight, **params
+    )
 
 
 def _same(folds, pairs):
@@ -61,7 +65,7 @@ def test_the_folds_are_those_of_a_fit():
     for cv in (3, KFold(4, shuffle=True), ShuffleSplit(3), TimeSeriesSplit(3)):
         model = StackingModel(LEARNERS, cv=cv, random_state=0)
         fitted = StackingModel(LEARNERS, cv=cv, random_state=0).fit(X, Y)
-        _same(_plan(model).folds(model._settings().entropy), fitted.oof_.folds.pairs)
+        _same(_plan(model).folds(settings_for(model).entropy), fitted.oof_.folds.pairs)
 
 
 @pytest.mark.parametrize("kind", ["array", "list", "pandas", "polars", "sparse"])

@@ -24,7 +24,6 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 from spies import Fails, with_row_ids
 
-import stackkit.report
 from stackkit import StackingModel
 from stackkit.evaluation import nested_scores
 from stackkit.exceptions import LearnerDroppedWarning
@@ -280,7 +279,7 @@ def test_nothing_is_left_open_and_no_setting_changed(model, tmp_path):
 
 def test_a_page_that_fails_leaves_the_old_one(model, tmp_path, monkeypatch):
     (tmp_path / "report.html").write_text("old")
-    monkeypatch.setattr(stackkit.report, "_repeat", lambda *_: 1 / 0)
+    monkeypatch.setattr("stackkit.report.report._repeat", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         model.report(tmp_path / "report.html")
     assert (tmp_path / "report.html").read_text() == "old"

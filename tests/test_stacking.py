@@ -28,7 +28,7 @@ from sklearn.ensemble import (
     StackingClassifier,
     StackingRegressor,
 )
-from sklearn.exceptions import UnsetMetadataPassedError
+from sklearn.exceptions import NotFittedError, UnsetMetadataPassedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import BayesianRidge, LinearRegression, LogisticRegression, Ridge, RidgeClassifier, RidgeCV
 from sklearn.metrics import roc_auc_score
@@ -695,3 +695,34 @@ def test_regressor_forest_uses_all_rows_when_refitted():
     forest = RandomForestRegressor(5, random_state=0)
     model = StackingModel([("forest", forest)], LinearRegression(), refit=True, cv=3).fit(X, y)
     np.testing.assert_array_equal(model.members_["forest"][0].predict(X), clone(forest).fit(X, y).predict(X))
+
+
+@pytest.mark.parametrize("fails_in", ["learner", "final_estimator", "plan"])
+def test_a_fit_that_fails_leaves_the_model_as_it_was(binary, fails_in):
+    """It was half of an earlier fit and half of this one, and `check_is_fitted` found nothing wrong with it."""
+    X, y = binary
+
+    class Refuses(LogisticRegression):
+        def fit(self, X, y, sample_weight=None):
+            raise RuntimeError("no")
+
+    bad = {
+        "learner": {"estimators": [("fails", Refuses())]},
+        "final_estimator": {"final_estimator": Refuses()},
+        "plan": {"passthrough": ["nowhere"]},
+    }[fails_in]
+    new = StackingModel(CLASSIFIERS).set_params(**bad)
+    with pytest.raises(Exception, match="no"):
+        new.fit(X, y)
+    with pytest.raises(NotFittedError):
+        new.predict(X)
+    assert [name for name in vars(new) if name.endswith("_") and not name.startswith("_")] == []
+    fitted = StackingModel(CLASSIFIERS, random_state=0).fit(X, y)
+    before, table = fitted.predict_proba(X), fitted.oof_
+    names = np.array(["no", "yes", "perhaps"])[np.arange(len(y)) % 3]
+    with pytest.raises(Exception, match="no"):
+        fitted.set_params(**bad).fit(X[:, :3], names)
+    np.testing.assert_array_equal(fitted.predict_proba(X), before)
+    assert fitted.oof_ is table
+    assert fitted.n_features_in_ == X.shape[1]
+    assert fitted.classes_.tolist() == [0, 1]

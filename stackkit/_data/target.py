@@ -118,4 +118,9 @@ def check_weights(sample_weight: Any, n_rows: int) -> np.ndarray | None:
     if weights.ndim != 1:
         raise ValueError(f"Sample weights must be 1D array or scalar; got an array of shape {weights.shape}.")
     check_length("sample_weight", weights, n_rows)
+    if not weights.any():
+        raise ValueError(
+            f"sample_weight must not be zero for all rows; at least one must count. Got {n_rows} zeros: leave it out, "
+            "or give some rows a weight."
+        )
     return weights

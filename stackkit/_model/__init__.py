@@ -4,10 +4,12 @@ In: rows and a target. Out: a fitted model, and its predictions for new rows.
 """
 
 from stackkit._model.compact import CompactModel
+from stackkit._model.fit import checks_levels
 from stackkit._model.learner_predictor import Panel
 from stackkit._model.levels import LevelCheck, check_levels, fit_final
 from stackkit._model.nested import OuterFold, nested_tables
-from stackkit._model.plan import Plan
+from stackkit._model.parameters import learners_for, settings_for
+from stackkit._model.plan import Plan, make_plan
 from stackkit._model.predictor import Predictor
 from stackkit._model.stacking import StackingModel
 
@@ -20,6 +22,10 @@ __all__ = [
     "Predictor",
     "StackingModel",
     "check_levels",
+    "checks_levels",
     "fit_final",
+    "learners_for",
+    "make_plan",
     "nested_tables",
+    "settings_for",
 ]

@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 from sklearn.utils import Bunch
+from sklearn.utils.validation import validate_data
 
-from stackkit._blending import BLENDS, check_takes_folds
-from stackkit._data import Folds, Learners, Target, make_folds, take_rows
-from stackkit._members import rows_of_params
+from stackkit._blending import BLENDS, check_final, check_takes_folds, check_usable, default_final
+from stackkit._data import (
+    Folds,
+    Learners,
+    Target,
+    TaskName,
+    check_class_weights,
+    check_methods,
+    check_names_differ,
+    check_rows,
+    check_target,
+    check_weights,
+    is_pandas,
+    is_polars,
+    make_folds,
+    picked_columns,
+    splitter_of,
+    take_rows,
+    task_of_target,
+)
+from stackkit._learners import check_preset, default_splitter
+from stackkit._members import make_blocks, rows_of_params
+from stackkit._model.parameters import known_task, learners_for, named_learners
+from stackkit._model.routing import route
 from stackkit._oof import split_seed
+
+INPUTS = ("n_features_in_", "feature_names_in_")
 
 
 @dataclass(frozen=True)
@@ -21,7 +46,8 @@ class Plan:
     """The data, who is fitted to them, and who gets which metadata.
 
     ``routed`` holds the metadata of each of the ``learners``, of the ``final_estimator`` and of the ``splitter``;
-    ``picked`` are the positions of the columns of X that the final estimator sees, too.
+    ``picked`` are the positions of the columns of X that the final estimator sees, too; ``inputs`` are scikit-learn's
+    attributes of a fitted estimator that describe X, such as ``n_features_in_``.
     """
 
     X: Any
@@ -34,6 +60,7 @@ class Plan:
     weights: np.ndarray | None
     splitter: Any
     routed: Bunch
+    inputs: dict[str, Any]
 
     def only(self, names: Iterable[str]) -> Learners:
         wanted = set(names)
@@ -68,3 +95,51 @@ class Plan:
                 f"{type(self.final).__name__} to learn from; the rows that it tests{where} are of "
                 f"{self.target.classes[found].tolist()} only. Use fewer folds, or a stratified splitter."
             )
+
+
+def make_plan(model: Any, X: Any, y: Any, *, groups: Any, sample_weight: Any, **params: Any) -> Plan:
+    """Check and decide everything that a fit of this stack needs; the model is not written to."""
+    _check_estimators(model)
+    rows = check_rows(X, training=True)
+    inputs = _inputs_of(model, rows)
+    target = check_target(y, known_task(model) or task_of_target(y), rows.shape[0])
+    learners = learners_for(model, target.task, rows)
+    named = [name for name, _ in named_learners(model)]
+    methods = check_methods(learners, model.stack_method, target.task, also_known=named)
+    final = _final_of(model, learners, methods, target, rows)
+    check_class_weights([*learners, ("final_estimator", final)], target)
+    # Once, by position: new rows may come without names.
+    picked = picked_columns(model.passthrough, rows)
+    blocks = make_blocks(learners, methods, target)
+    check_names_differ([column for name, block in blocks.items() for column in block.names(name)], rows, picked)
+    weights = check_weights(sample_weight, rows.shape[0])
+    splitter = _splitter_of(model, y, target.task)
+    routed = route(model, learners, final, {"groups": groups, "sample_weight": weights} | params)
+    return Plan(rows, y, target, learners, methods, final, picked, weights, splitter, routed, inputs)
+
+
+def _check_estimators(model: Any) -> None:
+    """First of all: scikit-learn's own errors about them name neither learner nor parameter."""
+    check_preset(model.preset, "StackingModel")
+    if model.estimators is not None:
+        learners_for(model, "classification", None)
+    check_usable(model.final_estimator)
+
+
+def _inputs_of(model: Any, rows: Any) -> dict[str, Any]:
+    """What scikit-learn notes down of X in an estimator that it validates: here in a copy."""
+    noted = copy(model)
+    validate_data(noted, X=rows, skip_check_array=True)
+    return {name: vars(noted)[name] for name in INPUTS if name in vars(noted)}
+
+
+def _final_of(model: Any, learners: Learners, methods: Sequence[str], target: Target, X: Any) -> Any:
+    if model.final_estimator is not None:
+        return check_final(model.final_estimator, learners, methods, target, model.passthrough)
+    frame = is_pandas(X) or is_polars(X)
+    return default_final(target, methods, passthrough=model.passthrough is not False, mixed_columns=frame)
+
+
+def _splitter_of(model: Any, y: Any, task: TaskName) -> Any:
+    cv = default_splitter(model.preset, task) if model.cv is None else model.cv
+    return splitter_of(cv, y, classifier=task == "classification")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from copy import copy
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -11,53 +9,25 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn import get_config
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, TransformerMixin, is_classifier, is_regressor
-from sklearn.model_selection import KFold
-from sklearn.utils import Bunch, ClassifierTags, RegressorTags, get_tags, metadata_routing
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, TransformerMixin
+from sklearn.utils import ClassifierTags, RegressorTags, get_tags, metadata_routing
+from sklearn.utils.metadata_routing import MetadataRouter
+from sklearn.utils.validation import check_is_fitted
 
 from stackkit._assessment import full_board
-from stackkit._blending import (
-    BLENDS,
-    check_final,
-    check_usable,
-    default_blend,
-    default_final,
-    upper_stack,
-    warn_of_constant_labels,
-)
-from stackkit._data import (
-    TASKS,
-    Learners,
-    Target,
-    TaskName,
-    as_features,
-    check_class_weights,
-    check_learners,
-    check_methods,
-    check_names_differ,
-    check_rows,
-    check_target,
-    check_weights,
-    is_pandas,
-    is_polars,
-    picked_columns,
-    splitter_of,
-    task_of_target,
-    with_names,
-)
-from stackkit._execution import CallbackSupportMixin, listeners_of, say, with_callbacks
-from stackkit._learners import check_preset, default_learners, default_splitter, with_adapted_nets
-from stackkit._members import Member, make_blocks
+from stackkit._blending import default_blend
+from stackkit._data import as_features, check_rows
+from stackkit._execution import CallbackSupportMixin, with_callbacks
+from stackkit._members import Member
 from stackkit._model.compact import CompactModel, check_refit, compact_model
+from stackkit._model.fit import Fitted, fit_stack
 from stackkit._model.learner_predictor import panel_of
-from stackkit._model.levels import check_choice, check_levels, fit_final, upper_failures, with_upper_board
-from stackkit._model.plan import Plan
-from stackkit._model.predictor import Predictor, Predicts
-from stackkit._oof import Settings, fold_members_again, learner_params, refit_members, run_cross_fit, settings_of
-from stackkit._utils import choice
+from stackkit._model.levels import with_upper_board
+from stackkit._model.parameters import known_task, named_learners, settings_for
+from stackkit._model.plan import Plan, make_plan
+from stackkit._model.predictor import Predicts
+from stackkit._model.routing import router_of
+from stackkit._oof import refit_members
 
 
 class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, TransformerMixin, BaseEstimator):
@@ -251,45 +221,29 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         ValueError
             A parameter or the data cannot be used; the message says which and why.
         """
-        settings = self._settings()
-        plan = self._plan(X, y, groups=groups, sample_weight=sample_weight, **params)
-        self._picked = plan.picked
-        plan = self._levelled(plan, settings)
-        blends = isinstance(plan.final, BLENDS)
-        settings = replace(settings, listeners=listeners_of(self, n_stages=2 + (self.refit and blends)))
-        folds = plan.folds(settings.entropy)
-        plan.check_covered(np.flatnonzero(folds.covered))
-        fitted = run_cross_fit(
-            plan.learners,
-            plan.X,
-            plan.target,
-            folds=folds,
-            methods=plan.methods,
-            fit_params=plan.routed.learners,
-            weights=plan.weights,
-            # What a blend gives no weight is not refitted: its fold models then fill its columns, and those of
-            # whatever time does not suffice for.
-            keep_members=not self.refit or blends or self.time_limit is not None,
-            refit=self.refit and not blends,
-            settings=settings,
-        )
-        self.oof_ = fitted.oof
-        final = self._fit_final(plan, settings)
-        self.failures_ = self._all_failures()
-        predictor = Predictor({}, fitted.oof.blocks, final, plan.target.classes, plan.picked)
-        again = {"like": fitted.oof, "fit_params": plan.routed.learners, "settings": settings}
-        refitted = fitted.refitted
-        if self.refit and blends:
-            refitted = refit_members(plan.only(predictor.useful()), plan.X, plan.target, **again)
-        lacking = plan.only(set(fitted.incomplete) - set(refitted))
-        folds_again = fold_members_again(lacking, plan.X, plan.target, **again) if lacking else {}
-        members = fitted.fold_members | folds_again | refitted
-        self._predictor = replace(predictor, panels={name: panel_of(found) for name, found in members.items()})
-        self._entropy = settings.entropy
-        again_by_name = {name: [member.estimator for member in found] for name, found in folds_again.items()}
-        self.oof_ = replace(fitted.oof, members=fitted.oof.members | again_by_name)
-        settings.listeners.end()
+        settings = settings_for(self)
+        plan = make_plan(self, X, y, groups=groups, sample_weight=sample_weight, **params)
+        self._take(plan, fit_stack(self, plan, settings))
         return self
+
+    def _take(self, plan: Plan, fitted: Fitted) -> None:
+        """Become what was fitted, all at once: until then an earlier fit, or none, is what the model is."""
+        found = plan.inputs | {
+            "oof_": fitted.oof,
+            "final_estimator_": fitted.predictor.final.estimator,
+            "failures_": fitted.failures,
+            "_predictor": fitted.predictor,
+            "_entropy": fitted.entropy,
+            "_picked": plan.picked,
+            "_task": plan.target.task,
+        }
+        if fitted.level_check is not None:
+            found["level_check_"] = fitted.level_check
+        if plan.target.task == "classification":
+            found["classes_"] = plan.target.classes
+        for name in ("feature_names_in_", "level_check_", "classes_"):  # which an earlier fit may have had
+            self.__dict__.pop(name, None)
+        self.__dict__.update(found)
 
     def fit_transform(self, X: Any, y: Any = None, **params: Any) -> Any:
         """Fit, and return P: the out-of-fold predictions of the training rows.
@@ -310,116 +264,6 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         """
         self.fit(X, y, **params)
         return self._as_features(self.oof_.train, check_rows(X, training=False))
-
-    def _settings(self) -> Settings:
-        return settings_of(
-            n_jobs=self.n_jobs,
-            memory=self.memory,
-            on_error=self.on_error,
-            task_timeout=self.task_timeout,
-            time_limit=self.time_limit,
-            max_memory=self.max_memory,
-            random_state=self.random_state,
-            verbose=self.verbose,
-        )
-
-    def _plan(self, X: Any, y: Any, *, groups: Any, sample_weight: Any, **params: Any) -> Plan:
-        """Check everything, before anything is fitted."""
-        self._check_estimators()
-        rows = check_rows(X, training=True)
-        validate_data(self, X=rows, skip_check_array=True)
-        target = check_target(y, self._known_task() or task_of_target(y), rows.shape[0])
-        learners = self._learners(target.task, rows)
-        methods = check_methods(
-            learners, self.stack_method, target.task, also_known=[name for name, _ in self._named()]
-        )
-        final = self._final(learners, methods, target, rows)
-        check_class_weights([*learners, ("final_estimator", final)], target)
-        # Once, by position: new rows may come without names.
-        picked = picked_columns(self.passthrough, rows)
-        blocks = make_blocks(learners, methods, target)
-        check_names_differ([column for name, block in blocks.items() for column in block.names(name)], rows, picked)
-        weights = check_weights(sample_weight, rows.shape[0])
-        splitter = self._splitter(y, target.task)
-        routed = self._route(learners, final, {"groups": groups, "sample_weight": weights} | params)
-        return Plan(rows, y, target, learners, methods, final, picked, weights, splitter, routed)
-
-    def _check_estimators(self) -> None:
-        """First of all: scikit-learn's own errors about them name neither learner nor parameter."""
-        check_preset(self.preset, "StackingModel")
-        if self.estimators is not None:
-            self._learners("classification", None)
-        check_usable(self.final_estimator)
-
-    def _learners(self, task: TaskName, X: Any) -> Learners:
-        if self.estimators is None:
-            return default_learners(task, X, preset=self.preset)
-        # The routing calls the splitter by that name.
-        reserved = (*super().get_params(deep=False), "splitter")
-        return with_adapted_nets(check_learners(self.estimators, reserved=reserved))
-
-    def _final(self, learners: Learners, methods: Sequence[str], target: Target, X: Any) -> Any:
-        if self.final_estimator is not None:
-            return check_final(self.final_estimator, learners, methods, target, self.passthrough)
-        frame = is_pandas(X) or is_polars(X)
-        return default_final(target, methods, passthrough=self.passthrough is not False, mixed_columns=frame)
-
-    def _splitter(self, y: Any, task: TaskName) -> Any:
-        cv = default_splitter(self.preset, task) if self.cv is None else self.cv
-        return splitter_of(cv, y, classifier=task == "classification")
-
-    def _checks_levels(self, plan: Plan) -> bool:
-        return check_choice(self.levels) and upper_stack(plan.final) is not None
-
-    def _levelled(self, plan: Plan, settings: Settings) -> Plan:
-        """With the second level, or without it."""
-        self.__dict__.pop("level_check_", None)  # of an earlier fit
-        if not self._checks_levels(plan):
-            return plan
-        self.level_check_, plan = check_levels(plan, np.arange(plan.X.shape[0]), settings)
-        say(self.level_check_.reason, verbose=settings.verbose)
-        return plan
-
-    def _all_failures(self) -> pd.DataFrame:
-        above = upper_failures(self.final_estimator_)
-        own = self.oof_.failures
-        return own if above is None or above.empty else pd.concat([own, above], ignore_index=True)
-
-    def _fit_final(self, plan: Plan, settings: Settings) -> Member:
-        target = plan.target
-        self._task = target.task
-        self.__dict__.pop("classes_", None)  # of an earlier fit
-        if target.task == "classification":
-            self.classes_ = target.classes
-        rows, oof = np.flatnonzero(self.oof_.covered), self.oof_
-        warn_of_constant_labels(plan.final, target, rows)
-        member, _ = fit_final(plan, oof.folds, rows, oof.train, oof.blocks, settings=settings)
-        self.final_estimator_ = member.estimator
-        return member
-
-    def _route(self, learners: Learners, final: Any, given: dict[str, Any]) -> Bunch:
-        """What goes to each learner's fit, to the final estimator's, and to the splitter."""
-        given = {name: value for name, value in given.items() if value is not None}
-        if get_config()["enable_metadata_routing"]:
-            routed = process_routing(_Routes(self._router(learners, final)), "fit", **given)
-            return Bunch(
-                learners={name: routed[name]["fit"] for name, _ in learners},
-                final_estimator=routed["final_estimator"]["fit"],
-                splitter=routed["splitter"]["split"],
-            )
-        unknown = sorted(set(given) - {"groups", "sample_weight"})
-        if unknown:
-            raise TypeError(
-                f"StackingModel.fit takes groups and sample_weight; got {unknown} besides. Other metadata need "
-                "sklearn.set_config(enable_metadata_routing=True) and set_fit_request on whoever takes them."
-            )
-        takers = [*learners, ("final_estimator", final)]
-        params = learner_params(takers, given.get("sample_weight"), given.get("groups"))
-        return Bunch(
-            learners={name: params[name] for name, _ in learners},
-            final_estimator=params["final_estimator"],
-            splitter={name: given[name] for name in given if name == "groups"},
-        )
 
     # --- predicting ---------------------------------------------------------------------------------
 
@@ -512,11 +356,10 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
                 f"compact(refit=True) fits to all rows, and needs X and y; got no {' and no '.join(lacking)}."
             )
         self._new_rows(X)  # of the columns of fit?
-        twin = copy(self).set_params(random_state=0)
-        plan = twin._plan(X, y, **params)  # noqa: SLF001 - a copy, because it notes down what it finds
+        plan = make_plan(self, X, y, **params)
         check_refit(plan, self._predictor)
         # The seeds of fit, also where random_state left them to chance.
-        settings = replace(twin._settings(), entropy=self._entropy)  # noqa: SLF001
+        settings = replace(settings_for(self, random_state=0), entropy=self._entropy)
         learners, routed = plan.only(self._predictor.useful()), plan.routed.learners
         like = replace(self.oof_, folds=replace(self.oof_.folds, n_rows=plan.X.shape[0]))
         return refit_members(learners, plan.X, plan.target, like=like, fit_params=routed, settings=settings)
@@ -634,7 +477,7 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
             Name to value.
         """
         params = super().get_params(deep=deep)
-        for name, learner in self._named() if deep else ():
+        for name, learner in named_learners(self) if deep else ():
             params[name] = learner
             if hasattr(learner, "get_params") and not isinstance(learner, type):
                 params |= {f"{name}__{key}": value for key, value in learner.get_params(deep=True).items()}
@@ -655,30 +498,11 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         """
         if "estimators" in params:
             self.estimators = params.pop("estimators")
-        swaps = {name: params.pop(name) for name, _ in self._named() if name in params}
+        swaps = {name: params.pop(name) for name, _ in named_learners(self) if name in params}
         if swaps:
-            self.estimators = [(name, swaps.get(name, learner)) for name, learner in self._named()]
+            self.estimators = [(name, swaps.get(name, learner)) for name, learner in named_learners(self)]
         super().set_params(**params)
         return self
-
-    def _named(self) -> list[tuple[str, Any]]:
-        """The learners as given; nothing where they cannot be named, which ``fit`` will say."""
-        try:
-            return with_names(self.estimators or [])
-        except (TypeError, ValueError):
-            return []
-
-    def _known_task(self) -> TaskName | None:
-        """The task, as far as the parameters tell."""
-        if self.task is not None and self.task not in TASKS:
-            raise choice("task", "StackingModel", (*TASKS, None), self.task)
-        learners = [learner for _, learner in self._named() if hasattr(learner, "fit")]
-        for estimators in ([self.final_estimator], learners):
-            if any(is_classifier(estimator) for estimator in estimators if hasattr(estimator, "fit")):
-                return "classification"
-            if any(is_regressor(estimator) for estimator in estimators if hasattr(estimator, "fit")):
-                return "regression"
-        return self.task
 
     def _final_prototype(self) -> Any:
         """The final estimator as far as it is known: fitted, given, or the default."""
@@ -686,7 +510,7 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
             return self.final_estimator_
         if self.final_estimator is not None:
             return self.final_estimator
-        return default_blend(self._known_task())
+        return default_blend(known_task(self))
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Who gets which metadata: the learners' and the final estimator's fit, and the splitter.
@@ -696,28 +520,18 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         MetadataRouter
             The routing.
         """
-        learners = [(name, learner) for name, learner in self._named() if hasattr(learner, "fit")]
-        return self._router(learners, self._final_prototype())
-
-    def _router(self, learners: Learners, final: Any) -> MetadataRouter:
-        router = MetadataRouter(owner=self)
-        for name, learner in learners:
-            router.add(**{name: learner}, method_mapping=MethodMapping().add(caller="fit", callee="fit"))
-        to_final = MethodMapping().add(caller="fit", callee="fit").add(caller="predict", callee="predict")
-        router.add(final_estimator=final, method_mapping=to_final)
-        # Not splitter_of(self.cv): that would use up a generator of index pairs.
-        splitter = self.cv if hasattr(self.cv, "split") else KFold()
-        return router.add(splitter=splitter, method_mapping=MethodMapping().add(caller="fit", callee="split"))
+        learners = [(name, learner) for name, learner in named_learners(self) if hasattr(learner, "fit")]
+        return router_of(self, learners, self._final_prototype())
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        task = getattr(self, "_task", None) or self._known_task()
+        task = getattr(self, "_task", None) or known_task(self)
         tags.estimator_type = {"classification": "classifier", "regression": "regressor", None: None}[task]
         # While y has still to tell, it may become either.
         tags.classifier_tags = None if task == "regression" else ClassifierTags()
         tags.regressor_tags = None if task == "classification" else RegressorTags()
         tags.target_tags.required = True
-        takers = [learner for _, learner in self._named() if hasattr(learner, "fit")]
+        takers = [learner for _, learner in named_learners(self) if hasattr(learner, "fit")]
         takers += [self._final_prototype()] if self.passthrough is not False else []
         inputs = [get_tags(taker).input_tags for taker in takers]
         tags.input_tags.allow_nan = all(taker.allow_nan for taker in inputs)
@@ -727,7 +541,7 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
     def _sk_visual_block_(self) -> Any:
         from sklearn.utils._repr_html.estimator import _VisualBlock  # noqa: PLC0415 - no public name
 
-        named = self._named() or [("default_learners", "default_learners")]
+        named = named_learners(self) or [("default_learners", "default_learners")]
         final = self._final_prototype()
         parallel = _VisualBlock(
             "parallel",
@@ -737,13 +551,3 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         )
         serial = _VisualBlock("parallel", [final], names=["final_estimator"], dash_wrapped=False)
         return _VisualBlock("serial", (parallel, serial), dash_wrapped=False)
-
-
-class _Routes:
-    """What ``process_routing`` asks for: an object that has a routing."""
-
-    def __init__(self, router: MetadataRouter) -> None:
-        self._router = router
-
-    def get_metadata_routing(self) -> MetadataRouter:
-        return self._router

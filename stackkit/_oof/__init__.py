@@ -4,7 +4,7 @@ In: learners, rows, folds. Out: `OutOfFold`, and the fitted members.
 """
 
 from stackkit._oof.cross_fit import cross_fit
-from stackkit._oof.engine import fold_members_again, refit_members, run_cross_fit, warn_of_missing_classes
+from stackkit._oof.engine import CrossFitted, fold_members_again, refit_members, run_cross_fit, warn_of_missing_classes
 from stackkit._oof.failures import handle_failures
 from stackkit._oof.scores import EPSILON, METRICS, score
 from stackkit._oof.settings import Settings, learner_params, settings_of, split_seed
@@ -13,6 +13,7 @@ from stackkit._oof.table import OutOfFold, close_gaps
 __all__ = [
     "EPSILON",
     "METRICS",
+    "CrossFitted",
     "OutOfFold",
     "Settings",
     "close_gaps",
