@@ -24,7 +24,7 @@ EDGES = {
     "_members": "_data _utils",
     "_store": "_data _utils",
     "_execution": "_data _members _store _utils exceptions",
-    "nn": "_data _members _utils",
+    "nn": "_data _utils",
     "_learners": "_data _utils nn",
     "_oof": "_data _execution _learners _members _store _utils exceptions",
     "_blending": "_data _learners _members _utils exceptions",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from sklearn.utils import ClassifierTags, RegressorTags
 
 from stackkit._data import Target
 from stackkit._members import Block
+from stackkit._utils import did_you_mean
 
 
 class Answers(BaseEstimator):
@@ -148,8 +148,7 @@ def _named(scoring: Any, target: Target) -> Scoring:
     if scoring == "neg_log_loss" and not target.multilabel:
         return Scoring(scoring, _neg_log_loss, bounds=_bounds(scoring))
     if not isinstance(scoring, str) or scoring not in get_scorer_names():
-        guess = get_close_matches(str(scoring), get_scorer_names(), n=1)
-        hint = f" Did you mean {guess[0]!r}?" if guess else " One at a time: with memory, no learner is fitted again."
+        hint = did_you_mean(scoring, get_scorer_names()) or " One at a time: with memory, no learner is fitted again."
         raise ValueError(
             "The 'scoring' parameter of nested_scores must be one of sklearn.metrics.get_scorer_names() or a callable; "
             f"got {scoring!r}.{hint}"

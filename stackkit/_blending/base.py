@@ -14,9 +14,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from stackkit._blending.checks import check_two_classes, weights_of_mean_one
 from stackkit._blending.optimise import Codes, Floats
+from stackkit._utils import SUM_TOLERANCE
 from stackkit.exceptions import NotProbabilitiesWarning
-
-_SUM_TOLERANCE = 1e-3  # float16 and rounded tables of probabilities are still probabilities
 
 
 def _as_table(X: NDArray[np.floating], n_classes: int) -> tuple[Floats, list[str]]:
@@ -26,7 +25,7 @@ def _as_table(X: NDArray[np.floating], n_classes: int) -> tuple[Floats, list[str
     faults = []
     if n_classes > 2 and single:
         faults.append(f"{n_columns} columns, each of which counts as a learner's 1 - P(first class)")
-    if X.min() < -_SUM_TOLERANCE or X.max() > 1 + _SUM_TOLERANCE:
+    if X.min() < -SUM_TOLERANCE or X.max() > 1 + SUM_TOLERANCE:
         faults.append(f"values from {X.min():.3g} to {X.max():.3g}, which are clipped")
     if single:
         values = np.clip(X.T, 0, 1, dtype=np.float64)
@@ -38,7 +37,7 @@ def _as_table(X: NDArray[np.floating], n_classes: int) -> tuple[Floats, list[str
     table = np.array(blocks, dtype=np.float64, order="C")  # always a copy: it is written to
     np.clip(table, 0, 1, out=table)
     sums = table.sum(axis=2, keepdims=True)
-    if np.abs(sums - 1).max() > _SUM_TOLERANCE:
+    if np.abs(sums - 1).max() > SUM_TOLERANCE:
         faults.append(f"rows of a block that sum to {sums.min():.3g} to {sums.max():.3g}, which are rescaled")
         empty = sums[:, :, 0] == 0
         table[empty] = 1

@@ -6,7 +6,8 @@ import numpy as np
 
 from stackkit._blending.base import BlendClassifier, BlendRegressor
 from stackkit._blending.checks import check_stopping
-from stackkit._blending.optimise import EPSILON, Codes, Floats, nearest_on_simplex, newton
+from stackkit._blending.optimise import Codes, Floats, nearest_on_simplex, newton
+from stackkit._utils import EPSILON
 
 
 class ConvexClassifier(BlendClassifier):

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 from sklearn.exceptions import ConvergenceWarning
 
+from stackkit._utils import EPSILON
+
 Floats = NDArray[np.float64]
 
 Codes = NDArray[np.intp]
@@ -20,7 +22,6 @@ Score = Callable[[Floats], float]
 
 _NEGLIGIBLE = 1e-12  # shares below this are rounding; they must be 0.0, since they decide who is refitted
 
-EPSILON = float(np.finfo(np.float64).eps)  # where scikit-learn's log_loss clips
 
 _DAMPING = 1e-7  # what a weight of one costs: its square changes no weight, but for those of a million
 

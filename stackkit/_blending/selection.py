@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,8 @@ from sklearn.utils import check_random_state
 
 from stackkit._blending.base import BlendClassifier, BlendRegressor
 from stackkit._blending.checks import is_integer, is_real, require
-from stackkit._blending.optimise import EPSILON, Codes, Floats, Score
+from stackkit._blending.optimise import Codes, Floats, Score
+from stackkit._utils import EPSILON, closest
 
 _TIE = 1e-9  # scores closer than this, relatively, are the same: the order of the rows must not decide
 
@@ -43,9 +43,9 @@ class _AsIsRegressor(RegressorMixin, BaseEstimator):
 def _get_scorer(owner: Any) -> Callable[..., float]:
     scoring = owner.scoring
     if not callable(scoring) and scoring not in get_scorer_names():
-        close = get_close_matches(str(scoring), get_scorer_names(), n=1)
+        close = closest(scoring, get_scorer_names())
         allowed = "a callable scorer(estimator, X, y) or a name out of sklearn.metrics.get_scorer_names()"
-        require(owner, "scoring", False, allowed + (f" (did you mean {close[0]!r}?)" if close else ""))
+        require(owner, "scoring", False, allowed + (f" (did you mean {close!r}?)" if close else ""))
     return get_scorer(scoring)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
@@ -14,6 +13,7 @@ from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier, OutputCo
 
 from stackkit._data.estimators import Learners
 from stackkit._data.target import Target
+from stackkit._utils import did_you_mean
 
 NAME = "class_weight"
 GRIDS = ("param_grid", "param_distributions")  # of searches: what to try as parameters of their estimator
@@ -151,8 +151,7 @@ def _hint(weights: Weights, classes: np.ndarray) -> str:
         if twin != key:
             return f" The key {key!r} is of the type {type(key).__name__}, the label {twin!r} {type(twin).__name__}."
     strange = next(str(key) for key in weights if key not in set(classes))
-    guess = get_close_matches(strange, list(labels), n=1)
-    return f" Did you mean {labels[guess[0]]!r}?" if guess else ""
+    return did_you_mean(strange, labels.values())
 
 
 def _some(items: list[Any]) -> str:

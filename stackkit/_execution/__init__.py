@@ -7,7 +7,7 @@ from stackkit._execution.callbacks import NOBODY, CallbackSupportMixin, Listener
 from stackkit._execution.limits import NO_LIMITS, Limits, limits_from_now
 from stackkit._execution.progress import say
 from stackkit._execution.scheduler import run_tasks
-from stackkit._execution.tasks import ALL_ROWS, OUT_OF_TIME, Job, Result, Task, make_tasks, seeded
+from stackkit._execution.tasks import ALL_ROWS, OUT_OF_TIME, Job, Result, Task, by_learner, make_tasks, seeded
 
 __all__ = [
     "ALL_ROWS",
@@ -20,6 +20,7 @@ __all__ = [
     "Listeners",
     "Result",
     "Task",
+    "by_learner",
     "limits_from_now",
     "listeners_of",
     "make_tasks",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -123,3 +123,12 @@ def seeded(learner: Any, entropy: int, name: str, fold: int) -> Any:
     # 31 bits: what every library takes.
     fresh = {p: int(seed >> 1) for p, seed in zip(parameters, seeds, strict=True) if given[p] is None}
     return learner.set_params(**fresh) if fresh else learner
+
+
+def by_learner(results: Iterable[Result], names: Iterable[str]) -> dict[str, list[Result]]:
+    """The results of these learners, each learner's in the order of its folds."""
+    found: dict[str, list[Result]] = {name: [] for name in names}
+    for result in sorted(results, key=lambda result: result.fold):
+        if result.name in found:
+            found[result.name].append(result)
+    return found

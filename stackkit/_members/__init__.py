@@ -4,7 +4,7 @@ In: a learner, rows and a target. Out: a fitted `Member`, and columns of the out
 """
 
 from stackkit._members.blocks import Block, make_blocks
-from stackkit._members.fast_predict import FEW_ROWS, ask, in_steps
+from stackkit._members.fast_predict import FEW_ROWS, in_steps
 from stackkit._members.fit_params import group_params, requested_weights, routed_params, rows_of_params, weight_params
 from stackkit._members.fitting import (
     Member,
@@ -15,15 +15,13 @@ from stackkit._members.fitting import (
     speaks_for,
     trains_folds_together,
 )
-from stackkit._members.predicting import SUM_TOLERANCE, as_columns, own_copy, predict_block, settle
+from stackkit._members.predicting import as_columns, own_copy, predict_block, settle
 
 __all__ = [
     "FEW_ROWS",
-    "SUM_TOLERANCE",
     "Block",
     "Member",
     "as_columns",
-    "ask",
     "fit_member",
     "fit_members_at_once",
     "group_params",

@@ -10,10 +10,7 @@ from stackkit._data import is_polars
 from stackkit._members.blocks import Block
 from stackkit._members.fast_predict import ask
 from stackkit._members.fitting import Member
-
-# float32 probabilities of a softmax over many classes sum to one only to about 1e-6; a learner
-# that is off by more than this gives something else than probabilities.
-SUM_TOLERANCE = 1e-3
+from stackkit._utils import SUM_TOLERANCE
 
 
 def predict_block(member: Member, X: Any, block: Block) -> np.ndarray:

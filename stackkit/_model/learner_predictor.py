@@ -11,7 +11,7 @@ import joblib
 import numpy as np
 from sklearn.utils.parallel import Parallel, delayed
 
-from stackkit._members import Block, Member, as_columns, ask, own_copy
+from stackkit._members import Block, Member, as_columns, own_copy, predict_block
 from stackkit._utils import limit_threads, searches_neighbours, single_threaded_blas, thread_limits, threads_per_task
 
 # Up to so many rows, setting up threads takes longer than they save.
@@ -97,7 +97,7 @@ class _Line:
             for name, i in places:
                 own = rows if len(self.places) == 1 else own_copy(rows)
                 with limit_threads(1, "openmp") if panels[name].one_thread else nullcontext():
-                    parts[name, i] = _columns(panels[name].members[i], own, blocks[name], X.shape[0])
+                    parts[name, i] = predict_block(panels[name].members[i], own, blocks[name])
         return (rows if len(places) < len(self.places) else None), parts
 
 
@@ -116,10 +116,6 @@ def _lines(panels: dict[str, Panel]) -> list[_Line]:
                 shared[id(front)] = line
             line.places.append((name, i))
     return lines
-
-
-def _columns(member: Member, rows: Any, block: Block, n_rows: int) -> np.ndarray:
-    return as_columns(member, ask(member.estimator, block.method, rows), block, n_rows)
 
 
 def _in_one_pass(panel: Panel, block: Block, inputs: dict[int, Any], n_rows: int) -> list[np.ndarray]:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from stackkit._data import Folds, Learners
-from stackkit._execution import ALL_ROWS, Job, Result, Task, make_tasks
+from stackkit._execution import ALL_ROWS, Job, Result, Task, by_learner, make_tasks
 from stackkit._members import Block, is_prefit, make_blocks, settle
 from stackkit._model.plan import Plan
 from stackkit._oof import Settings, close_gaps, handle_failures, warn_of_missing_classes
@@ -97,10 +97,7 @@ def nested_tables(
     job = Job(plan.X, plan.target, folds, blocks, plan.routed.learners, keep_members=False)
     results = settings.run(job, tasks, "nested")
     failures = handle_failures(results, dict(plan.learners), folds, settings.on_error)
-    by_name: dict[str, list[Result]] = {name: [] for name in blocks if name not in set(failures["learner"])}
-    for result in sorted(results, key=lambda result: result.fold):
-        if result.name in by_name:
-            by_name[result.name].append(result)
+    by_name = by_learner(results, [name for name in blocks if name not in set(failures["learner"])])
     warn_of_missing_classes(by_name, plan.target, folds)
     blocks = close_gaps({name: blocks[name] for name in by_name})
     tables = [

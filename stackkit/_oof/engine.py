@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from stackkit._data import Folds, Target, is_pandas
-from stackkit._execution import ALL_ROWS, NO_LIMITS, NOBODY, Job, Result, make_tasks
+from stackkit._execution import ALL_ROWS, NO_LIMITS, NOBODY, Job, Result, by_learner, make_tasks
 from stackkit._members import Block, Member, is_prefit, make_blocks, settle
 from stackkit._oof.failures import handle_failures, is_late, warn_of_fold_models
 from stackkit._oof.scores import score
@@ -109,9 +109,7 @@ def fold_members_again(
         job, tasks, "fold models"
     )
     handle_failures(results, dict(learners), like.folds, "raise")
-    by_name: dict[str, list[Result]] = {name: [] for name, _ in learners}
-    for result in sorted(results, key=lambda result: result.fold):
-        by_name[result.name].append(result)
+    by_name = by_learner(results, [name for name, _ in learners])
     return {name: _members_of(found) for name, found in by_name.items()}
 
 
@@ -119,22 +117,16 @@ def _collect(
     job: Job, results: list[Result], names: list[str], failures: pd.DataFrame, weights: np.ndarray | None
 ) -> CrossFitted:
     """Place results by index: their order of arrival means nothing."""
-    by_name: dict[str, list[Result]] = {name: [] for name in names}
-    refitted: dict[str, list[Member]] = {}
-    for result in sorted(results, key=lambda result: result.fold):
-        if result.name in by_name and result.fold == ALL_ROWS and result.member:
-            refitted[result.name] = [result.member]
-        elif result.name in by_name:
-            by_name[result.name].append(result)
+    refits = {id(result): result for result in results if result.fold == ALL_ROWS and result.member}
+    by_name = by_learner([result for result in results if id(result) not in refits], names)
+    refitted = {result.name: [result.member] for result in refits.values() if result.name in by_name and result.member}
     blocks = close_gaps({name: job.blocks[name] for name in names})
     warn_of_missing_classes(by_name, job.target, job.folds)
     _warn_of_missing_scores(job.folds, weights)
     members = {name: _members_of(found) for name, found in by_name.items()}
     oof = OutOfFold(
         train=np.hstack([_out_of_fold(job, by_name[name], blocks[name]) for name in names]),
-        test=None
-        if job.X_test is None
-        else np.hstack([settle(_mean([r.new for r in by_name[name]]), blocks[name]) for name in names]),
+        test=_of_new_rows(job, by_name, blocks),
         columns=[column for name in names for column in blocks[name].names(name)],
         blocks=blocks,
         covered=job.folds.covered,
@@ -159,6 +151,14 @@ def _members_of(results: list[Result]) -> list[Member]:
 
 def _mean(parts: list[Any]) -> np.ndarray:
     return sum(parts[1:], start=parts[0]) / len(parts)
+
+
+def _of_new_rows(job: Job, by_name: dict[str, list[Result]], blocks: dict[str, Block]) -> np.ndarray | None:
+    """The mean over each learner's fold models, where there are new rows."""
+    if job.X_test is None:
+        return None
+    means = {name: _mean([result.new for result in results]) for name, results in by_name.items()}
+    return np.hstack([settle(mean, blocks[name]) for name, mean in means.items()])
 
 
 def _out_of_fold(job: Job, results: list[Result], block: Block) -> np.ndarray:

@@ -8,16 +8,13 @@ import numpy as np
 
 from stackkit._data import TaskName
 from stackkit._members import Block
+from stackkit._utils import EPSILON
 
 # The first one ranks learners; lower is better for both of these.
 METRICS: dict[TaskName, tuple[str, str]] = {
     "classification": ("log_loss", "accuracy"),
     "regression": ("rmse", "r2"),
 }
-
-
-# Probabilities of exactly 0 cost as much as log_loss of scikit-learn makes them cost.
-EPSILON = float(np.finfo(np.float64).eps)
 
 
 def score(y: np.ndarray, values: Any, block: Block, weight: np.ndarray | None) -> dict[str, float]:

@@ -23,6 +23,8 @@ from zipfile import BadZipFile
 import filelock
 import numpy as np
 
+from stackkit._utils import why
+
 # A file is MAGIC, the seal of 32 bytes, and what was written. Files of another format lie in another
 # folder: one version of stackkit never meets those of another.
 FORMAT = 1
@@ -79,10 +81,6 @@ def read_file(path: Path) -> tuple[bytes, os.stat_result]:
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "not a regular file")
         return file.read(), status
-
-
-def why(error: BaseException) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,8 @@ from stackkit._store.files import (
     make_folder,
     read_file,
     unique,
-    why,
 )
-from stackkit._utils import check_bytes
+from stackkit._utils import check_bytes, why
 
 _KEY = re.compile(rb"[0-9a-f]{64}")
 _SHORTEST_KEY = 16

@@ -2,6 +2,7 @@
 
 from stackkit._utils.files import draft_of, written_whole
 from stackkit._utils.library_versions import LIBRARIES, versions
+from stackkit._utils.numbers import EPSILON, SUM_TOLERANCE
 from stackkit._utils.sizes import check_bytes
 from stackkit._utils.threads import (
     limit_threads,
@@ -14,12 +15,16 @@ from stackkit._utils.threads import (
     threads_per_task,
     ties_held,
 )
-from stackkit._utils.wording import choice
+from stackkit._utils.wording import choice, closest, did_you_mean, why
 
 __all__ = [
+    "EPSILON",
     "LIBRARIES",
+    "SUM_TOLERANCE",
     "check_bytes",
     "choice",
+    "closest",
+    "did_you_mean",
     "draft_of",
     "limit_threads",
     "own_threads_held",
@@ -31,5 +36,6 @@ __all__ = [
     "threads_per_task",
     "ties_held",
     "versions",
+    "why",
     "written_whole",
 ]

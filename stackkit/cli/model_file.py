@@ -9,7 +9,7 @@ from typing import Any
 
 from stackkit._persistence import Archive, built, read_archive, write_model
 from stackkit.cli.problem import Schema
-from stackkit.cli.tables import TableError, why
+from stackkit.cli.tables import TableError, cause_of
 from stackkit.exceptions import ModelFileError
 
 
@@ -26,7 +26,7 @@ def read_stack(path: Path) -> tuple[Archive, Schema]:
         archive = read_archive(path)
         return archive, Schema(**archive.facts["schema"])
     except OSError as error:
-        raise TableError(path, f"cannot be read ({why(error)})") from error
+        raise TableError(path, f"cannot be read ({cause_of(error)})") from error
     except ModelFileError as error:
         raise TableError(path, error.cause) from error
     except (KeyError, TypeError) as error:

@@ -26,7 +26,7 @@ from stackkit._blending import (
 from stackkit._data import Target, TaskName, task_of_target
 from stackkit._learners import default_learners
 from stackkit._oof import OutOfFold
-from stackkit.cli.tables import Say, Table, TableError, as_kind, blank, did_you_mean, kind_of, missing, numbers_of
+from stackkit.cli.tables import Say, Table, TableError, as_kind, blank, guess_or_options, kind_of, missing, numbers_of
 
 FINALS: dict[TaskName, dict[str, Any]] = {
     "classification": {
@@ -140,7 +140,7 @@ def read_problem(table: Table, columns: Columns, task: TaskName | None, say: Say
 def _check_columns(table: Table, columns: Columns, other: Sequence[str]) -> None:
     for option, name in columns.named():
         if name not in table.names and not (option == "--drop" and name in other):
-            hint = did_you_mean(name, table.names)
+            hint = guess_or_options(name, table.names)
             raise TableError(
                 table.path, f"no column {name!r}, which {option} names; {hint}", 1 if table.lines else None
             )
@@ -300,7 +300,9 @@ def make_learners(names: Sequence[str] | None, problem: Problem) -> list[tuple[s
     known = dict(default_learners(problem.task, problem.X, preset="best"))
     for name in names:
         if name not in known:
-            raise ValueError(f"--learners: no learner {name!r} for {problem.task}; {did_you_mean(name, list(known))}")
+            raise ValueError(
+                f"--learners: no learner {name!r} for {problem.task}; {guess_or_options(name, list(known))}"
+            )
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise ValueError(f"--learners names {twice[0]!r} more than once")
@@ -310,7 +312,9 @@ def make_learners(names: Sequence[str] | None, problem: Problem) -> list[tuple[s
 def make_final(name: str | None, problem: Problem) -> Any:
     finals = FINALS[problem.task]
     if name is not None and name not in finals:
-        raise ValueError(f"--final: no final estimator {name!r} for {problem.task}; {did_you_mean(name, list(finals))}")
+        raise ValueError(
+            f"--final: no final estimator {name!r} for {problem.task}; {guess_or_options(name, list(finals))}"
+        )
     return None if name is None else finals[name]
 
 
@@ -319,7 +323,7 @@ def make_metric(name: str | None, problem: Problem) -> Scoring | None:
     if name is None:
         return None
     if name not in get_scorer_names():
-        raise ValueError(f"--metric: scikit-learn has no scorer {name!r}; {did_you_mean(name, get_scorer_names())}")
+        raise ValueError(f"--metric: scikit-learn has no scorer {name!r}; {guess_or_options(name, get_scorer_names())}")
     if bool(OF_NUMBERS.fullmatch(name)) != (problem.task == "regression"):
         raise ValueError(f"--metric {name} is not for {problem.task}; choose another, such as {SUCH_AS[problem.task]}")
     methods = ["predict", "predict_proba"] if problem.task == "classification" else ["predict"]

@@ -15,7 +15,6 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, TextIO
@@ -23,7 +22,7 @@ from typing import Any, Literal, TextIO
 import numpy as np
 import pandas as pd
 
-from stackkit._utils import draft_of
+from stackkit._utils import closest, draft_of, why
 
 Say = Callable[[str], None]
 
@@ -79,18 +78,18 @@ class Table:
         return TableError(self.path, cause, self.lines[row])
 
 
-def did_you_mean(name: str, options: Sequence[str]) -> str:
+def guess_or_options(name: str, options: Sequence[str]) -> str:
     """A hint at the slip, or what there is to choose from."""
-    folded = {option.casefold(): option for option in options}
-    guess = get_close_matches(name.casefold(), folded, n=1)
-    if guess:
-        return f"did you mean {folded[guess[0]]!r}?"
+    guess = closest(name, options)
+    if guess is not None:
+        return f"did you mean {guess!r}?"
     more = "" if len(options) <= 12 else f" and {len(options) - 12} more"
     return f"there are {', '.join(map(repr, options[:12]))}{more}"
 
 
-def why(error: BaseException) -> str:
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+def cause_of(error: BaseException) -> str:
+    """In the middle of a sentence."""
+    text = why(error)
     return text[0].lower() + text[1:]
 
 
@@ -123,9 +122,9 @@ def read_table(path: Path, say: Say) -> Table:
     try:
         return _read_parquet(path) if is_parquet(path) else _read_csv(path, say)
     except (EOFError, zlib.error, lzma.LZMAError) as error:
-        raise TableError(path, f"is damaged ({why(error)})") from error
+        raise TableError(path, f"is damaged ({cause_of(error)})") from error
     except OSError as error:
-        raise TableError(path, f"cannot be read ({why(error)})") from error
+        raise TableError(path, f"cannot be read ({cause_of(error)})") from error
 
 
 def _read_csv(path: Path, say: Say) -> Table:
@@ -241,7 +240,7 @@ def _read_parquet(path: Path) -> Table:
     try:
         frame = pl.read_parquet(path.open("rb"))
     except pl.exceptions.PolarsError as error:
-        raise TableError(path, f"is no Parquet file that can be read ({why(error)})") from None
+        raise TableError(path, f"is no Parquet file that can be read ({cause_of(error)})") from None
     _check_names(path, frame.columns, None)
     if not frame.height:
         raise TableError(path, "holds the names of columns and no rows")
@@ -373,7 +372,7 @@ def check_writable(path: Path) -> None:
     try:
         draft.touch(exist_ok=False)
     except OSError as error:
-        raise TableError(path, f"cannot be written ({why(error)})") from error
+        raise TableError(path, f"cannot be written ({cause_of(error)})") from error
     draft.unlink()
 
 

@@ -19,7 +19,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Checkpoint, LoadInitState
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler
 
-from stackkit._members import SUM_TOLERANCE
+from stackkit._utils import SUM_TOLERANCE
 from stackkit.nn._torch_settings import held
 
 # What X may stay; all else becomes the first of them. Integers are what embeddings take.

@@ -11,7 +11,8 @@ import pandas as pd
 from stackkit._assessment import STACK
 from stackkit._blending import is_integer
 from stackkit._members import Block
-from stackkit._oof import EPSILON, OutOfFold
+from stackkit._oof import OutOfFold
+from stackkit._utils import EPSILON
 from stackkit.plots._drawing import (
     GREY,
     INK,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
 
 from stackkit._execution.tasks import Result, Task
 
@@ -18,27 +18,27 @@ class Lost:
 Outcome = list[Result] | Lost
 
 
-class Backend(Protocol):
-    """Workers. Whoever starts tasks looks after ``capacity`` himself."""
+class Backend(ABC):
+    """Workers. The scheduler starts no more tasks than ``capacity``; ``threads`` is each task's share of the cores."""
 
-    @property
-    def capacity(self) -> int:
-        """How many tasks there is room for."""
+    capacity: int
+    threads: int
 
-    @property
-    def threads(self) -> int:
-        """Each task's share of the cores."""
+    @abstractmethod
+    def start(self, task: Task) -> None:
+        """Let a worker begin with the task."""
 
-    def start(self, task: Task) -> None: ...
-
+    @abstractmethod
     def wait(self, timeout: float | None) -> list[tuple[Task, Outcome]]:
         """What has come of tasks, as soon as there is something, or after ``timeout`` seconds."""
 
     def has_begun(self, task: Task) -> bool:
         """Whether its worker has begun: it may have to start first, and to load its libraries."""
+        return True
 
-    def stop_worker(self, task: Task) -> None:
-        """End the worker that is at this task."""
+    def stop_worker(self, task: Task) -> None:  # noqa: B027 - only processes can be ended: others are left to finish
+        """End the worker that is at this task, where that is possible."""
 
+    @abstractmethod
     def close(self, *, now: bool) -> None:
         """Let the workers go; ``now``: end what they are at."""

@@ -26,7 +26,7 @@ import joblib
 from joblib.parallel import LokyBackend
 from sklearn import config_context, get_config
 
-from stackkit._execution.backends.base import Lost, Outcome
+from stackkit._execution.backends.base import Backend, Lost, Outcome
 from stackkit._execution.backends.joblib import kept_from_elsewhere, run_elsewhere
 from stackkit._execution.callbacks import without_callbacks
 from stackkit._execution.tasks import Job, Result, Task
@@ -170,7 +170,7 @@ class _Place:
     worker: str
 
 
-class DaskBackend:
+class DaskBackend(Backend):
     """Workers anywhere. The data go to each once; workers may come and go.
 
     Each task is tied to one worker. Dask by itself would give one that kills workers to the next, and to the next,
@@ -200,8 +200,8 @@ class DaskBackend:
             sys.modules["distributed"].secede()
         self._send_job()
 
-    @property
-    def capacity(self) -> int:
+    @property  # workers come and go
+    def capacity(self) -> int:  # type: ignore[override]
         if time.monotonic() - self._looked_at > LOOK_SECONDS:
             self._look()
         return max(1, sum(self._threads.values()))

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from sklearn.utils.parallel import Parallel, delayed
 
-from stackkit._execution.backends.base import Outcome
+from stackkit._execution.backends.base import Backend, Outcome
 from stackkit._execution.callbacks import without_callbacks
 from stackkit._execution.result_cache import keep
 from stackkit._execution.tasks import Job, Result, Task
@@ -15,7 +15,7 @@ from stackkit._execution.worker import run_task
 from stackkit._utils import share_of_cores
 
 
-class JoblibBackend:
+class JoblibBackend(Backend):
     """Any other backend of joblib, such as Ray's: some tasks at a time, handed back as a list.
 
     Its workers may be on other machines: this process keeps in the store what they send.
@@ -39,12 +39,6 @@ class JoblibBackend:
         return [
             (task, kept_from_elsewhere(self._job, task, results)) for task, results in zip(tasks, outcomes, strict=True)
         ]
-
-    def has_begun(self, task: Task) -> bool:
-        return True
-
-    def stop_worker(self, task: Task) -> None:
-        raise NotImplementedError
 
     def close(self, *, now: bool) -> None:
         pass

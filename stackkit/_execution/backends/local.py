@@ -7,13 +7,13 @@ from typing import Any
 
 from sklearn import config_context, get_config
 
-from stackkit._execution.backends.base import Outcome
+from stackkit._execution.backends.base import Backend, Outcome
 from stackkit._execution.tasks import Job, Result, Task
 from stackkit._execution.worker import run_task
 from stackkit._utils import share_of_cores
 
 
-class CallingThread:
+class CallingThread(Backend):
     """The calling thread: a task is done when it is started."""
 
     capacity = 1
@@ -30,17 +30,11 @@ class CallingThread:
         done, self._done = self._done, []
         return done
 
-    def has_begun(self, task: Task) -> bool:
-        return True
-
-    def stop_worker(self, task: Task) -> None:
-        raise NotImplementedError
-
     def close(self, *, now: bool) -> None:
         pass
 
 
-class ThreadBackend:
+class ThreadBackend(Backend):
     """Threads of this process. Nothing crosses; nothing can be ended either."""
 
     def __init__(self, job: Job, workers: int) -> None:
@@ -60,12 +54,6 @@ class ThreadBackend:
     def wait(self, timeout: float | None) -> list[tuple[Task, Outcome]]:
         done, _ = wait(self._running, timeout, FIRST_COMPLETED)
         return [(self._running.pop(future), future.result()) for future in done]
-
-    def has_begun(self, task: Task) -> bool:
-        return True
-
-    def stop_worker(self, task: Task) -> None:
-        raise NotImplementedError
 
     def close(self, *, now: bool) -> None:
         self._pool.shutdown(wait=True, cancel_futures=now)

@@ -20,7 +20,7 @@ import joblib
 from joblib.externals.loky import BrokenProcessPool, ProcessPoolExecutor, process_executor
 from sklearn import config_context, get_config
 
-from stackkit._execution.backends.base import Lost, Outcome
+from stackkit._execution.backends.base import Backend, Lost, Outcome
 from stackkit._execution.backends.shared_folder import SharedFolder
 from stackkit._execution.tasks import Job, Result, Task
 from stackkit._execution.transfer import packed
@@ -29,7 +29,7 @@ from stackkit._store import users_files
 from stackkit._utils import share_of_cores
 
 
-class ProcessBackend:
+class ProcessBackend(Backend):
     """Worker processes of this machine, each alone in its pool: when one dies, it is known at which task.
 
     The job lies in a file that each worker opens once, memory-mapped; fitted estimators come back in files too, so
