@@ -20,7 +20,7 @@ from stackkit._store import store as store
 def ready():
     print("ready", flush=True)
 def shelf(**settings):
-    return store.open_shelf(store.Store(sys.argv[1], key={KEY!r}, **settings))
+    return store.open_store(store.Store(sys.argv[1], key={KEY!r}, **settings))
 """
 
 

@@ -59,7 +59,7 @@ from stackkit._execution.tasks import Failure, Result, make_tasks
 from stackkit._execution.transfer import packed, unpacked
 from stackkit._members.fitting import Member
 from stackkit._store.files import StoreProblem
-from stackkit._store.store import open_shelf
+from stackkit._store.store import open_store
 from stackkit.exceptions import LearnerDroppedWarning, LearnerFailedError
 
 RNG = np.random.default_rng(0)
@@ -381,18 +381,18 @@ def test_on_a_full_disk_a_parcel_goes_through_the_pipe(tmp_path, monkeypatch):
 
 
 def test_what_lies_in_the_store_is_not_sent_a_second_way(tmp_path):
-    sent = packed(_result(on_shelf=True), tmp_path / "pickled.pkl")
+    sent = packed(_result(in_store=True), tmp_path / "pickled.pkl")
     assert sent.pickled is None
     assert sent.member.estimator is None
     assert not list(tmp_path.iterdir())
 
 
 def test_what_the_store_has_lost_meanwhile_is_a_problem(tmp_path):
-    shelf = open_shelf(Store(tmp_path / "store", key="a secret that both sides know"))
-    job = job_of([("bayes", GaussianNB())], X, Y, shelf=shelf)
+    shelf = open_store(Store(tmp_path / "store", key="a secret that both sides know"))
+    job = job_of([("bayes", GaussianNB())], X, Y, store=shelf)
     (task,), _ = with_keys(job, [_task()])
     with pytest.raises(StoreProblem, match="The model of the learner 'bayes', fold 1, is gone"):
-        unpacked(packed(_result(on_shelf=True), None), job, task)
+        unpacked(packed(_result(in_store=True), None), job, task)
 
 
 def test_failures_and_models_nobody_asked_for_need_no_parcel():

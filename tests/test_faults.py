@@ -31,7 +31,7 @@ from spies import Troubled, Witness, with_row_ids
 from watchdog import at_most
 
 from stackkit import StackingModel, cross_fit
-from stackkit._store.store import Store, open_shelf, store_info
+from stackkit._store.store import Store, open_store, store_info
 from stackkit.exceptions import LearnerDroppedWarning, LearnerFailedError, StoreWarning
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kills, mounts and /proc are Linux's")
@@ -723,7 +723,7 @@ def test_a_planted_pickle_is_not_run(kept, tmp_path, kind, disguise):
     if disguise == "header":
         evil = kept.content[path][:40] + evil
     elif disguise == "own key":
-        open_shelf(Store(tmp_path / "own", key="a key of the attacker's own")).write(path.name, evil)
+        open_store(Store(tmp_path / "own", key="a key of the attacker's own")).write(path.name, evil)
         evil = next((tmp_path / "own").rglob(path.name)).read_bytes()
     check_is_noticed(kept, {path: evil})
     assert not marker.exists()

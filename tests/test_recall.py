@@ -37,14 +37,14 @@ from spies import (
 
 import stackkit
 from stackkit import ConvexClassifier, StackingModel, Store, cross_fit
-from stackkit._execution.result_cache import is_kept, keep, recall, recall_members, with_keys
+from stackkit._execution.result_cache import is_kept, read_members, read_results, with_keys, write_results
 from stackkit._execution.tasks import ALL_ROWS, Failure, Result, make_tasks
 from stackkit._execution.worker import run_task
 from stackkit._members.fitting import Member
 from stackkit._store import origin as _origin
 from stackkit._store.files import StoreProblem
 from stackkit._store.imports import OurCode
-from stackkit._store.store import open_shelf
+from stackkit._store.store import open_store
 from stackkit.exceptions import StoreWarning
 
 KEY = "a secret that both sides know"
@@ -55,7 +55,7 @@ BAYES = ("bayes", GaussianNB())
 
 @pytest.fixture
 def shelf(tmp_path):
-    return open_shelf(Store(tmp_path / "store", key=KEY))
+    return open_store(Store(tmp_path / "store", key=KEY))
 
 
 @pytest.fixture
@@ -289,7 +289,7 @@ def test_new_rows_without_identity_are_no_error_either(tmp_path):
 
 
 def _tasks(shelf, learners, *, folds=range(3), **options):
-    job = job_of(learners, X, Y, shelf=shelf, test_print="77", **options)
+    job = job_of(learners, X, Y, store=shelf, test_print="77", **options)
     return job, with_keys(job, make_tasks(learners, folds, 0))[0]
 
 
@@ -308,14 +308,16 @@ def _same_bits(one, other):
 @given(st.tuples(NUMBERS, st.none() | NUMBERS, CODES), st.tuples(SECONDS, SECONDS), st.booleans(), st.booleans())
 def test_what_is_kept_comes_back_bit_for_bit(tmp_path_factory, given_arrays, times, keeps, models):
     oof, new, codes = given_arrays
-    shelf = open_shelf(Store(tmp_path_factory.getbasetemp() / "kept", key=KEY, store_models=models))
+    shelf = open_store(Store(tmp_path_factory.getbasetemp() / "kept", key=KEY, store_models=models))
     job, (task,) = _tasks(shelf, [BAYES], folds=[1], keep_members=keeps, X_test=None if new is None else X)
     estimator = {"weights": oof} if keeps else None
-    kept = keep(shelf, job, task, Result("bayes", 1, Member(estimator, codes, codes), oof, new, *times, peak_bytes=5))
+    kept = write_results(
+        shelf, job, task, Result("bayes", 1, Member(estimator, codes, codes), oof, new, *times, peak_bytes=5)
+    )
     assert kept.problems == ()
-    assert kept.on_shelf is (models and keeps)
+    assert kept.in_store is (models and keeps)
     assert is_kept(shelf, job, task)
-    (found,) = recall(shelf, job, task)
+    (found,) = read_results(shelf, job, task)
     assert _same_bits(found.oof, oof)
     assert _same_bits(found.new, new)
     assert _same_bits(found.member.labels, codes)
@@ -332,14 +334,14 @@ def test_what_is_kept_comes_back_bit_for_bit(tmp_path_factory, given_arrays, tim
 def test_a_refitted_model_comes_back_without_predictions(shelf):
     job, (task,) = _tasks(shelf, [BAYES], folds=[ALL_ROWS], keep_members=False)
     (first,) = run_task(job, task, None)
-    (found,) = recall(shelf, job, task)
+    (found,) = read_results(shelf, job, task)
     assert found.oof is None
     np.testing.assert_array_equal(found.member.estimator.theta_, first.member.estimator.theta_)
 
 
 def test_without_its_model_a_refit_is_not_kept(tmp_path):
     """The model is all that it gives."""
-    shelf = open_shelf(Store(tmp_path / "store", key=KEY, store_models=False))
+    shelf = open_store(Store(tmp_path / "store", key=KEY, store_models=False))
     job, (task,) = _tasks(shelf, [BAYES], folds=[ALL_ROWS])
     run_task(job, task, None)
     assert not is_kept(shelf, job, task)
@@ -349,7 +351,7 @@ def test_each_fold_of_a_batch_comes_back_as_its_own(shelf):
     job, (task,) = _tasks(shelf, [("together", Together())], X_test=X[:5])
     results = run_task(job, task, None)
     assert is_kept(shelf, job, task)
-    found = recall(shelf, job, task)
+    found = read_results(shelf, job, task)
     assert [result.fold for result in found] == [0, 1, 2]
     for one, other in zip(results, found, strict=True):
         np.testing.assert_array_equal(one.oof, other.oof)
@@ -365,13 +367,13 @@ def test_a_missing_part_means_that_nothing_is_there(shelf, suffix):
     for path in shelf.folder.rglob(f"*.{suffix}"):
         path.unlink()
     assert not is_kept(shelf, job, task)
-    assert recall(shelf, job, task) is None
+    assert read_results(shelf, job, task) is None
 
 
 def test_failures_are_not_kept(shelf):
     job, (task,) = _tasks(shelf, [BAYES], folds=[0])
     failed = Result("bayes", 0, failure=Failure("fit", "boom"))
-    assert keep(shelf, job, task, failed) is failed
+    assert write_results(shelf, job, task, failed) is failed
     assert not list(shelf.folder.rglob("*.*"))
 
 
@@ -389,7 +391,7 @@ def test_what_cannot_be_pickled_is_noted_and_good_all_the_same(shelf):
     (result,) = run_task(job, task, None)
     assert result.failure is None
     assert result.member.estimator.lock_
-    assert not result.on_shelf
+    assert not result.in_store
     assert len(result.problems) == 1
     assert "The fitted learner 'holds' cannot be pickled" in result.problems[0]
     assert not is_kept(shelf, job, task)
@@ -401,8 +403,8 @@ def test_a_model_that_cannot_be_unpickled_is_a_problem_and_fitted_again(shelf, l
     (path,) = shelf.folder.rglob("*.model")
     shelf.write(path.name, b"no pickle")  # under a good seal
     with pytest.raises(StoreProblem, match="cannot be unpickled"):
-        recall(shelf, job, task)
-    members, problems = recall_members(shelf, task)
+        read_results(shelf, job, task)
+    members, problems = read_members(shelf, task)
     assert members is None
     assert len(problems) == 1
     _fits(log)
@@ -410,7 +412,7 @@ def test_a_model_that_cannot_be_unpickled_is_a_problem_and_fitted_again(shelf, l
     assert _fits(log) == {"fit": 1}
     assert "cannot be unpickled" in again.problems[0]
     np.testing.assert_array_equal(again.oof, first.oof)
-    assert recall(shelf, job, task) is not None
+    assert read_results(shelf, job, task) is not None
 
 
 # --- models without tables ----------------------------------------------------------------------------

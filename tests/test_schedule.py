@@ -31,7 +31,7 @@ from stackkit._execution.scheduler import _Schedule, run_tasks
 from stackkit._execution.tasks import ALL_ROWS, OUT_OF_TIME, Failure, Result, make_tasks
 from stackkit._execution.worker import run_task
 from stackkit._members.fitting import Member
-from stackkit._store.store import open_shelf
+from stackkit._store.store import open_store
 from stackkit.exceptions import StoreWarning
 
 KEY = "a secret that both sides know"
@@ -139,7 +139,7 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def shelf(tmp_path):
-    return open_shelf(Store(tmp_path / "store", key=KEY))
+    return open_store(Store(tmp_path / "store", key=KEY))
 
 
 def _learners(names):
@@ -282,7 +282,7 @@ def test_with_no_time_at_all_nothing_is_hired(clock):
 
 def test_what_is_kept_is_read_even_when_time_is_over(clock, shelf):
     learners = _learners("ab")
-    job = job_of(learners, X, Y, shelf=shelf)
+    job = job_of(learners, X, Y, store=shelf)
     tasks, _ = with_keys(job, make_tasks(learners, range(3), 0))
     for task in tasks[:4]:
         run_task(job, task, None)
@@ -340,7 +340,7 @@ def test_a_learner_known_from_the_store_alone_is_measured_first(clock, shelf, mo
     """What a kept result took is not known: nought bytes would let any number run at once."""
     monkeypatch.setattr(_schedule, "used_memory", lambda: 0)
     learners = [("a", GaussianNB())]
-    job = job_of(learners, X, Y, cv=5, shelf=shelf)
+    job = job_of(learners, X, Y, cv=5, store=shelf)
     tasks, _ = with_keys(job, make_tasks(learners, range(5), 0))
     run_task(job, tasks[0], None)
     crew = Fake(clock, 4, peaks={"a": 30})
@@ -464,7 +464,7 @@ def test_after_a_failure_no_further_task_starts():
 
 def test_an_exception_lets_the_workers_go_at_once_and_gives_claims_back(clock, shelf):
     learners = _learners("ab")
-    job = job_of(learners, X, Y, shelf=shelf)
+    job = job_of(learners, X, Y, store=shelf)
     tasks, _ = with_keys(job, make_tasks(learners, range(2), 0))
 
     class Interrupted(Fake):
@@ -515,7 +515,7 @@ def test_folds_trained_at_once_have_a_fold_s_time_each(clock):
 
 
 def test_a_dismissed_task_gives_its_claim_back(clock, shelf):
-    job = job_of([("a", GaussianNB())], X, Y, shelf=shelf)
+    job = job_of([("a", GaussianNB())], X, Y, store=shelf)
     tasks, _ = with_keys(job, make_tasks([("a", GaussianNB())], range(1), 0))
     _run(Fake(clock, seconds={"a": np.inf}), tasks, job=job, limits=Limits(task_timeout=10))
     claim = shelf.claim(tasks[0].key)
@@ -549,7 +549,7 @@ class Works:
 def _stored(shelf, names="ab", n_folds=3):
     """Learners that differ, so that their keys do."""
     learners = [(name, GaussianNB(var_smoothing=10.0**-k)) for k, name in enumerate(names, 3)]
-    job = job_of(learners, X, Y, cv=n_folds, shelf=shelf)
+    job = job_of(learners, X, Y, cv=n_folds, store=shelf)
     tasks, problems = with_keys(job, make_tasks(learners, range(n_folds), 0))
     assert problems == []
     return job, tasks
@@ -586,7 +586,7 @@ def test_what_somebody_else_is_at_is_postponed_and_taken_from_the_store_when_don
     assert sorted(crew.started) == ["a1", "a2", "b0", "b1", "b2"]
     assert all(len(started) == 5 for started in asked)  # the others go first
     assert len(asked) == 3
-    alone = replace(job, shelf=None)
+    alone = replace(job, store=None)
     assert _tables(schedule) == _tables(_run(Works(alone), tasks, job=alone))
 
 
@@ -677,7 +677,7 @@ def test_a_model_that_vanishes_on_the_way_is_fitted_again(shelf):
 
 
 def _without_estimator(result):
-    assert result.on_shelf
+    assert result.in_store
     return replace(result, member=replace(result.member, estimator=None))
 
 
@@ -774,7 +774,7 @@ def test_run_tasks_of_nothing_is_nothing():
 
 def test_the_plan_counts_what_is_kept_and_what_is_to_do(shelf):
     learners = [("together", Together()), ("a", GaussianNB())]
-    job = job_of(learners, X, Y, shelf=shelf)
+    job = job_of(learners, X, Y, store=shelf)
     tasks, _ = with_keys(job, make_tasks(learners, range(3), 0))
 
     def plan():

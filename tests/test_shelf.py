@@ -21,8 +21,8 @@ from shelves import KEY, MODEL, NEW, TABLE, files_in, is_ready, other_process, p
 from watchdog import at_most
 
 from stackkit._store import files as _shelf
-from stackkit._store.files import Shelf, StoreProblem
-from stackkit._store.store import Store, open_shelf, store_clear, store_info
+from stackkit._store.files import StoreFiles, StoreProblem
+from stackkit._store.store import Store, open_store, store_clear, store_info
 
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 
@@ -34,7 +34,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def shelf(folder):
-    return open_shelf(Store(folder, key=KEY))
+    return open_store(Store(folder, key=KEY))
 
 
 @pytest.fixture
@@ -238,7 +238,7 @@ def test_seal_is_hmac_sha256_of_the_name_and_the_content(shelf, folder):
 
 def test_another_key_opens_nothing(shelf, folder):
     some_table(shelf)
-    other = open_shelf(Store(folder, key=KEY + "!"))
+    other = open_store(Store(folder, key=KEY + "!"))
     assert other.has(TABLE)  # it looks at no seal
     with pytest.raises(StoreProblem, match="not written with this store's key"):
         other.read_table(TABLE)
@@ -249,10 +249,10 @@ def test_another_key_opens_nothing(shelf, folder):
 
 def test_another_format_is_not_read_whatever_its_seal(folder, monkeypatch):
     monkeypatch.setattr(_shelf, "_MAGIC", b"\x93STKKIT\x02")
-    open_shelf(Store(folder, key=KEY)).write(MODEL, b"content")
+    open_store(Store(folder, key=KEY)).write(MODEL, b"content")
     monkeypatch.undo()
     with pytest.raises(StoreProblem, match="no file of this store"):
-        open_shelf(Store(folder, key=KEY)).read(MODEL)
+        open_store(Store(folder, key=KEY)).read(MODEL)
 
 
 def test_planted_pickles_are_not_run(shelf, folder, tmp_path):
@@ -364,7 +364,7 @@ ready()
 
 
 def test_full_disk_of_a_megabyte(small_disk):
-    shelf = open_shelf(Store(small_disk, key=KEY))
+    shelf = open_store(Store(small_disk, key=KEY))
     shelf.write(MODEL, b"old")
     for _ in range(3):
         with pytest.raises(StoreProblem, match=rf"{MODEL} could not be written \(No space left on device\)"):
@@ -389,10 +389,10 @@ def look_but_do_not_touch(shelf, name):
 
 
 def test_disk_mounted_read_only(small_disk):
-    open_shelf(Store(small_disk, key=KEY)).write(MODEL, b"content")
+    open_store(Store(small_disk, key=KEY)).write(MODEL, b"content")
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    look_but_do_not_touch(open_shelf(Store(small_disk, key=KEY, size_limit=1)), MODEL)
-    assert open_shelf(Store(small_disk / "new", key=KEY)).read(MODEL) is None
+    look_but_do_not_touch(open_store(Store(small_disk, key=KEY, size_limit=1)), MODEL)
+    assert open_store(Store(small_disk / "new", key=KEY)).read(MODEL) is None
 
 
 @posix
@@ -403,7 +403,7 @@ def test_folder_without_write_permission(shelf, folder):
     for path in folders:
         path.chmod(0o500)
     try:
-        look_but_do_not_touch(open_shelf(Store(folder, key=KEY, size_limit=1)), MODEL)
+        look_but_do_not_touch(open_store(Store(folder, key=KEY, size_limit=1)), MODEL)
     finally:
         for path in folders:
             path.chmod(0o700)
@@ -461,7 +461,7 @@ def half():
     yield bytes(1_000_000)
     ready()
     time.sleep(60)
-class Half(store.Shelf):
+class Half(store.StoreFiles):
     def _put(self, path, parts):
         super()._put(path, half())
 Half(pathlib.Path(sys.argv[1]), b"k" * 16).write("ab12-0.model", b"new")
@@ -527,14 +527,14 @@ def test_readers_see_whole_files_while_others_write(shelf):
 
 def test_writing_goes_on_after_the_store_was_cleared(shelf, folder, monkeypatch):
     shelf.write(MODEL, b"old")
-    put = Shelf._put
+    put = StoreFiles._put
 
     def put_after_clear(*args):
         monkeypatch.undo()
         store_clear(folder)
         put(*args)
 
-    monkeypatch.setattr(Shelf, "_put", put_after_clear)
+    monkeypatch.setattr(StoreFiles, "_put", put_after_clear)
     shelf.write(MODEL, b"new")
     assert bytes(shelf.read(MODEL)) == b"new"
 
@@ -546,7 +546,7 @@ def test_only_one_has_the_claim(shelf, folder):
     claim = shelf.claim("ab12")
     assert claim is not None
     assert shelf.claim("ab12") is None
-    assert open_shelf(Store(folder, key=KEY)).claim("ab12") is None
+    assert open_store(Store(folder, key=KEY)).claim("ab12") is None
     from_thread = []
     thread = threading.Thread(target=lambda: from_thread.append(shelf.claim("ab12")))
     thread.start()
@@ -642,7 +642,7 @@ def test_locks_are_those_that_die_with_their_owner(shelf, monkeypatch):
 
 
 def test_least_recently_used_go(folder):
-    shelf = open_shelf(Store(folder, key=KEY, size_limit=3 * 1040))
+    shelf = open_store(Store(folder, key=KEY, size_limit=3 * 1040))
     names = [f"a{k}-0.model" for k in range(6)]
     for k, name in enumerate(names):
         shelf.write(name, bytes(1000))
@@ -656,7 +656,7 @@ def test_least_recently_used_go(folder):
 
 def test_store_just_at_its_limit_loses_nothing(folder):
     for limit, left in ((2 * 1040, 2), (2 * 1040 - 1, 1)):
-        shelf = open_shelf(Store(folder, key=KEY, size_limit=limit))
+        shelf = open_store(Store(folder, key=KEY, size_limit=limit))
         for name in ("aa-0.model", "bb-0.table"):
             shelf.write(name, bytes(1000))
         shelf.prune()
@@ -691,11 +691,11 @@ def test_prune_removes_what_killed_processes_left(shelf, folder):
     assert all(path.exists() for path in kept)
     assert shelf.claim("ab12") is None
     held.release()
-    open_shelf(Store(folder / "new", key=KEY)).prune()  # nothing there
+    open_store(Store(folder / "new", key=KEY)).prune()  # nothing there
 
 
 def test_prune_ignores_what_it_cannot_remove(folder, monkeypatch):
-    shelf = open_shelf(Store(folder, key=KEY, size_limit=1))
+    shelf = open_store(Store(folder, key=KEY, size_limit=1))
     shelf.write("aa-0.model", b"content")
     shelf.write("bb-0.model", b"content")
     used(folder, "aa-0.model", 100)

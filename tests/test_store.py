@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator, clone
 
 from stackkit._store import store as _store
 from stackkit._store.files import StoreProblem
-from stackkit._store.store import Store, open_shelf, store_clear, store_info
+from stackkit._store.store import Store, open_store, store_clear, store_info
 
 
 @pytest.fixture(autouse=True)
@@ -36,33 +36,33 @@ def folder(tmp_path):
 
 @pytest.fixture
 def shelf(folder):
-    return open_shelf(Store(folder, key=KEY))
+    return open_store(Store(folder, key=KEY))
 
 
 # --- the key ----------------------------------------------------------------------------------------
 
 
 def test_key_is_made_once(folder, tmp_path, home):
-    some_table(open_shelf(folder))
+    some_table(open_store(folder))
     made = (home / "stackkit" / "store.key").read_bytes()
     assert re.fullmatch(rb"[0-9a-f]{64}", made)
-    assert open_shelf(str(folder)).read_table(TABLE) is not None
-    assert open_shelf(tmp_path / "other").key == bytes.fromhex(made.decode())
+    assert open_store(str(folder)).read_table(TABLE) is not None
+    assert open_store(tmp_path / "other").key == bytes.fromhex(made.decode())
     assert files_in(home) == ["stackkit/store.key"]
-    assert open_shelf(Store(folder, key_file=tmp_path / "own" / "key")).key != bytes.fromhex(made.decode())
+    assert open_store(Store(folder, key_file=tmp_path / "own" / "key")).key != bytes.fromhex(made.decode())
 
 
 def test_key_is_not_made_where_it_is_not_needed(folder, home):
-    open_shelf(Store(folder, key=KEY))
+    open_store(Store(folder, key=KEY))
     store_info(folder)
     store_clear(folder)
-    assert open_shelf(None) is None
+    assert open_store(None) is None
     assert not home.exists()
 
 
 def test_key_as_text_is_its_utf8(folder):
-    assert open_shelf(Store(folder, key="ä" * 8)).key == "ä".encode() * 8
-    assert open_shelf(Store(folder, key=b"k" * 16)).key == b"k" * 16
+    assert open_store(Store(folder, key="ä" * 8)).key == "ä".encode() * 8
+    assert open_store(Store(folder, key=b"k" * 16)).key == b"k" * 16
 
 
 @pytest.mark.slow
@@ -71,7 +71,7 @@ def test_many_processes_make_one_key(folder, home):
     code = """
 ready()
 sys.stdin.readline()
-print(store.open_shelf(sys.argv[1] + str(os.getpid())).key.hex(), flush=True)
+print(store.open_store(sys.argv[1] + str(os.getpid())).key.hex(), flush=True)
 """
     code = f"import platformdirs\nplatformdirs.user_data_path = lambda *_, **__: pathlib.Path({str(home)!r})\n" + code
     starts = [other_process(code, folder) for _ in range(8)]
@@ -99,7 +99,7 @@ def test_late_key_gives_way_to_the_first(folder, tmp_path, monkeypatch):
         link(*args, **kwargs)
 
     monkeypatch.setattr(os, "link", slow)
-    assert open_shelf(Store(folder, key_file=path)).key == b"\x55" * 32
+    assert open_store(Store(folder, key_file=path)).key == b"\x55" * 32
     assert path.read_text() == "5" * 64
     assert [item.name for item in tmp_path.glob("key*")] == ["key"]
 
@@ -108,12 +108,12 @@ def test_late_key_gives_way_to_the_first(folder, tmp_path, monkeypatch):
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o610])
 def test_key_open_to_others_is_refused(folder, tmp_path, mode):
     path = tmp_path / "a key"
-    open_shelf(Store(folder, key_file=path))
+    open_store(Store(folder, key_file=path))
     path.chmod(mode)
     with pytest.raises(StoreProblem, match=r"open to other users; run chmod 600 '.*/a key'\."):
-        open_shelf(Store(folder, key_file=path))
+        open_store(Store(folder, key_file=path))
     path.chmod(0o400)
-    open_shelf(Store(folder, key_file=path))
+    open_store(Store(folder, key_file=path))
 
 
 @pytest.mark.parametrize(
@@ -126,14 +126,14 @@ def test_damaged_key_is_refused_and_left_alone(folder, tmp_path, content):
     path.write_bytes(content)
     path.chmod(0o600)
     with pytest.raises(StoreProblem, match=r"key is damaged; put back a copy of it, or delete it"):
-        open_shelf(Store(folder, key_file=path))
+        open_store(Store(folder, key_file=path))
     assert path.read_bytes() == content
 
 
 def test_key_may_end_in_a_line_break(folder, tmp_path):
     (tmp_path / "key").write_text("ab" * 32 + "\n")
     (tmp_path / "key").chmod(0o600)
-    assert open_shelf(Store(folder, key_file=tmp_path / "key")).key == b"\xab" * 32
+    assert open_store(Store(folder, key_file=tmp_path / "key")).key == b"\xab" * 32
 
 
 def test_key_that_cannot_be_made_is_a_problem(folder, tmp_path, monkeypatch):
@@ -141,14 +141,14 @@ def test_key_that_cannot_be_made_is_a_problem(folder, tmp_path, monkeypatch):
     (tmp_path / "nowhere").symlink_to(tmp_path / "not-there")
     for path in (tmp_path / "file" / "key", tmp_path, tmp_path / "nowhere"):
         with pytest.raises(StoreProblem, match=rf"key {re.escape(str(path))} could not be read or made"):
-            open_shelf(Store(folder, key_file=path))
+            open_store(Store(folder, key_file=path))
 
     def fails(*_, **__):
         raise OSError(errno.EPERM, "no links here")
 
     monkeypatch.setattr(os, "link", fails)
     with pytest.raises(StoreProblem, match=r"could not be read or made \(no links here\)"):
-        open_shelf(Store(folder, key_file=tmp_path / "new"))
+        open_store(Store(folder, key_file=tmp_path / "new"))
     assert not list(tmp_path.glob("new*"))
 
 
@@ -166,10 +166,10 @@ def test_key_is_never_in_the_folder(folder, tmp_path, home):
         Store(home / "stackkit"),
     ):
         with pytest.raises(ValueError, match=match):
-            open_shelf(store)
+            open_store(store)
     assert files_in(tmp_path) == ["link"]
-    open_shelf(Store(folder, key_file=tmp_path / "folder.key"))
-    open_shelf(Store(home.parent, key=KEY))
+    open_store(Store(folder, key_file=tmp_path / "folder.key"))
+    open_store(Store(home.parent, key=KEY))
 
 
 @posix
@@ -178,7 +178,7 @@ def test_others_may_not_look(tmp_path, home, umask):
     folder = tmp_path / "deep" / "folder"
     before = os.umask(umask)
     try:
-        shelf = open_shelf(folder)
+        shelf = open_store(folder)
         some_table(shelf)
         claim = shelf.claim("ab12")
         (folder / "stackkit-1" / "tmp" / "1-0123456789abcdef").touch(0o600)
@@ -297,10 +297,10 @@ def test_key_is_not_shown(shelf, folder):
     for shown in (store, shelf, Holder(store), store.info()):
         assert KEY not in repr(shown) + str(shown)
     with pytest.raises(ValueError, match="got 5") as caught:
-        open_shelf(Store(folder, key="hush!"))
+        open_store(Store(folder, key="hush!"))
     assert "hush" not in str(caught.value)
     with pytest.raises(TypeError, match="got a list") as caught:
-        open_shelf(Store(folder, key=["hush!" * 9]))
+        open_store(Store(folder, key=["hush!" * 9]))
     assert "hush" not in str(caught.value)
 
 
@@ -311,7 +311,7 @@ def test_key_is_not_shown(shelf, folder):
      ("1.5 GiB", 3 * 2**29), ("1 KiB", 1024), ("0.1 MB", 100_000), ("1 kB", 1000), ("9" * 400 + " TB", None)],
 )  # fmt: skip
 def test_size_limits(folder, text, size):
-    got = open_shelf(Store(folder, key=KEY, size_limit=text)).size_limit
+    got = open_store(Store(folder, key=KEY, size_limit=text)).size_limit
     assert got == size if size else got > 10**400
 
 
@@ -325,7 +325,7 @@ def test_bad_size_limits(folder, limit):
         r"The 'size_limit' parameter of a Store must be a positive number of bytes, text such as '500 MB' or '2 GiB', "
         rf"or None; got {re.escape(repr(limit))}\."
     )
-    for use in (open_shelf, store_info, store_clear):
+    for use in (open_store, store_info, store_clear):
         with pytest.raises(ValueError, match=match):
             use(Store(folder, size_limit=limit))
     assert not folder.exists()
@@ -348,7 +348,7 @@ def test_bad_size_limits(folder, limit):
     ],
 )
 def test_bad_settings(folder, settings, error, match):
-    for use in (open_shelf, store_info, store_clear):
+    for use in (open_store, store_info, store_clear):
         with pytest.raises(error, match=match):
             use(Store(folder, **settings))
     assert not folder.exists()
@@ -358,22 +358,22 @@ def test_bad_memory(folder):
     for memory in (3, ["a"], b"folder", True):
         match = r"The 'memory' parameter must be a folder, a Store or None; got .*\. Pass the folder's path"
         with pytest.raises(TypeError, match=match):
-            open_shelf(memory)
+            open_store(memory)
     with pytest.raises(TypeError, match=rf"got Memory\(.*memory='{folder}'"):
-        open_shelf(joblib.Memory(folder, verbose=0))
+        open_store(joblib.Memory(folder, verbose=0))
     with pytest.raises(TypeError, match="Pass the folder's path: memory='a/folder'"):
-        open_shelf(joblib.Memory(None))
+        open_store(joblib.Memory(None))
     for place in (3, None, types.SimpleNamespace()):
-        for use in (open_shelf, store_info, store_clear):
+        for use in (open_store, store_info, store_clear):
             with pytest.raises(TypeError, match="The 'folder' parameter of a Store must be a path"):
                 use(Store(place))
     with pytest.raises(ValueError, match="The 'folder' parameter of a Store must be a path"):
-        open_shelf("")
+        open_store("")
 
 
 def test_folder_that_is_a_file(folder):
     folder.write_text("mine")
-    for use in (open_shelf, store_info, store_clear):
+    for use in (open_store, store_info, store_clear):
         with pytest.raises(ValueError, match=rf"must be a folder; got the file {folder}\. Choose another name"):
             use(folder)
     assert folder.read_text() == "mine"
@@ -381,7 +381,7 @@ def test_folder_that_is_a_file(folder):
 
 def test_folder_that_cannot_be_made_opens_all_the_same(folder):
     folder.write_text("mine")
-    shelf = open_shelf(Store(folder / "below", key=KEY))
+    shelf = open_store(Store(folder / "below", key=KEY))
     with pytest.raises(StoreProblem, match=r"could not be written \(Not a directory\)"):
         shelf.write(MODEL, b"content")
     with pytest.raises(StoreProblem, match=r"could not be read \(Not a directory\)"):
@@ -396,14 +396,14 @@ def test_folder_that_cannot_be_made_opens_all_the_same(folder):
 def test_folder_is_the_same_from_everywhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "me"))
-    assert open_shelf("store").folder == tmp_path / "store"
-    assert open_shelf(Store("~/store", key=KEY)).folder == tmp_path / "me" / "store"
-    assert open_shelf(Store("store", key_file="~/key")).key
+    assert open_store("store").folder == tmp_path / "store"
+    assert open_store(Store("~/store", key=KEY)).folder == tmp_path / "me" / "store"
+    assert open_store(Store("store", key_file="~/key")).key
     assert (tmp_path / "me" / "key").exists()
 
 
 def test_settings_reach_the_shelf(folder):
-    shelf = open_shelf(Store(folder, store_models=False, size_limit="1 kB", key=KEY))
+    shelf = open_store(Store(folder, store_models=False, size_limit="1 kB", key=KEY))
     assert (shelf.store_models, shelf.size_limit, shelf.folder) == (False, 1000, folder)
-    assert open_shelf(Store(folder, key=KEY)).store_models
+    assert open_store(Store(folder, key=KEY)).store_models
     assert pickle.loads(pickle.dumps(shelf)) == shelf

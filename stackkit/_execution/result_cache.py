@@ -17,7 +17,7 @@ from stackkit._execution.tasks import ALL_ROWS, Job, Result, Task
 from stackkit._members import Member, last_step
 from stackkit._store import (
     NotStorableError,
-    Shelf,
+    StoreFiles,
     StoreProblem,
     data_fingerprint,
     fingerprint,
@@ -111,37 +111,37 @@ def _new(task: Task, fold: int, job: Job) -> str:
 # --- reading ----------------------------------------------------------------------------------------
 
 
-def is_kept(shelf: Shelf, job: Job, task: Task) -> bool:
+def is_kept(store: StoreFiles, job: Job, task: Task) -> bool:
     """Whether all that the task would give seems to be there; reading it may still fail."""
     return task.key is not None and all(
-        shelf.has(name) for fold in task.folds for name in _names(shelf, job, task, fold)
+        store.has(name) for fold in task.folds for name in _names(store, job, task, fold)
     )
 
 
-def _names(shelf: Shelf, job: Job, task: Task, fold: int) -> Iterable[str]:
+def _names(store: StoreFiles, job: Job, task: Task, fold: int) -> Iterable[str]:
     yield _table(task, fold)
     if job.X_test is not None:
         yield _new(task, fold, job)
-    if _needs_model(shelf, job, fold):
+    if _needs_model(store, job, fold):
         yield _model(task, fold)
 
 
-def _needs_model(shelf: Shelf, job: Job, fold: int) -> bool:
+def _needs_model(store: StoreFiles, job: Job, fold: int) -> bool:
     """Of a fit on all rows nothing else is wanted; fold models that were not kept are fitted again at the end."""
-    return fold == ALL_ROWS or (job.keep_members and shelf.store_models)
+    return fold == ALL_ROWS or (job.keep_members and store.store_models)
 
 
-def recall(shelf: Shelf, job: Job, task: Task) -> list[Result] | None:
+def read_results(store: StoreFiles, job: Job, task: Task) -> list[Result] | None:
     """The task's results as they were kept; None where a part is missing. Raises StoreProblem for a bad one."""
-    results = [_recall_fold(shelf, job, task, fold) for fold in task.folds]
+    results = [_read_fold(store, job, task, fold) for fold in task.folds]
     return None if any(result is None for result in results) else [result for result in results if result]
 
 
-def _recall_fold(shelf: Shelf, job: Job, task: Task, fold: int) -> Result | None:
-    table = shelf.read_table(_table(task, fold))
-    new = None if job.X_test is None else shelf.read_table(_new(task, fold, job))
-    needs_model = _needs_model(shelf, job, fold)
-    model = recall_member(shelf, task, fold) if needs_model else None
+def _read_fold(store: StoreFiles, job: Job, task: Task, fold: int) -> Result | None:
+    table = store.read_table(_table(task, fold))
+    new = None if job.X_test is None else store.read_table(_new(task, fold, job))
+    needs_model = _needs_model(store, job, fold)
+    model = read_member(store, task, fold) if needs_model else None
     if table is None or (new is None and job.X_test is not None) or (model is None and needs_model):
         return None
     arrays, facts = table
@@ -149,10 +149,10 @@ def _recall_fold(shelf: Shelf, job: Job, task: Task, fold: int) -> Result | None
     return Result(task.name, fold, member, arrays.get("oof"), new and new[0]["new"], **facts)
 
 
-def recall_member(shelf: Shelf, task: Task, fold: int) -> tuple[Member, float] | None:
+def read_member(store: StoreFiles, task: Task, fold: int) -> tuple[Member, float] | None:
     """A fitted member, and how many seconds its fit took."""
     name = _model(task, fold)
-    sealed = shelf.read(name)
+    sealed = store.read(name)
     if sealed is None:
         return None
     try:
@@ -161,12 +161,12 @@ def recall_member(shelf: Shelf, task: Task, fold: int) -> tuple[Member, float] |
         raise StoreProblem(f"{name} cannot be unpickled: {type(error).__name__}: {error}.") from error
 
 
-def recall_members(shelf: Shelf, task: Task) -> tuple[list[tuple[Member, float]] | None, list[str]]:
+def read_members(store: StoreFiles, task: Task) -> tuple[list[tuple[Member, float]] | None, list[str]]:
     """The members of all the task's folds, if all are there; and what was in the way."""
-    if task.key is None or not all(shelf.has(_model(task, fold)) for fold in task.folds):
+    if task.key is None or not all(store.has(_model(task, fold)) for fold in task.folds):
         return None, []
     try:
-        found = [recall_member(shelf, task, fold) for fold in task.folds]
+        found = [read_member(store, task, fold) for fold in task.folds]
     except StoreProblem as problem:
         return None, [str(problem)]
     return (None if None in found else [pair for pair in found if pair]), []
@@ -175,39 +175,39 @@ def recall_members(shelf: Shelf, task: Task) -> tuple[list[tuple[Member, float]]
 # --- keeping ----------------------------------------------------------------------------------------
 
 
-def keep(shelf: Shelf, job: Job, task: Task, result: Result) -> Result:
+def write_results(store: StoreFiles, job: Job, task: Task, result: Result) -> Result:
     """Keep a fold's result. What the store cannot do is noted in the result, which is good all the same."""
     if task.key is None or result.failure or result.member is None:
         return result
     try:
-        result = replace(result, on_shelf=_keep_model(shelf, job, task, result))
-        _keep_new(shelf, job, task, result)
-        _keep_table(shelf, task, result)
+        result = replace(result, in_store=_keep_model(store, job, task, result))
+        _keep_new(store, job, task, result)
+        _keep_table(store, task, result)
     except StoreProblem as problem:
         result = replace(result, problems=(*result.problems, str(problem)))
     return result
 
 
-def _keep_model(shelf: Shelf, job: Job, task: Task, result: Result) -> bool:
-    if not (shelf.store_models and job.keeps_member(result.fold)):
+def _keep_model(store: StoreFiles, job: Job, task: Task, result: Result) -> bool:
+    if not (store.store_models and job.keeps_member(result.fold)):
         return False
     try:
         pickled = cloudpickle.dumps((result.member, result.fit_seconds))
     except Exception as error:
         raise StoreProblem(f"The fitted learner {task.name!r} cannot be pickled: {error}.") from error
-    shelf.write(_model(task, result.fold), pickled)
+    store.write(_model(task, result.fold), pickled)
     return True
 
 
-def _keep_table(shelf: Shelf, task: Task, result: Result) -> None:
+def _keep_table(store: StoreFiles, task: Task, result: Result) -> None:
     assert result.member is not None  # noqa: S101 - failures are not kept
     arrays: dict[str, Any] = {"labels": result.member.labels, "codes": result.member.codes}
     if result.oof is not None:
         arrays["oof"] = result.oof
     facts = {"fit_seconds": float(result.fit_seconds), "predict_seconds": float(result.predict_seconds)}
-    shelf.write_table(_table(task, result.fold), arrays, facts)
+    store.write_table(_table(task, result.fold), arrays, facts)
 
 
-def _keep_new(shelf: Shelf, job: Job, task: Task, result: Result) -> None:
+def _keep_new(store: StoreFiles, job: Job, task: Task, result: Result) -> None:
     if result.new is not None:
-        shelf.write_table(_new(task, result.fold, job), {"new": np.asarray(result.new)}, {})
+        store.write_table(_new(task, result.fold, job), {"new": np.asarray(result.new)}, {})

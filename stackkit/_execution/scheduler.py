@@ -24,7 +24,7 @@ from stackkit._execution.callbacks import announced
 from stackkit._execution.limits import Limits
 from stackkit._execution.memory import used_memory
 from stackkit._execution.progress import Advance, progress
-from stackkit._execution.result_cache import is_kept, named, recall
+from stackkit._execution.result_cache import is_kept, named, read_results
 from stackkit._execution.tasks import ALL_ROWS, OUT_OF_TIME, Failure, Job, Result, Task
 from stackkit._execution.transfer import unpacked
 from stackkit._store import Claim, StoreProblem
@@ -44,7 +44,7 @@ def run_tasks(
     what runs already is finished and kept.
     """
     problems: list[str] = []
-    if job.shelf is not None:
+    if job.store is not None:
         job, tasks, problems = named(job, tasks)
     client = client_in_use(get_active_backend()[0], n_jobs)
     if client is not None:
@@ -55,8 +55,8 @@ def run_tasks(
     total = sum(len(task.folds) for task in tasks)
     with progress(schedule.plan(), total, verbose=verbose) as advance, single_threaded_blas():
         schedule.run(advance)
-    if job.shelf is not None:
-        job.shelf.prune()
+    if job.store is not None:
+        job.store.prune()
     problems += schedule.problems + [text for result in schedule.results for text in result.problems]
     if problems:
         _warn_of_store(list(dict.fromkeys(problems)))  # parent and worker may meet the same
@@ -186,9 +186,9 @@ class _Schedule:
     def _take(self, advance: Advance) -> None:
         """A task's results out of the store; if something is wrong with them, it is to do again."""
         while self._kept and len(self._reading) < READERS:
-            assert self._job.shelf is not None  # noqa: S101 - nothing else is kept
+            assert self._job.store is not None  # noqa: S101 - nothing else is kept
             task = self._kept.pop(0)
-            self._reading[self._readers.submit(recall, self._job.shelf, self._job, task)] = task
+            self._reading[self._readers.submit(read_results, self._job.store, self._job, task)] = task
         for future in wait(self._reading, POLL_SECONDS, FIRST_COMPLETED).done if self._reading else ():
             task = self._reading.pop(future)
             try:
@@ -210,8 +210,8 @@ class _Schedule:
         postponed = []
         while (task := self._next()) is not None:
             claim = None
-            if self._job.shelf is not None and task.key is not None:
-                claim = self._job.shelf.claim(task.key)
+            if self._job.store is not None and task.key is not None:
+                claim = self._job.store.claim(task.key)
                 if claim is None:  # another process is at it
                     postponed.append(task)
                     continue
@@ -225,8 +225,8 @@ class _Schedule:
         self._all_claimed = bool(postponed) and not self._running  # by other processes
 
     def _is_kept(self, task: Task) -> bool:
-        shelf = self._job.shelf
-        return shelf is not None and task not in self._unreadable and is_kept(shelf, self._job, task)
+        store = self._job.store
+        return store is not None and task not in self._unreadable and is_kept(store, self._job, task)
 
     def _next(self) -> Task | None:
         """Taken off its list; None while nothing may start."""
@@ -332,7 +332,7 @@ class _Schedule:
         """Seconds until something has to be seen to."""
         if self._kept or self._reading:
             return 0.0
-        waits = [POLL_SECONDS] if self._waiting and self._job.shelf is not None else []
+        waits = [POLL_SECONDS] if self._waiting and self._job.store is not None else []
         if self._limits.task_timeout is not None:
             waits += [min(self._overdue_in(task), self._limits.task_timeout) for task in self._running]
             waits += [POLL_SECONDS for task in self._running if task not in self._begun_at]

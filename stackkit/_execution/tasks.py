@@ -14,7 +14,7 @@ from sklearn.base import clone
 
 from stackkit._data import Folds, Target
 from stackkit._members import Block, Member, trains_folds_together
-from stackkit._store import Shelf
+from stackkit._store import StoreFiles
 
 ALL_ROWS = -1  # the fold number of a fit on all rows
 OUT_OF_TIME = "time_limit"  # the stage of the failure of a learner that was not fitted in time
@@ -49,7 +49,7 @@ class Failure:
 class Result:
     """What one learner gave on one fold.
 
-    ``pickled`` is the member's estimator on its way between processes, ``on_shelf`` tells that the store has it;
+    ``pickled`` is the member's estimator on its way between processes, ``in_store`` tells that the store has it;
     ``peak_bytes`` is the most memory that the worker's process had; ``problems`` tells what the store could not keep
     or give back.
     """
@@ -63,7 +63,7 @@ class Result:
     predict_seconds: float = np.nan
     failure: Failure | None = None
     pickled: bytes | Path | None = None
-    on_shelf: bool = False
+    in_store: bool = False
     peak_bytes: int = 0
     problems: tuple[str, ...] = ()
 
@@ -79,7 +79,7 @@ class Job:
     fit_params: dict[str, dict[str, Any]]
     X_test: Any = None
     keep_members: bool = True
-    shelf: Shelf | None = None
+    store: StoreFiles | None = None
     test_print: str = ""  # what the store calls X_test
     home: int = field(default_factory=os.getpid)  # the process that runs the tasks, or has them run
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import cloudpickle
 
-from stackkit._execution.result_cache import recall_member
+from stackkit._execution.result_cache import read_member
 from stackkit._execution.tasks import Failure, Job, Result, Task
 from stackkit._store import StoreProblem
 
@@ -20,7 +20,7 @@ def packed(result: Result, path: Path | None) -> Result:
     if result.member is None or result.member.estimator is None:
         return result
     light = replace(result, member=replace(result.member, estimator=None))
-    if result.on_shelf:
+    if result.in_store:
         return light
     try:
         pickled = cloudpickle.dumps(result.member.estimator)
@@ -42,8 +42,8 @@ def unpacked(result: Result, job: Job, task: Task) -> Result:
     """Raises StoreProblem if the store has lost the estimator meanwhile."""
     if result.member is None or result.member.estimator is not None:
         return result
-    if result.on_shelf and job.shelf is not None:
-        kept = recall_member(job.shelf, task, result.fold)
+    if result.in_store and job.store is not None:
+        kept = read_member(job.store, task, result.fold)
         if kept is None:
             raise StoreProblem(f"The model of the learner {task.name!r}, fold {result.fold}, is gone.")
         return replace(result, member=kept[0])

@@ -18,7 +18,7 @@ import numpy as np
 from stackkit._data import take_rows
 from stackkit._execution.callbacks import announced
 from stackkit._execution.memory import forget_peak, peak_memory
-from stackkit._execution.result_cache import keep, recall_members
+from stackkit._execution.result_cache import read_members, write_results
 from stackkit._execution.tasks import ALL_ROWS, Failure, Job, Result, Task
 from stackkit._members import Member, fit_member, fit_members_at_once, own_copy, predict_block
 from stackkit._utils import limit_threads, own_threads_held, thread_limits, ties_held
@@ -38,14 +38,14 @@ def run_task(job: Job, task: Task, threads: int | None) -> list[Result]:
             replace(_predict(job, task.name, fold, member), fit_seconds=seconds, problems=problems)
             for fold, (member, seconds) in zip(task.folds, fitted, strict=True)
         ]
-    if job.shelf:
-        results = [keep(job.shelf, job, task, result) for result in results]
+    if job.store:
+        results = [write_results(job.store, job, task, result) for result in results]
     return [replace(result, peak_bytes=peak_memory()) for result in results]
 
 
 def _members(job: Job, task: Task) -> tuple[list[tuple[Member, float]], tuple[str, ...]]:
     """Fitted, with the seconds that it took: by now, or once before, when the store kept the models alone."""
-    kept, problems = recall_members(job.shelf, task) if job.shelf else (None, [])
+    kept, problems = read_members(job.store, task) if job.store else (None, [])
     if kept is None:
         start = perf_counter()
         with interrupts_noticed(), announced(task):

@@ -137,6 +137,6 @@ def cross_fit(
         fit_params=learner_params(learners, weights, groups),
         weights=weights,
         X_test=None if X_test is None else check_like(X, X_test),
-        keep_members=settings.shelf is None or settings.shelf.store_models,
+        keep_members=settings.store is None or settings.store.store_models,
         settings=settings,
     ).oof

@@ -105,7 +105,7 @@ def fold_members_again(
     """The fold models of learners whose tables were kept without them: bit for bit the same."""
     job = Job(X, target, like.folds, like.blocks, fit_params)
     tasks = make_tasks(learners, range(len(like.folds)), settings.entropy)
-    results = replace(settings, shelf=None, limits=NO_LIMITS, on_error="raise", listeners=NOBODY).run(
+    results = replace(settings, store=None, limits=NO_LIMITS, on_error="raise", listeners=NOBODY).run(
         job, tasks, "fold models"
     )
     handle_failures(results, dict(learners), like.folds, "raise")

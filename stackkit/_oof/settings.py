@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 from stackkit._execution import NOBODY, Job, Limits, Listeners, Result, Task, limits_from_now, run_tasks
 from stackkit._members import group_params, routed_params, weight_params
 from stackkit._oof.failures import OnError
-from stackkit._store import Shelf, StoreProblem, open_shelf
+from stackkit._store import StoreFiles, StoreProblem, open_store
 from stackkit._utils import choice
 from stackkit.exceptions import IgnoredWeightsWarning, StoreWarning
 
@@ -25,7 +25,7 @@ class Settings:
 
     n_jobs: int | None
     memory: Any  # what the user gave
-    shelf: Shelf | None  # what that opened
+    store: StoreFiles | None  # what that opened
     limits: Limits
     entropy: int  # the root of every seed
     on_error: OnError
@@ -34,7 +34,7 @@ class Settings:
 
     def run(self, job: Job, tasks: Sequence[Task], stage: str) -> list[Result]:
         stop = self.on_error == "raise"
-        job = replace(job, shelf=self.shelf)
+        job = replace(job, store=self.store)
         with self.listeners.hear_of(stage, tasks) as announced:
             return run_tasks(
                 job, announced, n_jobs=self.n_jobs, limits=self.limits, stop_at_failure=stop, verbose=self.verbose
@@ -62,10 +62,10 @@ def settings_of(
     return Settings(n_jobs, memory, _opened(memory), limits, entropy, on_error, verbose)
 
 
-def _opened(memory: Any) -> Shelf | None:
+def _opened(memory: Any) -> StoreFiles | None:
     """A stack can do without its store: what is wrong with it is said once."""
     try:
-        return open_shelf(memory)
+        return open_store(memory)
     except StoreProblem as problem:
         warn(f"The store is not used: {problem}", StoreWarning, stacklevel=4)
         return None

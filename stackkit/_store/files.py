@@ -181,7 +181,7 @@ def _check_name(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class Shelf:
+class StoreFiles:
     """An open store. Goes to worker processes, key and all."""
 
     folder: Path

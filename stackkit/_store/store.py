@@ -16,7 +16,7 @@ import platformdirs
 
 from stackkit._store.files import (
     ROOT,
-    Shelf,
+    StoreFiles,
     StoreProblem,
     clear_all,
     create,
@@ -246,7 +246,7 @@ def store_clear(folder: str | os.PathLike[str] | Store) -> None:
 # --- settings ---------------------------------------------------------------------------------------
 
 
-def open_shelf(memory: Any) -> Shelf | None:
+def open_store(memory: Any) -> StoreFiles | None:
     """The store behind the parameter ``memory``, its folder and key made where they are not there yet."""
     if memory is None:
         return None
@@ -262,7 +262,7 @@ def open_shelf(memory: Any) -> Shelf | None:
     key = _key_of(memory)
     with suppress(OSError):  # it may still be read, and writing to it says what is wrong
         make_folder(folder)
-    return Shelf(folder, key, memory.store_models, limit)
+    return StoreFiles(folder, key, memory.store_models, limit)
 
 
 def _check(store: Store) -> tuple[Path, int | None]:

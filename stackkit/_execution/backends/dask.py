@@ -258,7 +258,7 @@ class DaskBackend(Backend):
     def _send_job(self) -> None:
         # A worker has neither this process's store nor the limits that this process holds for all of its threads: the
         # home of 0 is no process's number.
-        payload = _Payload(replace(self._job, shelf=None, home=0), _here(), _versions())
+        payload = _Payload(replace(self._job, store=None, home=0), _here(), _versions())
         key, begun = self._key("data"), self._begun
         self._await_workers()
         # A client forgets no handler: it must not hold all this. After a new start the scheduler has forgotten it.

@@ -8,7 +8,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from stackkit._execution.backends.base import Backend, Outcome
 from stackkit._execution.callbacks import without_callbacks
-from stackkit._execution.result_cache import keep
+from stackkit._execution.result_cache import write_results
 from stackkit._execution.tasks import Job, Result, Task
 from stackkit._execution.transfer import packed, unpacked
 from stackkit._execution.worker import run_task
@@ -33,7 +33,7 @@ class JoblibBackend(Backend):
 
     def wait(self, timeout: float | None) -> list[tuple[Task, Outcome]]:
         tasks, self._started = self._started, []
-        elsewhere = replace(self._job, shelf=None)
+        elsewhere = replace(self._job, store=None)
         work = (delayed(run_elsewhere)(elsewhere, without_callbacks(task), self.threads) for task in tasks)
         outcomes = Parallel(n_jobs=self._workers, batch_size=1)(work)
         return [
@@ -51,4 +51,4 @@ def run_elsewhere(job: Job, task: Task, threads: int | None) -> list[Result]:
 
 def kept_from_elsewhere(job: Job, task: Task, results: list[Result]) -> list[Result]:
     results = [unpacked(result, job, task) for result in results]
-    return results if job.shelf is None else [keep(job.shelf, job, task, result) for result in results]
+    return results if job.store is None else [write_results(job.store, job, task, result) for result in results]
