@@ -8,8 +8,8 @@ from torch import nn
 from torch.nn import functional
 
 from stackkit.nn._modules import BNMLP
-from stackkit.nn._network_state import Pupil, Table, state_of
-from stackkit.nn._setup import make_course, make_net, make_pupils
+from stackkit.nn._network_state import NetworkState, Table, state_of
+from stackkit.nn._setup import make_net, make_network_states, make_training_run
 
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
 
@@ -32,7 +32,7 @@ def seeded(make, seed=0, dtype=torch.float64):
 def make_pupil(network, table, rows=None, seed=0, **fields):
     rows = torch.arange(len(table.inputs)) if rows is None else torch.as_tensor(rows)
     order, noise = (torch.Generator().manual_seed(1000 * seed + i) for i in range(2))
-    return Pupil(network, table, rows, order, noise, **fields)
+    return NetworkState(network, table, rows, order, noise, **fields)
 
 
 def make_mlp(d=4, c=3, hidden=(6, 5), seed=0, **options):
@@ -60,7 +60,7 @@ def make_lesson(
     remembers=False,
     **fields,
 ):
-    """A skorch net and its pupils, one a seed, as the estimators make them."""
+    """A skorch net and its network_states, one a seed, as the estimators make them."""
     net = make_net(
         make,
         seeds,
@@ -73,8 +73,8 @@ def make_lesson(
     )
     streams = np.array([[1000 * seed, 1000 * seed + 1] for seed in seeds])
     settings = {"valid": None, "n_features": None, "weights": None, "target_affine": None} | fields
-    pupils = make_pupils(net, table, np.asarray(rows), streams=streams, **settings)
-    return make_course(net, pupils, remembers=remembers)
+    network_states = make_network_states(net, table, np.asarray(rows), streams=streams, **settings)
+    return make_training_run(net, network_states, remembers=remembers)
 
 
 # --- by hand ------------------------------------------------------------------------------------------------
@@ -113,15 +113,15 @@ def plain_batches(rows, generator, batch_size):
     return torch.tensor_split(shuffled, int(len(rows) / batch_size + 0.5))
 
 
-def plain_loss(module, pupil, rows, *, classifier):
-    x, y = pupil.table.inputs[rows], pupil.table.targets[rows]
-    if pupil.mean is not None:
-        y = (y - pupil.mean) / pupil.scale
+def plain_loss(module, network_state, rows, *, classifier):
+    x, y = network_state.table.inputs[rows], network_state.table.targets[rows]
+    if network_state.mean is not None:
+        y = (y - network_state.mean) / network_state.scale
     if classifier:
         losses = functional.cross_entropy(module(x), y.argmax(1), reduction="none")
     else:
         losses = functional.mse_loss(module(x), y, reduction="none").mean(1)
-    return losses.mean() if pupil.weight is None else (losses * pupil.weight[rows]).mean()
+    return losses.mean() if network_state.weight is None else (losses * network_state.weight[rows]).mean()
 
 
 def plain_optimizer(parameters, name, weight_decay):
@@ -135,33 +135,35 @@ def plain_optimizer(parameters, name, weight_decay):
     return name(groups, lr=0.0)
 
 
-def train_by_hand(module, pupil, recipe, *, optimizers=None, generator=None):
+def train_by_hand(module, network_state, recipe, *, optimizers=None, generator=None):
     """Epoch for epoch the state and the losses; the learning rate is constant, or falls once along a cosine."""
-    generator = generator_like(pupil.order) if generator is None else generator
+    generator = generator_like(network_state.order) if generator is None else generator
     if optimizers is None:
         optimizers = [plain_optimizer(list(module.parameters()), recipe.optimizer, recipe.weight_decay)]
     epochs = []
     for epoch in range(recipe.max_epochs):
         module.train()
-        batches = plain_batches(pupil.train, generator, recipe.batch_size)
+        batches = plain_batches(network_state.train, generator, recipe.batch_size)
         total = 0.0
         for step, rows in enumerate(batches):
             done = (epoch + step / len(batches)) / recipe.max_epochs
             for group in (group for optimizer in optimizers for group in optimizer.param_groups):
                 group["lr"] = recipe.lr * ((1 + np.cos(np.pi * done)) / 2 if recipe.schedule == "cosine" else 1)
-            loss = plain_loss(module, pupil, rows, classifier=recipe.classifier)
+            loss = plain_loss(module, network_state, rows, classifier=recipe.classifier)
             module.zero_grad()
             loss.backward()
             for optimizer in optimizers:
                 optimizer.step()
             total += loss.item() * len(rows)
-        epochs.append({"train": total / len(pupil.train), "state": copy_of(module)})
-        if pupil.valid is not None:
+        epochs.append({"train": total / len(network_state.train), "state": copy_of(module)})
+        if network_state.valid is not None:
             with torch.no_grad():
-                loss = plain_loss(module.eval(), pupil, pupil.valid, classifier=recipe.classifier)
+                loss = plain_loss(module.eval(), network_state, network_state.valid, classifier=recipe.classifier)
             epochs[-1]["valid"] = float(loss)
     if recipe.population:
-        gather_by_hand(module, plain_batches(pupil.train, generator, recipe.batch_size), pupil.table.inputs)
+        gather_by_hand(
+            module, plain_batches(network_state.train, generator, recipe.batch_size), network_state.table.inputs
+        )
     return epochs
 
 

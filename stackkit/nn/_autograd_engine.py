@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from stackkit.nn._batches import steps_of
 from stackkit.nn._config import ADAM_BETAS, ADAM_EPS, SGD_MOMENTUM, Recipe, loss_of
-from stackkit.nn._network_state import Pupil, state_of
+from stackkit.nn._network_state import NetworkState, state_of
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 EVALUATION_ROWS = 1024
@@ -20,8 +20,8 @@ BFLOAT16_ERROR = 0.05  # relative, of the outputs; eight bits round to 0.004, an
 class Solo:
     """A network in training by itself; offers what `PackedMLP` offers."""
 
-    def __init__(self, pupils: Sequence[Pupil], recipe: Recipe) -> None:
-        (self._pupil,) = self.pupils = list(pupils)
+    def __init__(self, network_states: Sequence[NetworkState], recipe: Recipe) -> None:
+        (self._pupil,) = self.network_states = list(network_states)
         self._bfloat16 = recipe.bfloat16
         self.recipe, self._table = recipe, self._pupil.table
         self._network: Any = self._pupil.network

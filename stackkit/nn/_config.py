@@ -1,4 +1,4 @@
-"""How a network is trained: the numbers, the learning rate's course, the loss."""
+"""How a network is trained: the numbers, the learning rate's schedule, the loss."""
 
 import math
 from collections.abc import Callable
@@ -26,7 +26,7 @@ class Recipe:
     max_epochs, batch_size, lr, weight_decay
         As in the estimators.
     schedule : {"constant", "one-cycle", "cosine"}
-        Course of the learning rate over a cycle.
+        Schedule of the learning rate over a cycle.
     cycles : int
         Cosine restarts; a copy of the network stays behind at the end of each.
     optimizer : {"adam", "sgd", "muon"} or subclass of torch.optim.Optimizer

@@ -62,7 +62,7 @@ class BNMLPClassifier(TableNet, NetClassifier):
         Learning rate, before its schedule.
 
     schedule : {"constant", "one-cycle", "cosine"}, default="cosine"
-        Course of the learning rate: as it is; up and then down to zero; or down to zero along a cosine, again
+        TrainingRun of the learning rate: as it is; up and then down to zero; or down to zero along a cosine, again
         and again with ``snapshots``.
 
     optimizer : {"adam", "sgd"} or subclass of torch.optim.Optimizer, default="adam"
@@ -301,7 +301,7 @@ class BNMLPRegressor(TableNet, NetRegressor):
         Learning rate, before its schedule.
 
     schedule : {"constant", "one-cycle", "cosine"}, default="cosine"
-        Course of the learning rate: as it is; up and then down to zero; or down to zero along a cosine, again
+        TrainingRun of the learning rate: as it is; up and then down to zero; or down to zero along a cosine, again
         and again with ``snapshots``.
 
     optimizer : {"adam", "sgd"} or subclass of torch.optim.Optimizer, default="adam"
@@ -551,7 +551,7 @@ class BNCNNClassifier(ImageNet, NetClassifier):
         Learning rate, before its schedule; "auto" is 0.001 for "reference", else 0.01.
 
     schedule : {"constant", "one-cycle", "cosine"} or "auto", default="auto"
-        Course of the learning rate: as it is; up and then down to zero; or down to zero along a cosine, again
+        TrainingRun of the learning rate: as it is; up and then down to zero; or down to zero along a cosine, again
         and again with ``snapshots``. "auto" is "constant" for "reference", else "one-cycle".
 
     optimizer : {"adam", "sgd", "muon"} or subclass of torch.optim.Optimizer, or "auto", default="auto"
@@ -790,7 +790,7 @@ class BNCNNRegressor(ImageNet, NetRegressor):
         Learning rate, before its schedule; "auto" is 0.001 for "reference", else 0.01.
 
     schedule : {"constant", "one-cycle", "cosine"} or "auto", default="auto"
-        Course of the learning rate: as it is; up and then down to zero; or down to zero along a cosine, again
+        TrainingRun of the learning rate: as it is; up and then down to zero; or down to zero along a cosine, again
         and again with ``snapshots``. "auto" is "constant" for "reference", else "one-cycle".
 
     optimizer : {"adam", "sgd", "muon"} or subclass of torch.optim.Optimizer, or "auto", default="auto"

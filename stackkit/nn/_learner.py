@@ -16,10 +16,10 @@ from torch.func import functional_call
 
 from stackkit._data import check_length, check_weights, inner_split
 from stackkit.nn._config import Recipe
-from stackkit.nn._loop import Course, train
-from stackkit.nn._network_state import Pupil, Table
+from stackkit.nn._loop import TrainingRun, train
+from stackkit.nn._network_state import NetworkState, Table
 from stackkit.nn._parameters import DTYPES, OPTIMIZERS, check_parameters
-from stackkit.nn._setup import Affine, make_course, make_net, make_pupils, row_weights
+from stackkit.nn._setup import Affine, make_net, make_network_states, make_training_run, row_weights
 from stackkit.nn._torch_settings import held
 
 LARGEST_SEED = 2**31 - 1
@@ -152,9 +152,9 @@ class NetLearner(BaseEstimator):
         _train([self], inputs, y, rows, sample_weight, None, on=on, known=known, remembers=True, one_epoch=True)
         return self
 
-    def _enrol(
+    def _prepare(
         self, inputs: np.ndarray, table: Table, y: np.ndarray, rows: np.ndarray, weights: Any, groups: Any, *, on: bool
-    ) -> tuple[Any, list[Pupil], Recipe]:
+    ) -> tuple[Any, list[NetworkState], Recipe]:
         """Make what is trained, or take what is there and train it on."""
         random, n_members = check_random_state(self.random_state), self._members(len(rows))
         if on:  # other orders than before
@@ -175,7 +175,7 @@ class NetLearner(BaseEstimator):
             self.net_ = self._new_net(inputs, rows, first_weights, recipe, table.targets.shape[1])
         unseen = self._unseen(self.net_.module_.members, table.inputs, rows, on=on)
         affine = None if self._affine is None else table.seen(self._affine)
-        pupils = make_pupils(
+        network_states = make_network_states(
             self.net_,
             table,
             rows,
@@ -186,7 +186,7 @@ class NetLearner(BaseEstimator):
             target_affine=affine,
             unseen=unseen,
         )
-        return self.net_, pupils, recipe
+        return self.net_, network_states, recipe
 
     def _new_net(
         self, inputs: np.ndarray, rows: np.ndarray, seeds: Sequence[int], recipe: Recipe, n_outputs: int
@@ -446,14 +446,14 @@ def _train(
     if not (x.dtype == torch.uint8 or x.isfinite().all()):
         raise ValueError(f"X has values too large for {first.dtype}; scale it, or set dtype='float64'.")
     tables: dict[Any, Table] = {}
-    courses: dict[Recipe, list[Course]] = {}
+    training_runs: dict[Recipe, list[TrainingRun]] = {}
     seed = check_random_state(first.random_state).randint(LARGEST_SEED)
     with held(n_threads=first.n_threads, seed=seed):
         for learner, rows in zip(learners, folds, strict=True):
             table = learner._table(x, y, rows, tables, known=known or on)
-            net, pupils, recipe = learner._enrol(inputs, table, y, rows, weights, groups, on=on)
+            net, network_states, recipe = learner._prepare(inputs, table, y, rows, weights, groups, on=on)
             if one_epoch:
                 recipe = replace(recipe, max_epochs=1, schedule="constant", cycles=1, patience=None)
-            courses.setdefault(recipe, []).append(make_course(net, pupils, remembers=remembers))
-        for recipe, same in courses.items():
+            training_runs.setdefault(recipe, []).append(make_training_run(net, network_states, remembers=remembers))
+        for recipe, same in training_runs.items():
             train(same, recipe)

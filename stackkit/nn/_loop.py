@@ -18,14 +18,14 @@ from stackkit.nn._autograd_engine import Solo
 from stackkit.nn._batches import n_batches
 from stackkit.nn._config import Recipe
 from stackkit.nn._modules import BNMLP
-from stackkit.nn._network_state import Pupil, load_state
+from stackkit.nn._network_state import NetworkState, load_state
 from stackkit.nn._packed_engine import PackedMLP, is_exact_here, pack_size
 
 
 class Engine(Protocol):
     """Networks in training that move together."""
 
-    pupils: list[Pupil]
+    network_states: list[NetworkState]
 
     def epoch(self, epoch: int) -> list[float]: ...
     def validation_losses(self) -> list[float]: ...
@@ -36,14 +36,14 @@ class Engine(Protocol):
 
 
 @dataclass(eq=False)
-class Course:
-    """A skorch net in training; its module's members are the pupils' networks.
+class TrainingRun:
+    """A skorch net in training; its module's members are the network_states' networks.
 
     Attributes
     ----------
     net : skorch.NeuralNet
         Initialized.
-    pupils : list of Pupil
+    network_states : list of NetworkState
     epoch_arguments : dict
         What skorch hands to callbacks at an epoch's beginning and end; empty if there are none to read it.
     remembers : bool
@@ -51,46 +51,49 @@ class Course:
     """
 
     net: NeuralNet
-    pupils: list[Pupil]
+    network_states: list[NetworkState]
     epoch_arguments: dict[str, Any] = field(default_factory=dict)
     remembers: bool = False
     finished: bool = False
 
 
-def train(courses: Sequence[Course], recipe: Recipe) -> None:
+def train(training_runs: Sequence[TrainingRun], recipe: Recipe) -> None:
     """Train all networks of all nets, epoch by epoch."""
-    for course in courses:
-        course.net.notify("on_train_begin", X=None, y=None)
+    for training_run in training_runs:
+        training_run.net.notify("on_train_begin", X=None, y=None)
     engines: list[Engine] = []
     for epoch in range(recipe.max_epochs):
-        for course in (c for c in courses if not c.finished):
-            course.net.notify("on_epoch_begin", **course.epoch_arguments)
+        for training_run in (c for c in training_runs if not c.finished):
+            training_run.net.notify("on_epoch_begin", **training_run.epoch_arguments)
         if epoch == 0:  # only now: a callback may have frozen weights
-            engines = _engines([pupil for course in courses for pupil in course.pupils], recipe)
+            engines = _engines(
+                [network_state for training_run in training_runs for network_state in training_run.network_states],
+                recipe,
+            )
         for engine in engines:
             _run_epoch(engine, epoch, recipe)
-        for course in (c for c in courses if not c.finished):
-            _end_epoch(course, engines, recipe)
-        engines = _without_the_finished(engines, courses, recipe)
+        for training_run in (c for c in training_runs if not c.finished):
+            _end_epoch(training_run, engines, recipe)
+        engines = _without_the_finished(engines, training_runs, recipe)
         if not engines:
             break
     for engine in engines:
-        _take_leave(engine, range(len(engine.pupils)), courses)
-    _settle(courses, recipe)
-    for course in courses:
-        course.net.notify("on_train_end", X=None, y=None)
+        _finish(engine, range(len(engine.network_states)), training_runs)
+    _settle(training_runs, recipe)
+    for training_run in training_runs:
+        training_run.net.notify("on_train_end", X=None, y=None)
 
 
-def _engines(pupils: Sequence[Pupil], recipe: Recipe) -> list[Engine]:
+def _engines(network_states: Sequence[NetworkState], recipe: Recipe) -> list[Engine]:
     """Networks that make as many steps an epoch, on one table, go together; longest part first."""
     packable = recipe.optimizer in ("adam", "sgd") and is_exact_here()
-    if not packable or not all(_is_plain(pupil.network) for pupil in pupils):
-        return [Solo([pupil], recipe) for pupil in pupils]
+    if not packable or not all(_is_plain(network_state.network) for network_state in network_states):
+        return [Solo([network_state], recipe) for network_state in network_states]
 
-    def kind(pupil: Pupil) -> tuple[int, int]:
-        return id(pupil.table), n_batches(len(pupil.train), recipe.batch_size)
+    def kind(network_state: NetworkState) -> tuple[int, int]:
+        return id(network_state.table), n_batches(len(network_state.train), recipe.batch_size)
 
-    ordered = sorted(pupils, key=lambda pupil: (*kind(pupil), -len(pupil.train)))
+    ordered = sorted(network_states, key=lambda network_state: (*kind(network_state), -len(network_state.train)))
     engines: list[Engine] = []
     for _, group in groupby(ordered, key=kind):
         members = list(group)
@@ -111,55 +114,70 @@ def _widest(network: nn.Module) -> int:
 
 
 def _run_epoch(engine: Engine, epoch: int, recipe: Recipe) -> None:
-    for pupil, loss in zip(engine.pupils, engine.epoch(epoch), strict=True):
+    for network_state, loss in zip(engine.network_states, engine.epoch(epoch), strict=True):
         if not math.isfinite(loss):
             raise ValueError(
                 f"Training diverged: the loss of epoch {epoch + 1} is {loss}. Use a smaller lr (it is {recipe.lr}), "
                 f"and look for extreme values in X and y."
             )
-        pupil.losses["train"] = loss
+        network_state.losses["train"] = loss
     if recipe.patience is not None:
-        for i, (pupil, loss) in enumerate(zip(engine.pupils, engine.validation_losses(), strict=True)):
-            pupil.losses["valid"] = loss
-            if loss < pupil.best_loss - recipe.tol or not pupil.kept:
-                pupil.best_loss, pupil.epochs_without_gain, pupil.kept = loss, 0, [engine.state(i)]
+        for i, (network_state, loss) in enumerate(zip(engine.network_states, engine.validation_losses(), strict=True)):
+            network_state.losses["valid"] = loss
+            if loss < network_state.best_loss - recipe.tol or not network_state.kept:
+                network_state.best_loss, network_state.epochs_without_gain, network_state.kept = (
+                    loss,
+                    0,
+                    [engine.state(i)],
+                )
             else:
-                pupil.epochs_without_gain += 1
+                network_state.epochs_without_gain += 1
     elif epoch + 1 in recipe.cycle_ends:
-        for i, pupil in enumerate(engine.pupils):
-            pupil.kept.append(engine.state(i))
+        for i, network_state in enumerate(engine.network_states):
+            network_state.kept.append(engine.state(i))
 
 
-def _end_epoch(course: Course, engines: Sequence[Engine], recipe: Recipe) -> None:
+def _end_epoch(training_run: TrainingRun, engines: Sequence[Engine], recipe: Recipe) -> None:
     """Report the epoch to skorch as one batch, so that its own callbacks and history work as always."""
-    history = course.net.history
+    history = training_run.net.history
     history.new_batch()
-    for name in course.pupils[0].losses:
-        rows = getattr(course.pupils[0], name)
-        history.record_batch(f"{name}_loss", sum(p.losses[name] for p in course.pupils) / len(course.pupils))
+    for name in training_run.network_states[0].losses:
+        rows = getattr(training_run.network_states[0], name)
+        history.record_batch(
+            f"{name}_loss", sum(p.losses[name] for p in training_run.network_states) / len(training_run.network_states)
+        )
         history.record_batch(f"{name}_batch_size", len(rows))
-    if course.epoch_arguments:
+    if training_run.epoch_arguments:
         for engine in engines:
-            for i, pupil in enumerate(engine.pupils):
-                if pupil in course.pupils:
-                    load_state(pupil.network, engine.state(i))
+            for i, network_state in enumerate(engine.network_states):
+                if network_state in training_run.network_states:
+                    load_state(network_state.network, engine.state(i))
     try:
-        course.net.notify("on_epoch_end", **course.epoch_arguments)
+        training_run.net.notify("on_epoch_end", **training_run.epoch_arguments)
     except KeyboardInterrupt:  # so skorch's callbacks say that it is enough
-        course.finished = True
-    if recipe.patience is not None and all(p.epochs_without_gain >= recipe.patience for p in course.pupils):
-        course.finished = True
+        training_run.finished = True
+    if recipe.patience is not None and all(
+        p.epochs_without_gain >= recipe.patience for p in training_run.network_states
+    ):
+        training_run.finished = True
 
 
-def _without_the_finished(engines: Sequence[Engine], courses: Sequence[Course], recipe: Recipe) -> list[Engine]:
-    stopped = {id(pupil) for course in courses if course.finished for pupil in course.pupils}
+def _without_the_finished(
+    engines: Sequence[Engine], training_runs: Sequence[TrainingRun], recipe: Recipe
+) -> list[Engine]:
+    stopped = {
+        id(network_state)
+        for training_run in training_runs
+        if training_run.finished
+        for network_state in training_run.network_states
+    }
     going = []
     for engine in engines:
         patience = math.inf if recipe.patience is None else recipe.patience
-        done = [i for i, p in enumerate(engine.pupils) if id(p) in stopped or p.epochs_without_gain >= patience]
-        on = [i for i in range(len(engine.pupils)) if i not in done]
+        done = [i for i, p in enumerate(engine.network_states) if id(p) in stopped or p.epochs_without_gain >= patience]
+        on = [i for i in range(len(engine.network_states)) if i not in done]
         if done:
-            _take_leave(engine, done, courses)
+            _finish(engine, done, training_runs)
         if on:
             if done:
                 engine.keep(on)
@@ -167,31 +185,40 @@ def _without_the_finished(engines: Sequence[Engine], courses: Sequence[Course], 
     return going
 
 
-def _take_leave(engine: Engine, indices: Iterable[int], courses: Sequence[Course]) -> None:
-    remembering = {id(pupil): course for course in courses if course.remembers for pupil in course.pupils}
+def _finish(engine: Engine, indices: Iterable[int], training_runs: Sequence[TrainingRun]) -> None:
+    remembering = {
+        id(network_state): training_run
+        for training_run in training_runs
+        if training_run.remembers
+        for network_state in training_run.network_states
+    }
     for i in indices:
-        pupil = engine.pupils[i]
-        if not pupil.kept:
-            pupil.kept = [engine.state(i)]
-        if id(pupil) in remembering:
-            remembering[id(pupil)].net.optimizer_.state.update(engine.moments(i))
+        network_state = engine.network_states[i]
+        if not network_state.kept:
+            network_state.kept = [engine.state(i)]
+        if id(network_state) in remembering:
+            remembering[id(network_state)].net.optimizer_.state.update(engine.moments(i))
 
 
-def _settle(courses: Sequence[Course], recipe: Recipe) -> None:
+def _settle(training_runs: Sequence[TrainingRun], recipe: Recipe) -> None:
     """Give each net its final members, each with its final statistics."""
-    every: list[Pupil] = []
-    for course in courses:
+    every: list[NetworkState] = []
+    for training_run in training_runs:
         members = [
-            replace(pupil, network=pupil.network if i == 0 else copy.deepcopy(pupil.network), kept=[state])
-            for pupil in course.pupils
-            for i, state in enumerate(pupil.kept)
+            replace(
+                network_state,
+                network=network_state.network if i == 0 else copy.deepcopy(network_state.network),
+                kept=[state],
+            )
+            for network_state in training_run.network_states
+            for i, state in enumerate(network_state.kept)
         ]
         for member in members:
             load_state(member.network, member.kept[0])
-        course.net.module_.members = nn.ModuleList(member.network for member in members)
+        training_run.net.module_.members = nn.ModuleList(member.network for member in members)
         every += members
     if recipe.population:
         for engine in _engines(every, recipe):
             engine.population_statistics()
-            for i, pupil in enumerate(engine.pupils):
-                load_state(pupil.network, engine.state(i))
+            for i, network_state in enumerate(engine.network_states):
+                load_state(network_state.network, engine.state(i))

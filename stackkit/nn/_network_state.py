@@ -37,7 +37,7 @@ class Table:
 
 
 @dataclass(eq=False)
-class Pupil:
+class NetworkState:
     """One network and its own part of the table.
 
     Attributes

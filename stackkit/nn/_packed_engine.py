@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from stackkit.nn._batches import Part, steps_of
 from stackkit.nn._config import ADAM_BETAS, ADAM_EPS, SGD_MOMENTUM, Recipe, loss_of
 from stackkit.nn._modules import BNMLP
-from stackkit.nn._network_state import Pupil, Table
+from stackkit.nn._network_state import NetworkState, Table
 from stackkit.nn._torch_settings import LARGE_PRODUCT, held
 
 aten = torch.ops.aten
@@ -104,9 +104,9 @@ class View:
 class PackedMLP:
     """N networks in training, moved together."""
 
-    def __init__(self, pupils: Sequence[Pupil], recipe: Recipe) -> None:
-        self.pupils, self.recipe = list(pupils), recipe
-        first: Any = max((pupil.network for pupil in pupils), key=_n_features)
+    def __init__(self, network_states: Sequence[NetworkState], recipe: Recipe) -> None:
+        self.network_states, self.recipe = list(network_states), recipe
+        first: Any = max((network_state.network for network_state in network_states), key=_n_features)
         self._activation, self._dropout = first.activation_name, first.dropout.p
         self._depth = len(first.linears)
         like = first.output.weight
@@ -116,35 +116,35 @@ class PackedMLP:
         self._largest_product = max(shape.numel() for shape in parameters.values())  # a row
         self._n_weights = sum(shape.numel() for shape in parameters.values() if len(shape) > 1)
         running = {name: b.shape for name, b in first.named_buffers() if b.is_floating_point()}
-        n = len(pupils)
+        n = len(network_states)
         self._theta, self._gradient = Blocks(parameters, n, like), Blocks(parameters, n, like)
         self._moments = {name: Blocks(parameters, n, like) for name in MOMENTS[str(recipe.optimizer)]}
         self._running = Blocks(running, n, like)
         self._step = torch.zeros((), dtype=torch.float32, device=like.device)  # all have made as many
-        for i, pupil in enumerate(pupils):
-            self._load(i, pupil)
+        for i, network_state in enumerate(network_states):
+            self._load(i, network_state)
         norms = [module for module in first.modules() if isinstance(module, nn.BatchNorm1d)]
         self._eps, self._momentum = (norms[0].eps, norms[0].momentum or 0.0) if norms else (0.0, 0.0)
-        self._rows = pupils[0].table.joined
-        self._n_features, self._n_columns = _n_features(first), pupils[0].table.inputs.shape[1]
+        self._rows = network_states[0].table.joined
+        self._n_features, self._n_columns = _n_features(first), network_states[0].table.inputs.shape[1]
         self._prepare()
 
     @torch.no_grad()
-    def _load(self, i: int, pupil: Pupil) -> None:
-        for name, parameter in pupil.network.named_parameters():
+    def _load(self, i: int, network_state: NetworkState) -> None:
+        for name, parameter in network_state.network.named_parameters():
             self._theta.part(name, i, parameter.shape).copy_(parameter)
-            for key, value in pupil.moments.get(parameter, {}).items():
+            for key, value in network_state.moments.get(parameter, {}).items():
                 if key == "step":
                     self._step.copy_(value)
                 else:
                     self._moments[key].part(name, i, parameter.shape).copy_(value)
-        for name, buffer in pupil.network.named_buffers():
+        for name, buffer in network_state.network.named_buffers():
             if name in self._running.of:
                 self._running.part(name, i, buffer.shape).copy_(buffer)
 
     def _prepare(self) -> None:
         """What depends on who is in the pack."""
-        decay, weights = self.recipe.weight_decay, self._n_weights * len(self.pupils)
+        decay, weights = self.recipe.weight_decay, self._n_weights * len(self.network_states)
         # Only matrices decay; without decay one call moves everything.
         parts = [(slice(0, weights), decay), (slice(weights, None), 0.0)] if decay else [(slice(None), 0.0)]
         self._moving = [
@@ -157,18 +157,22 @@ class PackedMLP:
             for part, share in parts
         ]
         self._views: dict[tuple[int, int], View] = {}
-        self._weight = _stacked([pupil.weight for pupil in self.pupils])
-        self._mean = _stacked([pupil.mean for pupil in self.pupils])
-        self._scale = _stacked([pupil.scale for pupil in self.pupils])
+        self._weight = _stacked([network_state.weight for network_state in self.network_states])
+        self._mean = _stacked([network_state.mean for network_state in self.network_states])
+        self._scale = _stacked([network_state.scale for network_state in self.network_states])
         self._unseen = self._joined_unseen()
-        self._n_train = torch.tensor([float(len(p.train)) for p in self.pupils], device=self._rows.device)
+        self._n_train = torch.tensor([float(len(p.train)) for p in self.network_states], device=self._rows.device)
 
     def _joined_unseen(self) -> Tensor | None:
         """What each network does not get to see, (n, d, 1)."""
-        given = [(i, pupil.unseen) for i, pupil in enumerate(self.pupils) if pupil.unseen is not None]
+        given = [
+            (i, network_state.unseen)
+            for i, network_state in enumerate(self.network_states)
+            if network_state.unseen is not None
+        ]
         if not given:
             return None
-        unseen = torch.zeros(len(self.pupils), self._n_features, 1, dtype=torch.bool, device=self._rows.device)
+        unseen = torch.zeros(len(self.network_states), self._n_features, 1, dtype=torch.bool, device=self._rows.device)
         for i, own in given:
             unseen[i, : len(own), 0] = own
         return unseen
@@ -183,7 +187,7 @@ class PackedMLP:
 
     def _epoch(self, epoch: int) -> list[float]:
         steps = list(self._steps())
-        losses = torch.zeros(len(self.pupils), dtype=self._theta.flat.dtype, device=self._rows.device)
+        losses = torch.zeros(len(self.network_states), dtype=self._theta.flat.dtype, device=self._rows.device)
         for step, parts in enumerate(steps):
             for start, stop, rows in parts:
                 losses[start:stop] += self._learn(self._view(start, stop), rows) * rows.shape[1]
@@ -191,7 +195,7 @@ class PackedMLP:
         return (losses / self._n_train).tolist()
 
     def _steps(self) -> Iterable[list[Part]]:
-        return steps_of([pupil.shuffled() for pupil in self.pupils], self.recipe.batch_size)
+        return steps_of([network_state.shuffled() for network_state in self.network_states], self.recipe.batch_size)
 
     def _learn(self, view: View, rows: Tensor) -> Tensor:
         """Write the gradients of one batch (k, b) of rows; give each network's mean loss."""
@@ -272,8 +276,8 @@ class PackedMLP:
         """Inverted dropout: each network draws from its own generator."""
         keep = 1 - self._dropout
         mask = torch.empty_like(output)
-        for own, pupil in zip(mask, self.pupils[view.start : view.stop], strict=True):
-            own.copy_(torch.empty(own.shape, dtype=own.dtype).bernoulli_(keep, generator=pupil.noise))
+        for own, network_state in zip(mask, self.network_states[view.start : view.stop], strict=True):
+            own.copy_(torch.empty(own.shape, dtype=own.dtype).bernoulli_(keep, generator=network_state.noise))
         return mask.div_(keep)
 
     def _move(self, lr: float) -> None:
@@ -297,9 +301,9 @@ class PackedMLP:
     def validation_losses(self) -> list[float]:
         """Each network's mean loss on the rows it does not learn from."""
         losses = []
-        for i, pupil in enumerate(self.pupils):
+        for i, network_state in enumerate(self.network_states):
             view = self._view(i, i + 1)
-            x, target, weight = self._batch(view, pupil.valid_rows.unsqueeze(0))
+            x, target, weight = self._batch(view, network_state.valid_rows.unsqueeze(0))
             loss, _ = self._loss(self._infer(view, x), target, weight)
             losses.append(float(loss))
         return losses
@@ -325,7 +329,7 @@ class PackedMLP:
         """Algorithm 2 of Ioffe and Szegedy: means of the batches' means and unbiased variances, weights fixed."""
         if not self._running.of:
             return
-        orders = [pupil.sample() for pupil in self.pupils]
+        orders = [network_state.sample() for network_state in self.network_states]
         for step, parts in enumerate(steps_of(orders, self.recipe.batch_size)):
             for start, stop, rows in parts:
                 view = self._view(start, stop)
@@ -341,7 +345,7 @@ class PackedMLP:
 
     def state(self, i: int) -> list[Tensor]:
         """A copy of what training has made of network i so far, in the order of its own parameters and buffers."""
-        network = self.pupils[i].network
+        network = self.network_states[i].network
         parameters = [self._theta.part(name, i, p.shape).clone() for name, p in network.named_parameters()]
         buffers = [(name, buffer) for name, buffer in network.named_buffers() if name in self._running.of]
         return [*parameters, *(self._running.part(name, i, buffer.shape).clone() for name, buffer in buffers)]
@@ -351,12 +355,12 @@ class PackedMLP:
         return {
             parameter: {key: blocks.part(name, i, parameter.shape).clone() for key, blocks in self._moments.items()}
             | ({"step": self._step.clone()} if self.recipe.optimizer == "adam" else {})
-            for name, parameter in self.pupils[i].network.named_parameters()
+            for name, parameter in self.network_states[i].network.named_parameters()
         }
 
     def keep(self, indices: list[int]) -> None:
         """Go on with these networks alone."""
-        self.pupils = [self.pupils[i] for i in indices]
+        self.network_states = [self.network_states[i] for i in indices]
         self._theta, self._gradient = self._theta.select(indices), self._gradient.select(indices)
         self._moments = {key: blocks.select(indices) for key, blocks in self._moments.items()}
         self._running = self._running.select(indices)
@@ -365,8 +369,8 @@ class PackedMLP:
     @torch.inference_mode()
     def gradient_is(self, expected: Sequence[Tensor]) -> bool:
         """Whether the first network's gradients over its whole part, unshuffled, are these; for a test of torch."""
-        self._learn(self._view(0, 1), self.pupils[0].train.unsqueeze(0))
-        found = [self._gradient.of[name][0] for name, _ in self.pupils[0].network.named_parameters()]
+        self._learn(self._view(0, 1), self.network_states[0].train.unsqueeze(0))
+        found = [self._gradient.of[name][0] for name, _ in self.network_states[0].network.named_parameters()]
         return all(torch.allclose(a, b, atol=1e-10) for a, b in zip(found, expected, strict=True))
 
     # --- views ------------------------------------------------------------------------------------------
@@ -445,8 +449,8 @@ def is_exact_here() -> bool:
     loss: Any = loss_of(network(x), targets, None, classifier=True)
     expected = torch.autograd.grad(loss, list(network.parameters()))
     try:
-        pupil = Pupil(network, Table(x, targets), rows, generator, generator)
-        pack = PackedMLP([pupil], Recipe(classifier=True, max_epochs=1, batch_size=8, lr=0.1))
+        network_state = NetworkState(network, Table(x, targets), rows, generator, generator)
+        pack = PackedMLP([network_state], Recipe(classifier=True, max_epochs=1, batch_size=8, lr=0.1))
         return pack.gradient_is(expected)
     except (AttributeError, RuntimeError, TypeError):
         return False

@@ -11,9 +11,9 @@ from sklearn.utils.class_weight import compute_sample_weight
 from skorch import NeuralNetClassifier, NeuralNetRegressor
 from torch import Tensor, nn
 
-from stackkit.nn._loop import Course
+from stackkit.nn._loop import TrainingRun
 from stackkit.nn._modules import Average
-from stackkit.nn._network_state import Pupil, Table
+from stackkit.nn._network_state import NetworkState, Table
 
 Affine = tuple[np.ndarray, np.ndarray]  # a mean to take away, and a scale to divide by then
 
@@ -96,7 +96,7 @@ def row_weights(
     return weights / weights[weights > 0].mean()
 
 
-def make_pupils(
+def make_network_states(
     net: Any,
     table: Table,
     train: np.ndarray,
@@ -107,7 +107,7 @@ def make_pupils(
     weights: np.ndarray | None,
     target_affine: Affine | None,
     unseen: Tensor | None = None,
-) -> list[Pupil]:
+) -> list[NetworkState]:
     """One a member of the net; ``streams`` (members, 2) seed the order of its rows and its noise."""
     device, dtype = table.targets.device, table.targets.dtype
 
@@ -119,7 +119,7 @@ def make_pupils(
     stop_by = None if valid is None else torch.tensor(valid, device=device)
     every_weight = tensor(weights)
     return [
-        Pupil(
+        NetworkState(
             network,
             table,
             rows,
@@ -138,16 +138,16 @@ def make_pupils(
     ]
 
 
-def make_course(net: Any, pupils: list[Pupil], *, remembers: bool) -> Course:
+def make_training_run(net: Any, network_states: list[NetworkState], *, remembers: bool) -> TrainingRun:
     """With callbacks of the user's, skorch gets the data to hand on to them."""
     arguments: dict[str, Any] = {}
     if net.callbacks:
-        first = pupils[0]
+        first = network_states[0]
         arguments = {
             "dataset_train": _dataset(net, first.table, first.train),
             "dataset_valid": None if first.valid is None else _dataset(net, first.table, first.valid),
         }
-    return Course(net, pupils, arguments, remembers=remembers)
+    return TrainingRun(net, network_states, arguments, remembers=remembers)
 
 
 def _dataset(net: Any, table: Table, rows: Tensor) -> Any:

@@ -38,9 +38,9 @@ from stackkit.datasets import load_titanic
 from stackkit.exceptions import LearnerFailedError, MissingClassWarning
 from stackkit.nn import BNCNNClassifier, BNCNNRegressor, BNMLPClassifier, BNMLPRegressor, ConvBlock
 from stackkit.nn._batches import batch_sizes
-from stackkit.nn._network_state import Pupil
+from stackkit.nn._network_state import NetworkState
 from stackkit.nn._packed_engine import is_exact_here
-from stackkit.nn._setup import make_pupils
+from stackkit.nn._setup import make_network_states
 from stackkit.nn.batchnorm import population_statistics
 
 RNG = np.random.default_rng(0)
@@ -103,19 +103,21 @@ def members(estimator):
 
 @pytest.fixture
 def enrolled(monkeypatch):
-    """The pupils of every estimator that is trained, in their order."""
+    """The network_states of every estimator that is trained, in their order."""
     every = []
 
     def spy(*args, **kwargs):
-        every.append(make_pupils(*args, **kwargs))
+        every.append(make_network_states(*args, **kwargs))
         return every[-1]
 
-    monkeypatch.setattr("stackkit.nn._learner.make_pupils", spy)
+    monkeypatch.setattr("stackkit.nn._learner.make_network_states", spy)
     return every
 
 
-def rows_of(pupil):
-    return set(pupil.train.tolist()), set() if pupil.valid is None else set(pupil.valid.tolist())
+def rows_of(network_state):
+    return set(network_state.train.tolist()), set() if network_state.valid is None else set(
+        network_state.valid.tolist()
+    )
 
 
 # --- weights ---------------------------------------------------------------------------------------------
@@ -308,8 +310,8 @@ STOPS = {"early_stopping": True, "validation_fraction": 0.3}
 @KINDS
 def test_rows_to_stop_by_come_from_the_training_rows_and_are_not_learned_from(make, rows, y, enrolled):
     make(**STOPS, n_members=3).fit(rows, y)
-    for pupil in enrolled[0]:
-        train, valid = rows_of(pupil)
+    for network_state in enrolled[0]:
+        train, valid = rows_of(network_state)
         assert not train & valid
         assert train | valid == set(range(N))
         assert len(valid) == 18
@@ -318,8 +320,8 @@ def test_rows_to_stop_by_come_from_the_training_rows_and_are_not_learned_from(ma
 def test_in_a_fold_they_come_from_the_folds_own_rows(enrolled):
     folds = [train for train, _ in KFold(3, shuffle=True, random_state=0).split(X)]
     classifier(**STOPS).fit_folds(X, Y, folds)
-    for rows, (pupil,) in zip(folds, enrolled, strict=True):
-        train, valid = rows_of(pupil)
+    for rows, (network_state,) in zip(folds, enrolled, strict=True):
+        train, valid = rows_of(network_state)
         assert not train & valid
         assert train | valid == set(rows.tolist())
 
@@ -328,7 +330,7 @@ def test_classes_keep_their_shares_among_them(enrolled):
     rare = np.where(ALL % 10 == 0, 1, 0)
     for seed in range(5):
         classifier(early_stopping=True, validation_fraction=0.5, random_state=seed).fit(X, rare)
-    assert [rare[pupil.valid].sum() for (pupil,) in enrolled] == [3] * 5
+    assert [rare[network_state.valid].sum() for (network_state,) in enrolled] == [3] * 5
 
 
 @KINDS
@@ -344,8 +346,8 @@ def test_groups_are_never_on_both_sides(make, rows, y, enrolled, name):
 def test_groups_stay_together_in_every_fold(enrolled):
     folds = [train for train, _ in KFold(4, shuffle=True, random_state=0).split(X)]
     regressor(**STOPS).fit_folds(X, VALUES, folds, groups=GROUPS)
-    for (pupil,), rows in zip(enrolled, folds, strict=True):
-        train, valid = rows_of(pupil)
+    for (network_state,), rows in zip(enrolled, folds, strict=True):
+        train, valid = rows_of(network_state)
         assert train | valid == set(rows.tolist())
         assert not set(GROUPS[list(train)]) & set(GROUPS[list(valid)])
 
@@ -453,13 +455,13 @@ def test_schedules(make, schedule, monkeypatch):
 @pytest.mark.parametrize("optimizer", ["adam", torch.optim.SGD], ids=["packed", "alone"])
 def test_population_statistics_are_those_of_the_papers_algorithm(batch_size, optimizer, monkeypatch):
     orders = []
-    draw = Pupil.shuffled
+    draw = NetworkState.shuffled
 
     def spy(self):
         orders.append(draw(self).numpy())
         return torch.from_numpy(orders[-1])
 
-    monkeypatch.setattr(Pupil, "shuffled", spy)
+    monkeypatch.setattr(NetworkState, "shuffled", spy)
     model = classifier(batch_size=batch_size, optimizer=optimizer, input_batch_norm=True).fit(X, Y)
     (member,) = members(model)
     last = X[orders[-1]]  # drawn once more after training
@@ -603,8 +605,8 @@ def test_a_warm_start_keeps_the_members_that_there_are():
 @pytest.mark.parametrize("door", ["fit", "partial_fit"])
 def test_going_on_shuffles_anew(door, monkeypatch):
     orders = []
-    draw = Pupil.shuffled
-    monkeypatch.setattr(Pupil, "shuffled", lambda self: orders.append(draw(self)) or orders[-1])
+    draw = NetworkState.shuffled
+    monkeypatch.setattr(NetworkState, "shuffled", lambda self: orders.append(draw(self)) or orders[-1])
     model = classifier(warm_start=True, max_epochs=1, batch_stats="running")
     for _ in range(3):
         getattr(model, door)(X, Y)
@@ -1028,9 +1030,13 @@ def test_folds_have_seeds_of_their_own():
 def test_every_member_of_every_fold_has_an_order_and_a_noise_of_its_own(enrolled):
     classifier(n_members=3).fit_folds(X, Y, [ALL[:40], ALL[20:]])
     classifier(n_members=3, random_state=1).fit(X, Y)
-    pupils = [pupil for pupils in enrolled for pupil in pupils]
-    seeds = {generator.initial_seed() for pupil in pupils for generator in (pupil.order, pupil.noise)}
-    assert len(seeds) == 2 * len(pupils) == 18
+    network_states = [network_state for network_states in enrolled for network_state in network_states]
+    seeds = {
+        generator.initial_seed()
+        for network_state in network_states
+        for generator in (network_state.order, network_state.noise)
+    }
+    assert len(seeds) == 2 * len(network_states) == 18
 
 
 def _global_states():
@@ -1409,10 +1415,14 @@ def test_no_row_of_a_test_fold_reaches_a_pupil(wrap, params, make, enrolled):
     cv = RepeatedKFold(n_splits=3, n_repeats=2, random_state=0)
     oof = cross_fit([("net", wrap(make(**params, n_members=2)))], rows, y, cv=cv, sample_weight=WEIGHTS)
     assert len(enrolled) == 6
-    for pupils, (train, _) in zip(enrolled, oof.folds.pairs, strict=True):
-        for pupil in pupils:
-            own = pupil.train if pupil.valid is None else torch.cat([pupil.train, pupil.valid])
-            assert sorted(pupil.table.inputs[own, 0].int().tolist()) == sorted(train.tolist())
+    for network_states, (train, _) in zip(enrolled, oof.folds.pairs, strict=True):
+        for network_state in network_states:
+            own = (
+                network_state.train
+                if network_state.valid is None
+                else torch.cat([network_state.train, network_state.valid])
+            )
+            assert sorted(network_state.table.inputs[own, 0].int().tolist()) == sorted(train.tolist())
 
 
 @pytest.mark.parametrize("params", [{}, STOPS], ids=["", "stops"])
@@ -1422,9 +1432,13 @@ def test_no_image_of_a_test_fold_reaches_a_pupil(params, make, enrolled):
     images[:, 0, 0] = ALL
     y = Y if make is image_classifier else VALUES
     oof = cross_fit([("net", make(**params))], images, y, cv=KFold(3, shuffle=True, random_state=0))
-    for (pupil,), (train, _) in zip(enrolled, oof.folds.pairs, strict=True):
-        own = pupil.train if pupil.valid is None else torch.cat([pupil.train, pupil.valid])
-        assert sorted(pupil.table.inputs[own, 0, 0, 0].tolist()) == sorted(train.tolist())
+    for (network_state,), (train, _) in zip(enrolled, oof.folds.pairs, strict=True):
+        own = (
+            network_state.train
+            if network_state.valid is None
+            else torch.cat([network_state.train, network_state.valid])
+        )
+        assert sorted(network_state.table.inputs[own, 0, 0, 0].tolist()) == sorted(train.tolist())
 
 
 def test_the_scale_of_pixels_is_that_of_the_training_images():
@@ -1514,14 +1528,14 @@ def test_groups_are_routed_to_the_nets(enrolled):
     with sklearn.config_context(enable_metadata_routing=True):
         net.set_fit_request(groups=True)
         StackingModel([("net", net)], cv=GroupKFold(3)).fit(X, Y, groups=GROUPS)
-    for (pupil,) in enrolled:
-        train, valid = rows_of(pupil)
+    for (network_state,) in enrolled:
+        train, valid = rows_of(network_state)
         assert valid
         assert not set(GROUPS[list(train)]) & set(GROUPS[list(valid)])
 
 
 def test_groups_of_a_stack_stay_together_among_the_rows_to_stop_by(enrolled):
     cross_fit([("net", classifier(**STOPS))], X, Y, cv=GroupKFold(3), groups=GROUPS)
-    for (pupil,) in enrolled:
-        train, valid = rows_of(pupil)
+    for (network_state,) in enrolled:
+        train, valid = rows_of(network_state)
         assert not set(GROUPS[list(train)]) & set(GROUPS[list(valid)])

@@ -48,10 +48,10 @@ def parts(lengths=RAGGED, n=60):
     return [torch.randperm(n, generator=torch.Generator().manual_seed(i))[:length] for i, length in enumerate(lengths)]
 
 
-def make_pupils(table, *, weighted=False, scaled=False, lengths=RAGGED, **options):
+def make_network_states(table, *, weighted=False, scaled=False, lengths=RAGGED, **options):
     """Networks and their parts of the table; the targets' scales and the rows' weights are each network's own."""
     d, c = table.inputs.shape[1], table.targets.shape[1]
-    pupils = []
+    network_states = []
     for i, rows in enumerate(parts(lengths)):
         draws = torch.Generator().manual_seed(100 + i)
         fields = {}
@@ -60,23 +60,25 @@ def make_pupils(table, *, weighted=False, scaled=False, lengths=RAGGED, **option
         if scaled:
             fields["mean"] = table.targets[rows].mean(0)
             fields["scale"] = table.targets[rows].std(0)
-        pupils.append(make_pupil(make_mlp(d, c, seed=i, **options), table, rows, seed=i, **fields))
-    return pupils
+        network_states.append(make_pupil(make_mlp(d, c, seed=i, **options), table, rows, seed=i, **fields))
+    return network_states
 
 
-def pack_of(pupils, recipe):
-    """The pupils given stay as they are, to be trained by hand."""
-    return PackedMLP([clone_of(pupil) for pupil in pupils], recipe)
+def pack_of(network_states, recipe):
+    """The network_states given stay as they are, to be trained by hand."""
+    return PackedMLP([clone_of(network_state) for network_state in network_states], recipe)
 
 
-def clone_of(pupil):
-    own = {"network": copy.deepcopy(pupil.network), "moments": {}, "kept": [], "losses": {}}
-    return replace(pupil, order=generator_like(pupil.order), noise=generator_like(pupil.noise), **own)
+def clone_of(network_state):
+    own = {"network": copy.deepcopy(network_state.network), "moments": {}, "kept": [], "losses": {}}
+    return replace(
+        network_state, order=generator_like(network_state.order), noise=generator_like(network_state.noise), **own
+    )
 
 
 def trained(pack, i):
     """Network i, as it is now."""
-    network = copy.deepcopy(pack.pupils[i].network)
+    network = copy.deepcopy(pack.network_states[i].network)
     load_state(network, pack.state(i))
     return network
 
@@ -100,7 +102,7 @@ def test_gradients_by_hand_are_autograds(activation, hidden, dropout, weighted, 
     for batch_norm, input_batch_norm in product([True, False], repeat=2):
         table = make_table(classifier=classifier)
         options = {"hidden": hidden, "activation": activation, "dropout": dropout}
-        pupils = make_pupils(
+        network_states = make_network_states(
             table,
             weighted=weighted,
             scaled=not classifier,
@@ -108,13 +110,13 @@ def test_gradients_by_hand_are_autograds(activation, hidden, dropout, weighted, 
             input_batch_norm=input_batch_norm,
             **options,
         )
-        pack = pack_of(pupils, recipe(classifier=classifier))
-        rows = torch.stack([pupil.train[:11] for pupil in pupils[1:3]])  # two of the four
+        pack = pack_of(network_states, recipe(classifier=classifier))
+        rows = torch.stack([network_state.train[:11] for network_state in network_states[1:3]])  # two of the four
         with torch.inference_mode():
             losses = pack._learn(pack._view(1, 3), rows)
         for i in (1, 2):
-            twin, plain = as_plain(pupils[i].network, masks_of(pupils[i], hidden, dropout, n=11))
-            loss = plain_loss(plain, pupils[i], rows[i - 1], classifier=classifier)
+            twin, plain = as_plain(network_states[i].network, masks_of(network_states[i], hidden, dropout, n=11))
+            loss = plain_loss(plain, network_states[i], rows[i - 1], classifier=classifier)
             loss.backward()
             torch.testing.assert_close(losses[i - 1], loss.detach(), rtol=1e-10, atol=1e-10)
             for name, parameter in twin.named_parameters():
@@ -122,17 +124,17 @@ def test_gradients_by_hand_are_autograds(activation, hidden, dropout, weighted, 
                 torch.testing.assert_close(found, parameter.grad, rtol=1e-10, atol=1e-10)
 
 
-def masks_of(pupil, hidden, dropout, n):
-    """What the pupil's own generator drops next: of each layer, unit by unit."""
-    noise, keep = generator_like(pupil.noise), 1 - dropout
+def masks_of(network_state, hidden, dropout, n):
+    """What the network_state's own generator drops next: of each layer, unit by unit."""
+    noise, keep = generator_like(network_state.noise), 1 - dropout
     draws = [torch.empty(width, n, dtype=torch.float64) for width in hidden]
     return [draw.bernoulli_(keep, generator=noise).T / keep if dropout else torch.ones(n, 1) for draw in draws]
 
 
 def test_dropout_sets_its_share_to_zero_and_keeps_the_mean():
     table = make_table()
-    pupils = make_pupils(table, hidden=(50,), dropout=0.3)
-    pack = pack_of(pupils, recipe())
+    network_states = make_network_states(table, hidden=(50,), dropout=0.3)
+    pack = pack_of(network_states, recipe())
     with torch.inference_mode():
         mask = pack._mask(pack._view(0, 4), torch.zeros(4, 50, 40))
     assert mask.unique().tolist() == [0.0, pytest.approx(1 / 0.7)]
@@ -155,7 +157,7 @@ def test_a_training_of_ragged_networks_is_that_of_plain_torch_loops(
     population, options, classifier, optimizer, weight_decay
 ):
     table = make_table(classifier=classifier)
-    pupils = make_pupils(table, scaled=not classifier, weighted=True, **options)
+    network_states = make_network_states(table, scaled=not classifier, weighted=True, **options)
     how = recipe(
         classifier=classifier,
         optimizer=optimizer,
@@ -163,16 +165,18 @@ def test_a_training_of_ragged_networks_is_that_of_plain_torch_loops(
         schedule="cosine",
         population=population,
     )
-    pack = pack_of(pupils, how)
+    pack = pack_of(network_states, how)
     losses = [pack.epoch(epoch) for epoch in range(how.max_epochs)]
     if population:
         pack.population_statistics()
-    for i, pupil in enumerate(pupils):
-        twin, plain = as_plain(pupil.network)
-        epochs = train_by_hand(plain, pupil, how)
+    for i, network_state in enumerate(network_states):
+        twin, plain = as_plain(network_state.network)
+        epochs = train_by_hand(plain, network_state, how)
         assert [epoch[i] for epoch in losses] == pytest.approx([epoch["train"] for epoch in epochs], abs=1e-9)
         assert_learned_the_same(trained(pack, i), twin, table)
-        assert any((a - b).abs().max() > 0.01 for a, b in zip(state_of(pupil.network), state_of(twin), strict=True))
+        assert any(
+            (a - b).abs().max() > 0.01 for a, b in zip(state_of(network_state.network), state_of(twin), strict=True)
+        )
 
 
 @each_optimizer
@@ -183,36 +187,36 @@ def test_networks_that_have_fewer_of_the_tables_columns_than_others_learn_as_if_
     # preprocessing may make other columns in each fold; the narrower parts are filled up with zeros
     table, widths = make_table(n=sum(RAGGED), d=6), (4, 6, 3, 5)
     places = torch.arange(sum(RAGGED)).split(RAGGED)
-    pupils = []
+    network_states = []
     for i, (rows, width) in enumerate(zip(places, widths, strict=True)):
         table.inputs[rows, width:] = 0
-        pupils.append(make_pupil(make_mlp(width, seed=i, **options), table, rows, seed=i, n_features=width))
-        pupils[-1].valid = rows[:9]
+        network_states.append(make_pupil(make_mlp(width, seed=i, **options), table, rows, seed=i, n_features=width))
+        network_states[-1].valid = rows[:9]
     how = recipe(optimizer=optimizer, weight_decay=weight_decay, population=True)
-    pack = pack_of(pupils, how)
+    pack = pack_of(network_states, how)
     for epoch in range(4):
         pack.epoch(epoch)
     losses = pack.validation_losses()
     pack.population_statistics()
-    for i, (pupil, width) in enumerate(zip(pupils, widths, strict=True)):
-        pupil.table = Table(table.inputs[:, :width], table.targets)
-        twin, plain = as_plain(pupil.network)
-        epochs = train_by_hand(plain, pupil, how)
+    for i, (network_state, width) in enumerate(zip(network_states, widths, strict=True)):
+        network_state.table = Table(table.inputs[:, :width], table.targets)
+        twin, plain = as_plain(network_state.network)
+        epochs = train_by_hand(plain, network_state, how)
         assert losses[i] == pytest.approx(epochs[-1]["valid"], abs=1e-9)
-        assert_learned_the_same(trained(pack, i), twin, pupil.table)
+        assert_learned_the_same(trained(pack, i), twin, network_state.table)
         for parameter, moments in pack.moments(i).items():
             assert {m.shape for m in moments.values() if m.ndim} == {parameter.shape}
 
 
 def test_only_matrices_decay():
     table = make_table()
-    pupils = make_pupils(table)
+    network_states = make_network_states(table)
     still = recipe(lr=1e-2, weight_decay=50.0, max_epochs=1, batch_size=64)  # one step, which halves
-    pack = pack_of(pupils, still)
-    free = pack_of(pupils, replace(still, weight_decay=0.0))
+    pack = pack_of(network_states, still)
+    free = pack_of(network_states, replace(still, weight_decay=0.0))
     pack.epoch(0)
     free.epoch(0)
-    for name, parameter in pupils[0].network.named_parameters():
+    for name, parameter in network_states[0].network.named_parameters():
         difference = free._theta.of[name][0] - pack._theta.of[name][0]
         expected = parameter.detach() / 2 if parameter.ndim == 2 else torch.zeros_like(parameter)
         torch.testing.assert_close(difference, expected, rtol=1e-12, atol=1e-12)
@@ -220,12 +224,12 @@ def test_only_matrices_decay():
 
 def test_population_statistics_of_the_first_layer_are_those_of_the_numpy_algorithm():
     table = make_table()
-    pupils = make_pupils(table)
-    pack = pack_of(pupils, recipe())
+    network_states = make_network_states(table)
+    pack = pack_of(network_states, recipe())
     pack.population_statistics()
-    for i, pupil in enumerate(pupils):
-        batches = plain_batches(pupil.train, generator_like(pupil.order), 8)
-        first = pupil.network.linears[0].weight.detach()
+    for i, network_state in enumerate(network_states):
+        batches = plain_batches(network_state.train, generator_like(network_state.order), 8)
+        first = network_state.network.linears[0].weight.detach()
         mean, var = population_statistics([(table.inputs[rows] @ first.T).numpy() for rows in batches])
         norm = trained(pack, i).norms[0]
         torch.testing.assert_close(norm.running_mean, torch.from_numpy(mean), rtol=1e-10, atol=1e-10)
@@ -235,47 +239,52 @@ def test_population_statistics_of_the_first_layer_are_those_of_the_numpy_algorit
 def test_population_statistics_of_large_parts_are_taken_from_some_of_their_rows(monkeypatch):
     monkeypatch.setattr(_pupil, "POPULATION_ROWS", 46)  # the shortest part is shorter
     table = make_table()
-    pupils = make_pupils(table, input_batch_norm=True)
-    pack = pack_of(pupils, recipe())
+    network_states = make_network_states(table, input_batch_norm=True)
+    pack = pack_of(network_states, recipe())
     pack.population_statistics()
-    for i, pupil in enumerate(pupils):
-        twin, plain = as_plain(pupil.network)
-        order = pupil.train[torch.randperm(len(pupil.train), generator=generator_like(pupil.order))]
+    for i, network_state in enumerate(network_states):
+        twin, plain = as_plain(network_state.network)
+        order = network_state.train[
+            torch.randperm(len(network_state.train), generator=generator_like(network_state.order))
+        ]
         gather_by_hand(plain, torch.tensor_split(order[:46], 6), table.inputs)
         assert_same_state(trained(pack, i), twin)
 
 
 def test_population_statistics_change_no_weight_and_drop_nothing():
-    pupils = make_pupils(make_table(), dropout=0.5)
-    pack = pack_of(pupils, recipe())
+    network_states = make_network_states(make_table(), dropout=0.5)
+    pack = pack_of(network_states, recipe())
     pack.population_statistics()
-    for i, pupil in enumerate(pupils):
+    for i, network_state in enumerate(network_states):
         assert all(
-            torch.equal(a, b) for a, b in zip(trained(pack, i).parameters(), pupil.network.parameters(), strict=True)
+            torch.equal(a, b)
+            for a, b in zip(trained(pack, i).parameters(), network_state.network.parameters(), strict=True)
         )
-        assert torch.equal(pack.pupils[i].noise.get_state(), pupil.noise.get_state())
+        assert torch.equal(pack.network_states[i].noise.get_state(), network_state.noise.get_state())
 
 
 def test_without_bn_there_are_no_statistics_to_take():
-    pupils = make_pupils(make_table(), batch_norm=False)
-    pack = pack_of(pupils, recipe())
+    network_states = make_network_states(make_table(), batch_norm=False)
+    pack = pack_of(network_states, recipe())
     pack.population_statistics()
-    assert_same_state(trained(pack, 0), pupils[0].network, 0)
+    assert_same_state(trained(pack, 0), network_states[0].network, 0)
 
 
 @each_task
 def test_validation_losses_are_those_in_inference_without_dropout(classifier):
     table = make_table(classifier=classifier)
-    pupils = make_pupils(table, weighted=True, scaled=not classifier, dropout=0.5, input_batch_norm=True)
-    for i, pupil in enumerate(pupils):
-        taken = set(pupil.train.tolist())
-        pupil.valid = torch.tensor([row for row in range(60) if row not in taken][: 5 + i])  # ragged too
-    pack = pack_of(pupils, recipe(classifier=classifier))
+    network_states = make_network_states(
+        table, weighted=True, scaled=not classifier, dropout=0.5, input_batch_norm=True
+    )
+    for i, network_state in enumerate(network_states):
+        taken = set(network_state.train.tolist())
+        network_state.valid = torch.tensor([row for row in range(60) if row not in taken][: 5 + i])  # ragged too
+    pack = pack_of(network_states, recipe(classifier=classifier))
     pack.epoch(0)
     found = pack.validation_losses()
-    for i, pupil in enumerate(pupils):
+    for i, network_state in enumerate(network_states):
         with torch.no_grad():
-            loss = plain_loss(trained(pack, i).eval(), pupil, pupil.valid, classifier=classifier)
+            loss = plain_loss(trained(pack, i).eval(), network_state, network_state.valid, classifier=classifier)
         assert found[i] == pytest.approx(float(loss), abs=1e-10)
 
 
@@ -283,18 +292,18 @@ def test_validation_losses_are_those_in_inference_without_dropout(classifier):
 def test_features_that_a_network_does_not_see_are_zero_to_it_alone(options):
     """Also when others have left the pack; what has no weight at the start never gets any."""
     table, hidden = make_table(), [None, [1], [0, 2], [3]]
-    pupils = make_pupils(table, **options)
-    for pupil, columns in zip(pupils, hidden, strict=True):
-        pupil.network.linears[0].weight.data[:, columns or []] = 0.0
+    network_states = make_network_states(table, **options)
+    for network_state, columns in zip(network_states, hidden, strict=True):
+        network_state.network.linears[0].weight.data[:, columns or []] = 0.0
         if "input_batch_norm" in options:
-            pupil.network.input_norm.bias.data[columns or []] = 0.0
-    others = [clone_of(pupil) for pupil in pupils]
-    for pupil, other, columns in zip(pupils, others, hidden, strict=True):
-        pupil.valid = other.valid = torch.arange(20)
+            network_state.network.input_norm.bias.data[columns or []] = 0.0
+    others = [clone_of(network_state) for network_state in network_states]
+    for network_state, other, columns in zip(network_states, others, hidden, strict=True):
+        network_state.valid = other.valid = torch.arange(20)
         if columns is not None:
-            pupil.unseen = torch.isin(torch.arange(4), torch.tensor(columns))
+            network_state.unseen = torch.isin(torch.arange(4), torch.tensor(columns))
             other.table = Table(table.inputs.index_fill(1, torch.tensor(columns), 0.0), table.targets)
-    pack, alone = pack_of(pupils, recipe()), [pack_of([other], recipe()) for other in others]
+    pack, alone = pack_of(network_states, recipe()), [pack_of([other], recipe()) for other in others]
     assert pack.epoch(0) == pytest.approx([one.epoch(0)[0] for one in alone], abs=1e-9)
     pack.keep([1, 3])
     alone = [alone[1], alone[3]]
@@ -314,10 +323,10 @@ def test_features_that_a_network_does_not_see_are_zero_to_it_alone(options):
 @each_task
 def test_a_network_learns_the_same_alone_as_packed(classifier, optimizer, weight_decay):
     table = make_table(classifier=classifier)
-    pupils = make_pupils(table, scaled=not classifier, dropout=0.3, weighted=True)
+    network_states = make_network_states(table, scaled=not classifier, dropout=0.3, weighted=True)
     how = recipe(classifier=classifier, optimizer=optimizer, weight_decay=weight_decay)
-    pack = pack_of(pupils, how)
-    alone = [pack_of([pupil], how) for pupil in pupils]
+    pack = pack_of(network_states, how)
+    alone = [pack_of([network_state], how) for network_state in network_states]
     for epoch in range(4):
         losses = pack.epoch(epoch)
         assert losses == pytest.approx([loss for one in alone for loss in one.epoch(epoch)], abs=1e-12)
@@ -331,9 +340,9 @@ def test_a_network_learns_the_same_alone_as_packed(classifier, optimizer, weight
 @pytest.mark.parametrize("kept", [[0, 2], [1, 3], [3]], ids=str)
 def test_those_that_stay_learn_on_as_if_nobody_had_left(kept, optimizer, weight_decay):
     table = make_table()
-    pupils = make_pupils(table, weighted=True, dropout=0.3)
+    network_states = make_network_states(table, weighted=True, dropout=0.3)
     how = recipe(optimizer=optimizer, weight_decay=weight_decay)
-    shrinking, full = pack_of(pupils, how), pack_of(pupils, how)
+    shrinking, full = pack_of(network_states, how), pack_of(network_states, how)
     for epoch in range(4):
         if epoch == 2:
             shrinking.keep(kept)
@@ -341,23 +350,23 @@ def test_those_that_stay_learn_on_as_if_nobody_had_left(kept, optimizer, weight_
         shrinking.epoch(epoch)
     shrinking.population_statistics()
     full.population_statistics()
-    assert len(shrinking.pupils) == len(kept)
+    assert len(shrinking.network_states) == len(kept)
     for place, i in enumerate(kept):
         assert_learned_the_same(trained(shrinking, place), trained(full, i), table, 1e-12)
 
 
 def test_targets_on_each_networks_own_scale_stay_its_own_when_others_leave():
     table = make_table(classifier=False)
-    pupils = make_pupils(table, scaled=True)
+    network_states = make_network_states(table, scaled=True)
     how = recipe(classifier=False)
-    pack, alone = pack_of(pupils, how), pack_of(pupils[2:3], how)
+    pack, alone = pack_of(network_states, how), pack_of(network_states[2:3], how)
     pack.keep([2])
     assert pack.epoch(0) == pytest.approx(alone.epoch(0), abs=1e-12)
     assert_same_state(trained(pack, 0), trained(alone, 0), 1e-12)
 
 
 def test_a_state_is_a_copy_that_training_on_leaves_alone():
-    pack = pack_of(make_pupils(make_table()), recipe())
+    pack = pack_of(make_network_states(make_table()), recipe())
     state = pack.state(1)
     before = [tensor.clone() for tensor in state]
     pack.epoch(0)
@@ -366,12 +375,12 @@ def test_a_state_is_a_copy_that_training_on_leaves_alone():
 
 
 def test_packing_and_unpacking_changes_nothing():
-    pupils = make_pupils(make_table(), input_batch_norm=True)
-    for pupil in pupils:
-        pupil.network(pupil.table.inputs)  # running statistics of its own
-    pack = pack_of(pupils, recipe())
-    for i, pupil in enumerate(pupils):
-        assert_same_state(trained(pack, i), pupil.network, 0)
+    network_states = make_network_states(make_table(), input_batch_norm=True)
+    for network_state in network_states:
+        network_state.network(network_state.table.inputs)  # running statistics of its own
+    pack = pack_of(network_states, recipe())
+    for i, network_state in enumerate(network_states):
+        assert_same_state(trained(pack, i), network_state.network, 0)
 
 
 # --- what the optimizer remembers ---------------------------------------------------------------------------
@@ -380,16 +389,16 @@ def test_packing_and_unpacking_changes_nothing():
 @each_optimizer
 def test_a_network_that_is_packed_anew_with_its_moments_goes_on_as_if_it_had_not_been(optimizer, weight_decay):
     table = make_table()
-    pupils = make_pupils(table)
+    network_states = make_network_states(table)
     how = recipe(optimizer=optimizer, weight_decay=weight_decay)
-    whole, first = pack_of(pupils, how), pack_of(pupils, how)
+    whole, first = pack_of(network_states, how), pack_of(network_states, how)
     for epoch in range(2):
         whole.epoch(epoch)
         first.epoch(epoch)
-    for i, pupil in enumerate(first.pupils):
-        load_state(pupil.network, first.state(i))
-        pupil.moments = first.moments(i)
-    second = PackedMLP(first.pupils[::-1], how)  # places in the pack do not count
+    for i, network_state in enumerate(first.network_states):
+        load_state(network_state.network, first.state(i))
+        network_state.moments = first.moments(i)
+    second = PackedMLP(first.network_states[::-1], how)  # places in the pack do not count
     for epoch in range(2, 4):
         whole.epoch(epoch)
         second.epoch(epoch)
@@ -400,20 +409,20 @@ def test_a_network_that_is_packed_anew_with_its_moments_goes_on_as_if_it_had_not
 @each_optimizer
 def test_torchs_own_optimizer_can_take_over_with_the_moments(optimizer, weight_decay):
     table = make_table()
-    pupils = make_pupils(table)
+    network_states = make_network_states(table)
     how = recipe(optimizer=optimizer, weight_decay=weight_decay)
-    pack = pack_of(pupils, how)
+    pack = pack_of(network_states, how)
     for epoch in range(2):
         pack.epoch(epoch)
-    pupil = pack.pupils[1]
-    network = pupil.network
+    network_state = pack.network_states[1]
+    network = network_state.network
     load_state(network, pack.state(1))
     theirs = plain_optimizer(list(network.parameters()), optimizer, weight_decay)
     moments = pack.moments(1)
     assert set(moments) == set(network.parameters())
     for parameter, state in moments.items():
         theirs.state[parameter] = state
-    after_2 = train_by_hand(network, pupil, replace(how, max_epochs=2, population=False), optimizers=[theirs])
+    after_2 = train_by_hand(network, network_state, replace(how, max_epochs=2, population=False), optimizers=[theirs])
     for epoch in range(2, 4):
         pack.epoch(epoch)
     assert len(after_2) == 2
@@ -505,8 +514,8 @@ def test_a_packs_activation_fits_in_the_cache_if_that_of_one_network_does(widest
 
 def test_float32_networks_are_trained_in_float32():
     table = make_table(dtype=torch.float32)
-    pupils = [make_pupil(BNMLP(4, 3, (6,)), table)]
-    pack = pack_of(pupils, recipe())
+    network_states = [make_pupil(BNMLP(4, 3, (6,)), table)]
+    pack = pack_of(network_states, recipe())
     pack.epoch(0)
     assert {tensor.dtype for tensor in pack.state(0)} == {torch.float32}
     assert isinstance(trained(pack, 0), nn.Module)

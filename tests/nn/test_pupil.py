@@ -38,8 +38,8 @@ def test_inputs_and_targets_joined_are_made_once_and_hold_both():
 
 
 def test_each_epoch_has_all_rows_of_its_own_part_in_a_new_order():
-    pupil = make_pupil(nn.Linear(4, 3), make_table(), [3, 50, 7, 9, 11, 30])
-    orders = [pupil.shuffled().tolist() for _ in range(3)]
+    network_state = make_pupil(nn.Linear(4, 3), make_table(), [3, 50, 7, 9, 11, 30])
+    orders = [network_state.shuffled().tolist() for _ in range(3)]
     assert all(sorted(order) == [3, 7, 9, 11, 30, 50] for order in orders)
     assert len({tuple(order) for order in orders}) > 1
 
@@ -56,12 +56,12 @@ def test_the_order_comes_from_its_own_generator_alone():
 
 
 def test_final_statistics_are_taken_from_shuffled_rows_up_to_a_number(monkeypatch):
-    pupil, same = (make_pupil(nn.Linear(4, 3), make_table(), range(10, 40)) for _ in range(2))
-    assert sorted(pupil.sample().tolist()) == list(range(10, 40))
+    network_state, same = (make_pupil(nn.Linear(4, 3), make_table(), range(10, 40)) for _ in range(2))
+    assert sorted(network_state.sample().tolist()) == list(range(10, 40))
     monkeypatch.setattr(_pupil, "POPULATION_ROWS", 8)
     same.shuffled()
     expected = same.shuffled()[:8]
-    assert torch.equal(pupil.sample(), expected)
+    assert torch.equal(network_state.sample(), expected)
 
 
 def test_rows_to_validate_on_are_asked_for_in_vain_where_none_were_set_aside():

@@ -83,9 +83,9 @@ def pupil_of(make, *, classifier=True, seed=0, dtype=torch.float64, **fields):
     return make_pupil(seeded(make, seed, dtype), table, rows, seed, **fields)
 
 
-def trained(pupil, recipe):
-    """Solo trains the pupil's network itself."""
-    solo = Solo([pupil], recipe)
+def trained(network_state, recipe):
+    """Solo trains the network_state's network itself."""
+    solo = Solo([network_state], recipe)
     losses = [solo.epoch(epoch)[0] for epoch in range(recipe.max_epochs)]
     if recipe.population:
         solo.population_statistics()
@@ -100,92 +100,96 @@ def trained(pupil, recipe):
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 @pytest.mark.parametrize("optimizer", ["adam", "sgd", torch.optim.RMSprop, torch.optim.Adagrad])
 def test_any_module_learns_as_in_a_plain_torch_loop(make, classifier, optimizer, weight_decay):
-    pupil = pupil_of(make, classifier=classifier)
+    network_state = pupil_of(make, classifier=classifier)
     how = recipe(
         classifier=classifier, optimizer=optimizer, weight_decay=weight_decay, schedule="cosine", population=True
     )
-    twin = copy.deepcopy(pupil.network)
-    epochs = train_by_hand(twin, pupil, how)
-    start = [parameter.clone() for parameter in pupil.network.parameters()]
-    _, losses = trained(pupil, how)
-    assert_same_state(pupil.network, twin)
+    twin = copy.deepcopy(network_state.network)
+    epochs = train_by_hand(twin, network_state, how)
+    start = [parameter.clone() for parameter in network_state.network.parameters()]
+    _, losses = trained(network_state, how)
+    assert_same_state(network_state.network, twin)
     assert losses == pytest.approx([epoch["train"] for epoch in epochs], rel=1e-5)
-    assert any((a - b).abs().max() > 0.01 for a, b in zip(start, pupil.network.parameters(), strict=True))
-    inputs = pupil.table.inputs
-    torch.testing.assert_close(pupil.network.eval()(inputs), twin.eval()(inputs), rtol=1e-9, atol=1e-9)
+    assert any((a - b).abs().max() > 0.01 for a, b in zip(start, network_state.network.parameters(), strict=True))
+    inputs = network_state.table.inputs
+    torch.testing.assert_close(network_state.network.eval()(inputs), twin.eval()(inputs), rtol=1e-9, atol=1e-9)
 
 
 def test_weights_and_the_targets_scale_are_as_in_a_plain_torch_loop():
     draws = torch.Generator().manual_seed(1)
     weight = torch.rand(60, generator=draws, dtype=torch.float64) * 2
     mean, scale = torch.tensor([1.0, -2.0, 30.0]).double(), torch.tensor([0.5, 3.0, 10.0]).double()
-    pupil = pupil_of(Residual, classifier=False, weight=weight, mean=mean, scale=scale, valid=torch.arange(60)[:9])
-    how, twin = recipe(classifier=False), copy.deepcopy(pupil.network)
-    epochs = train_by_hand(twin, pupil, how)
-    solo, _ = trained(pupil, how)
-    assert_same_state(pupil.network, twin)
+    network_state = pupil_of(
+        Residual, classifier=False, weight=weight, mean=mean, scale=scale, valid=torch.arange(60)[:9]
+    )
+    how, twin = recipe(classifier=False), copy.deepcopy(network_state.network)
+    epochs = train_by_hand(twin, network_state, how)
+    solo, _ = trained(network_state, how)
+    assert_same_state(network_state.network, twin)
     assert solo.validation_losses() == pytest.approx([epochs[-1]["valid"]], abs=1e-9)
 
 
 def test_the_loss_of_a_float64_network_is_as_exact_as_the_network():
-    pupil = pupil_of(dense)
-    epochs = train_by_hand(copy.deepcopy(pupil.network), pupil, recipe())
-    _, losses = trained(pupil, recipe())
+    network_state = pupil_of(dense)
+    epochs = train_by_hand(copy.deepcopy(network_state.network), network_state, recipe())
+    _, losses = trained(network_state, recipe())
     assert losses == pytest.approx([epoch["train"] for epoch in epochs], rel=1e-12)
 
 
 def test_the_network_gets_inputs_on_the_scale_that_it_expects():
-    pupil = pupil_of(dense, scaled=lambda x: (x - 1) / 4)
+    network_state = pupil_of(dense, scaled=lambda x: (x - 1) / 4)
     other = pupil_of(dense)
     other.table = Table((other.table.inputs - 1) / 4, other.table.targets)
-    for each in (pupil, other):
+    for each in (network_state, other):
         trained(each, recipe(population=True))
-    assert_same_state(pupil.network, other.network)
+    assert_same_state(network_state.network, other.network)
 
 
 def test_features_that_it_does_not_see_are_zero_to_the_network():
     unseen = torch.tensor([False, True, False, True])
-    pupil = pupil_of(dense, unseen=unseen, scaled=lambda x: x + 1, valid=torch.arange(9))
+    network_state = pupil_of(dense, unseen=unseen, scaled=lambda x: x + 1, valid=torch.arange(9))
     other = pupil_of(dense, valid=torch.arange(9))
     other.table = Table((other.table.inputs + 1).masked_fill(unseen, 0.0), other.table.targets)
-    losses = [trained(each, recipe(population=True))[0].validation_losses() for each in (pupil, other)]
-    assert_same_state(pupil.network, other.network)
+    losses = [trained(each, recipe(population=True))[0].validation_losses() for each in (network_state, other)]
+    assert_same_state(network_state.network, other.network)
     assert losses[0] == losses[1]
 
 
 def test_the_network_gets_those_of_the_tables_columns_that_are_its_own():
-    pupil = pupil_of(dense, n_features=4)
+    network_state = pupil_of(dense, n_features=4)
     other = pupil_of(dense)
-    pupil.table = Table(torch.cat([pupil.table.inputs, torch.ones(60, 2)], 1), pupil.table.targets)
-    for each in (pupil, other):
+    network_state.table = Table(
+        torch.cat([network_state.table.inputs, torch.ones(60, 2)], 1), network_state.table.targets
+    )
+    for each in (network_state, other):
         trained(each, recipe(population=True))
-    assert_same_state(pupil.network, other.network, 0)
+    assert_same_state(network_state.network, other.network, 0)
 
 
 def test_validation_in_parts_is_the_mean_over_all_rows(monkeypatch):
     monkeypatch.setattr(_solo, "EVALUATION_ROWS", 7)
     draws = torch.Generator().manual_seed(1)
     weight = torch.rand(60, generator=draws, dtype=torch.float64)
-    pupil = pupil_of(lambda: dense(dropout=0.5), valid=torch.arange(60)[20:40], weight=weight)
-    solo, _ = trained(pupil, recipe())
+    network_state = pupil_of(lambda: dense(dropout=0.5), valid=torch.arange(60)[20:40], weight=weight)
+    solo, _ = trained(network_state, recipe())
     with torch.no_grad():
-        expected = plain_loss(pupil.network.eval(), pupil, pupil.valid, classifier=True)
+        expected = plain_loss(network_state.network.eval(), network_state, network_state.valid, classifier=True)
     assert solo.validation_losses() == pytest.approx([expected.item()], abs=1e-9)
 
 
 def test_what_the_optimizer_remembers_is_taken_along():
-    pupil = pupil_of(dense)
+    network_state = pupil_of(dense)
     how = recipe(optimizer="adam")
-    twin = copy.deepcopy(pupil.network)
-    train_by_hand(twin, pupil, replace(how, max_epochs=4))
-    first = Solo([pupil], how)
+    twin = copy.deepcopy(network_state.network)
+    train_by_hand(twin, network_state, replace(how, max_epochs=4))
+    first = Solo([network_state], how)
     for epoch in range(2):
         first.epoch(epoch)
-    pupil.moments = first.moments(0)
-    second = Solo([pupil], how)
+    network_state.moments = first.moments(0)
+    second = Solo([network_state], how)
     for epoch in range(2, 4):
         second.epoch(epoch)
-    assert_same_state(pupil.network, twin)
+    assert_same_state(network_state.network, twin)
 
 
 def test_distortions_draw_from_the_networks_own_noise_and_only_training_is_distorted():
@@ -195,20 +199,20 @@ def test_distortions_draw_from_the_networks_own_noise_and_only_training_is_disto
         calls.append(generator)
         return 2 * x
 
-    pupil = pupil_of(dense, valid=torch.arange(60)[:9])
+    network_state = pupil_of(dense, valid=torch.arange(60)[:9])
     other = pupil_of(dense, valid=torch.arange(60)[:9])
-    solo = Solo([pupil], recipe(augment=double))
+    solo = Solo([network_state], recipe(augment=double))
     solo.epoch(0)
-    assert calls == [pupil.noise] * 6
+    assert calls == [network_state.noise] * 6
     table, other.table = other.table, Table(2 * other.table.inputs, other.table.targets)
     undistorted = Solo([other], recipe())
     undistorted.epoch(0)
-    assert_same_state(pupil.network, other.network)
+    assert_same_state(network_state.network, other.network)
     undistorted._table = table
     assert solo.validation_losses() == undistorted.validation_losses()
     solo.population_statistics()
     undistorted.population_statistics()
-    assert_same_state(pupil.network, other.network)
+    assert_same_state(network_state.network, other.network)
     assert len(calls) == 6
 
 
@@ -247,16 +251,16 @@ def test_muons_matrices_are_the_inner_weights_a_filter_a_row_in_their_own_memory
 
 
 def test_dense_layers_move_as_torchs_own_muon_moves_them():
-    pupil = pupil_of(dense)
+    network_state = pupil_of(dense)
     how = recipe(optimizer="muon", weight_decay=0.1, population=True)
-    twin = copy.deepcopy(pupil.network)
+    twin = copy.deepcopy(network_state.network)
     first, second, _ = matrices = [p for p in twin.parameters() if p.ndim == 2]
     muon = torch.optim.Muon([first, second], lr=0.0, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
     others = [p for p in twin.parameters() if p is not first and p is not second]
-    train_by_hand(twin, pupil, how, optimizers=[plain_optimizer(others, "adam", 0.1), muon])
+    train_by_hand(twin, network_state, how, optimizers=[plain_optimizer(others, "adam", 0.1), muon])
     assert len(matrices) == 3
-    trained(pupil, how)
-    assert_same_state(pupil.network, twin)
+    trained(network_state, how)
+    assert_same_state(network_state.network, twin)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -264,8 +268,8 @@ def test_filters_that_lie_channels_last_move_as_contiguous_ones(channels):
     # Muon rounds to bfloat16 inside, and the columns lie in another order: equal but for that.
     table = images_of(make_table(), channels)
     make = lambda: convolutional(channels)  # noqa: E731
-    pupil = make_pupil(seeded(make), table)
-    twin, start = copy.deepcopy(pupil.network), copy.deepcopy(pupil.network)
+    network_state = make_pupil(seeded(make), table)
+    twin, start = copy.deepcopy(network_state.network), copy.deepcopy(network_state.network)
     matrices = {p.detach().view(len(p), -1): p for p in list(twin.parameters()) if p.ndim > 1 and p.shape[0] != 3}
     muon = torch.optim.Muon(list(matrices), lr=0.0, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
     inner = {id(p) for p in matrices.values()}
@@ -282,30 +286,30 @@ def test_filters_that_lie_channels_last_move_as_contiguous_ones(channels):
             muon.step()
 
     how = recipe(optimizer="muon", max_epochs=1)
-    train_by_hand(twin, pupil, how, optimizers=[Both()])
-    trained(pupil, how)
-    for a, b, c in zip(pupil.network.parameters(), twin.parameters(), start.parameters(), strict=True):
+    train_by_hand(twin, network_state, how, optimizers=[Both()])
+    trained(network_state, how)
+    for a, b, c in zip(network_state.network.parameters(), twin.parameters(), start.parameters(), strict=True):
         assert (b - c).norm() > 1e-3
         assert (a - b).norm() < 0.05 * (b - c).norm()
 
 
 def test_images_and_their_weights_lie_channels_last():
-    pupil = pupil_of(convolutional)
-    Solo([pupil], recipe(optimizer="muon"))
-    weights = [p for p in pupil.network.parameters() if p.ndim == 4]
+    network_state = pupil_of(convolutional)
+    Solo([network_state], recipe(optimizer="muon"))
+    weights = [p for p in network_state.network.parameters() if p.ndim == 4]
     assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "muon"])
 @pytest.mark.parametrize("make", [dense, convolutional], ids=["dense", "convolutional"])
 def test_gradients_do_not_add_up_from_step_to_step(make, optimizer):
-    pupil = pupil_of(make)
-    solo = Solo([pupil], recipe(optimizer=optimizer, batch_size=45, lr=0.0))  # one step an epoch, and no move
-    twin = copy.deepcopy(pupil.network)
-    plain_loss(twin.train(), pupil, pupil.train, classifier=True).backward()
+    network_state = pupil_of(make)
+    solo = Solo([network_state], recipe(optimizer=optimizer, batch_size=45, lr=0.0))  # one step an epoch, and no move
+    twin = copy.deepcopy(network_state.network)
+    plain_loss(twin.train(), network_state, network_state.train, classifier=True).backward()
     for epoch in range(3):
         solo.epoch(epoch)
-        for parameter, plain in zip(pupil.network.parameters(), twin.parameters(), strict=True):
+        for parameter, plain in zip(network_state.network.parameters(), twin.parameters(), strict=True):
             torch.testing.assert_close(parameter.grad, plain.grad, rtol=1e-9, atol=1e-9)
         for matrix, parameter in solo._parameters.items():
             assert matrix.grad.norm() == pytest.approx(parameter.grad.norm().item(), rel=1e-9)
@@ -313,27 +317,27 @@ def test_gradients_do_not_add_up_from_step_to_step(make, optimizer):
 
 
 def test_a_network_of_one_layer_can_be_trained_with_muon_too():
-    pupil = pupil_of(lambda: nn.Linear(4, 3))
-    twin = copy.deepcopy(pupil.network)
-    train_by_hand(twin, pupil, recipe())
-    trained(pupil, recipe(optimizer="muon"))
-    assert_same_state(pupil.network, twin)
+    network_state = pupil_of(lambda: nn.Linear(4, 3))
+    twin = copy.deepcopy(network_state.network)
+    train_by_hand(twin, network_state, recipe())
+    trained(network_state, recipe(optimizer="muon"))
+    assert_same_state(network_state.network, twin)
 
 
 def test_what_muon_remembers_is_taken_along():
-    pupil, whole = pupil_of(dense), pupil_of(dense)
+    network_state, whole = pupil_of(dense), pupil_of(dense)
     how = recipe(optimizer="muon")
-    uninterrupted, first = Solo([whole], how), Solo([pupil], how)
+    uninterrupted, first = Solo([whole], how), Solo([network_state], how)
     for epoch in range(2):
         uninterrupted.epoch(epoch)
         first.epoch(epoch)
-    pupil.moments = first.moments(0)
-    assert set(pupil.moments) == set(pupil.network.parameters())
-    second = Solo([pupil], how)
+    network_state.moments = first.moments(0)
+    assert set(network_state.moments) == set(network_state.network.parameters())
+    second = Solo([network_state], how)
     for epoch in range(2, 4):
         uninterrupted.epoch(epoch)
         second.epoch(epoch)
-    assert_same_state(pupil.network, whole.network)
+    assert_same_state(network_state.network, whole.network)
 
 
 # --- bfloat16 -----------------------------------------------------------------------------------------------
@@ -353,28 +357,28 @@ class Spying(nn.Module):
 
 
 def test_bfloat16_is_used_where_outputs_stay_about_the_same():
-    pupil = pupil_of(Spying, dtype=torch.float32, valid=torch.arange(60)[:9])
+    network_state = pupil_of(Spying, dtype=torch.float32, valid=torch.arange(60)[:9])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        solo, losses = trained(pupil, recipe(bfloat16=True))
-    assert {dtype for training, dtype in pupil.network.seen if training} == {torch.bfloat16}
+        solo, losses = trained(network_state, recipe(bfloat16=True))
+    assert {dtype for training, dtype in network_state.network.seen if training} == {torch.bfloat16}
     exact = pupil_of(Spying, dtype=torch.float32)
     _, expected = trained(exact, recipe())
     assert {dtype for _, dtype in exact.network.seen} == {torch.float32}
     assert losses == pytest.approx(expected, rel=0.05)
     assert losses != expected
-    assert {p.dtype for p in pupil.network.parameters()} == {torch.float32}
+    assert {p.dtype for p in network_state.network.parameters()} == {torch.float32}
     assert solo.validation_losses()[0] > 0
 
 
 def test_where_bfloat16_changes_outputs_too_much_training_is_in_float32_and_says_so(monkeypatch):
     monkeypatch.setattr(_solo, "BFLOAT16_ERROR", 0)
-    pupil, exact = (pupil_of(Spying, dtype=torch.float32) for _ in range(2))
+    network_state, exact = (pupil_of(Spying, dtype=torch.float32) for _ in range(2))
     with pytest.warns(RuntimeWarning, match=r"bfloat16 changes the first batch's outputs by \d+%; training in float32"):
-        trained(pupil, recipe(bfloat16=True))
-    assert {dtype for training, dtype in pupil.network.seen if training} == {torch.float32}
+        trained(network_state, recipe(bfloat16=True))
+    assert {dtype for training, dtype in network_state.network.seen if training} == {torch.float32}
     trained(exact, recipe())
-    assert_same_state(pupil.network, exact.network, 0)
+    assert_same_state(network_state.network, exact.network, 0)
 
 
 def test_a_network_that_overflows_in_bfloat16_is_trained_in_float32():
@@ -383,9 +387,9 @@ def test_a_network_that_overflows_in_bfloat16_is_trained_in_float32():
             y = super().forward(x)
             return y / (0.0 if y.dtype == torch.bfloat16 else 1.0)
 
-    pupil = pupil_of(lambda: Huge(4, 3), dtype=torch.float32)
+    network_state = pupil_of(lambda: Huge(4, 3), dtype=torch.float32)
     with pytest.warns(RuntimeWarning, match="training in float32"):
-        _, losses = trained(pupil, recipe(bfloat16=True))
+        _, losses = trained(network_state, recipe(bfloat16=True))
     assert all(loss < 10 for loss in losses)
 
 
@@ -415,9 +419,9 @@ def test_final_statistics_are_taken_in_the_precision_of_training(monkeypatch):
     ids=["too few", "one dimension", "three dimensions"],
 )
 def test_outputs_of_another_shape_are_refused_before_anything_is_learned(make, got):
-    pupil = make_pupil(with_parameter(make()), make_table(), range(7))
+    network_state = make_pupil(with_parameter(make()), make_table(), range(7))
     with pytest.raises(ValueError, match=rf"must give 3 outputs a row, shape \(7, 3\); {got}"):
-        Solo([pupil], recipe()).epoch(0)
+        Solo([network_state], recipe()).epoch(0)
 
 
 def with_parameter(module):
@@ -430,15 +434,17 @@ def with_parameter(module):
 
 @pytest.mark.parametrize("make", [lambda: dense(dropout=0.6), convolutional], ids=["dropout", "convolutional"])
 def test_final_statistics_are_plain_means_over_all_batches_with_dropout_off(make):
-    pupil = pupil_of(make)
-    twin = copy.deepcopy(pupil.network)
-    gather_by_hand(twin, plain_batches(pupil.train, generator_like(pupil.order), 8), pupil.table.inputs)
-    before, momenta = torch.get_rng_state(), [m.momentum for m in norms_of(pupil.network)]
-    Solo([pupil], recipe()).population_statistics()
-    assert_same_state(pupil.network, twin)
-    assert [m.momentum for m in norms_of(pupil.network)] == momenta
+    network_state = pupil_of(make)
+    twin = copy.deepcopy(network_state.network)
+    gather_by_hand(
+        twin, plain_batches(network_state.train, generator_like(network_state.order), 8), network_state.table.inputs
+    )
+    before, momenta = torch.get_rng_state(), [m.momentum for m in norms_of(network_state.network)]
+    Solo([network_state], recipe()).population_statistics()
+    assert_same_state(network_state.network, twin)
+    assert [m.momentum for m in norms_of(network_state.network)] == momenta
     assert torch.equal(torch.get_rng_state(), before)
-    assert any((norm.running_mean.abs() > 0.1).any() for norm in norms_of(pupil.network))
+    assert any((norm.running_mean.abs() > 0.1).any() for norm in norms_of(network_state.network))
 
 
 def norms_of(network):
@@ -446,29 +452,29 @@ def norms_of(network):
 
 
 def test_without_bn_final_statistics_change_and_draw_nothing():
-    pupil = pupil_of(without_bn)
-    twin, order = copy.deepcopy(pupil.network), pupil.order.get_state()
-    Solo([pupil], recipe()).population_statistics()
-    assert_same_state(pupil.network, twin, 0)
-    assert torch.equal(pupil.order.get_state(), order)
+    network_state = pupil_of(without_bn)
+    twin, order = copy.deepcopy(network_state.network), network_state.order.get_state()
+    Solo([network_state], recipe()).population_statistics()
+    assert_same_state(network_state.network, twin, 0)
+    assert torch.equal(network_state.order.get_state(), order)
 
 
 def test_bn_that_keeps_no_statistics_is_left_alone():
-    pupil = pupil_of(lambda: nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3, track_running_stats=False)))
-    Solo([pupil], recipe()).population_statistics()
-    trained(pupil, recipe(population=True))
-    assert pupil.network[1].running_mean is None
+    network_state = pupil_of(lambda: nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3, track_running_stats=False)))
+    Solo([network_state], recipe()).population_statistics()
+    trained(network_state, recipe(population=True))
+    assert network_state.network[1].running_mean is None
 
 
 # --- as the engine of one network ---------------------------------------------------------------------------
 
 
 def test_a_state_is_a_copy_that_training_on_leaves_alone():
-    pupil = pupil_of(dense)
-    solo, _ = trained(pupil, recipe())
-    state, twin = solo.state(0), copy.deepcopy(pupil.network)
+    network_state = pupil_of(dense)
+    solo, _ = trained(network_state, recipe())
+    state, twin = solo.state(0), copy.deepcopy(network_state.network)
     solo.keep([0])
     solo.epoch(2)
-    assert not torch.equal(pupil.network[0].weight, twin[0].weight)
-    load_state(pupil.network, state)
-    assert_same_state(pupil.network, twin, 0)
+    assert not torch.equal(network_state.network[0].weight, twin[0].weight)
+    load_state(network_state.network, state)
+    assert_same_state(network_state.network, twin, 0)

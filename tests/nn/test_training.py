@@ -65,15 +65,19 @@ def members_of(lesson):
     return list(lesson.net.module_.members)
 
 
-def plain_of(pupil):
+def plain_of(network_state):
     """A network before it is trained, and the same as a chain of torch's layers."""
-    return as_plain(pupil.network) if isinstance(pupil.network, BNMLP) else [copy.deepcopy(pupil.network)] * 2
+    return (
+        as_plain(network_state.network)
+        if isinstance(network_state.network, BNMLP)
+        else [copy.deepcopy(network_state.network)] * 2
+    )
 
 
 def by_hand(lesson, recipe, i=0):
     """Epochs of a plain loop, and the network they belong to; to be asked for before the lesson begins."""
-    twin, plain = plain_of(lesson.pupils[i])
-    return train_by_hand(plain, lesson.pupils[i], recipe), twin, plain
+    twin, plain = plain_of(lesson.network_states[i])
+    return train_by_hand(plain, lesson.network_states[i], recipe), twin, plain
 
 
 # --- early stopping -----------------------------------------------------------------------------------------
@@ -129,7 +133,7 @@ def test_finished_networks_leave_the_pack(monkeypatch):
     sizes, epoch_of = [], PackedMLP.epoch
 
     def spy(self, epoch):
-        sizes.append(len(self.pupils))
+        sizes.append(len(self.network_states))
         return epoch_of(self, epoch)
 
     monkeypatch.setattr(PackedMLP, "epoch", spy)
@@ -210,10 +214,12 @@ def test_each_snapshot_has_its_own_final_statistics(make):
     lesson, bare = lesson_of(0, make=make, valid=False), lesson_of(0, make=make, valid=False)
     train([bare], how)
     train([lesson], replace(how, population=True))
-    pupil = bare.pupils[0]
+    network_state = bare.network_states[0]
     for found, expected in zip(members_of(lesson), members_of(bare), strict=True):
         twin, plain = plain_of(make_pupil(expected, TABLE))
-        gather_by_hand(plain, plain_batches(pupil.train, pupil.order, 8), TABLE.inputs)  # one after the other
+        gather_by_hand(
+            plain, plain_batches(network_state.train, network_state.order, 8), TABLE.inputs
+        )  # one after the other
         assert_same_state(found, twin)
 
 
@@ -496,7 +502,7 @@ def pupils_of(n, make=mlp, table=TABLE, lengths=None):
 
 
 def sizes_of(engines):
-    return [(type(engine), len(engine.pupils)) for engine in engines]
+    return [(type(engine), len(engine.network_states)) for engine in engines]
 
 
 @pytest.mark.parametrize(("n", "packs"), [(1, [1]), (25, [25]), (26, [13, 13]), (60, [20, 20, 20])])
@@ -506,12 +512,12 @@ def test_packs_are_as_few_as_fit_and_of_like_sizes(n, packs):
 
 def test_networks_of_one_pack_make_as_many_steps_on_one_table():
     other = make_table(n=80, seed=9)
-    pupils = pupils_of(5, lengths=[50, 20, 49, 21, 60]) + pupils_of(2, table=other)
-    engines = _engines(pupils, recipe())
-    groups = {tuple(len(pupil.train) for pupil in engine.pupils) for engine in engines}
+    network_states = pupils_of(5, lengths=[50, 20, 49, 21, 60]) + pupils_of(2, table=other)
+    engines = _engines(network_states, recipe())
+    groups = {tuple(len(network_state.train) for network_state in engine.network_states) for engine in engines}
     assert groups == {(50, 49), (21, 20), (60,), (50, 50)}  # the longest first
-    assert all(len({id(pupil.table) for pupil in engine.pupils}) == 1 for engine in engines)
-    assert {id(p) for engine in engines for p in engine.pupils} == {id(p) for p in pupils}
+    assert all(len({id(network_state.table) for network_state in engine.network_states}) == 1 for engine in engines)
+    assert {id(p) for engine in engines for p in engine.network_states} == {id(p) for p in network_states}
 
 
 @pytest.mark.parametrize("optimizer", ["muon", torch.optim.Adam])
@@ -542,8 +548,8 @@ class Reversed(BNMLP):
 
 def test_a_network_of_ones_own_that_inherits_from_ours_is_trained_by_its_own_forward():
     lesson = lesson_of(0, make=lambda: Reversed(4, 3, (6,)), valid=False)
-    twin = copy.deepcopy(lesson.pupils[0].network)
-    train_by_hand(twin, lesson.pupils[0], recipe())
+    twin = copy.deepcopy(lesson.network_states[0].network)
+    train_by_hand(twin, lesson.network_states[0], recipe())
     train([lesson], recipe())
     assert_same_state(members_of(lesson)[0], twin)
 
@@ -566,14 +572,14 @@ def test_final_statistics_are_those_of_the_whole_part_with_the_final_weights(mak
 def test_a_net_that_is_to_go_on_keeps_its_optimizers_moments(make, optimizer):
     how = recipe(optimizer=optimizer, max_epochs=2)
     lesson = lesson_of(0, make=make, valid=False, remembers=True)
-    twin, plain = plain_of(lesson.pupils[0])
-    train_by_hand(plain, lesson.pupils[0], replace(how, max_epochs=4))
+    twin, plain = plain_of(lesson.network_states[0])
+    train_by_hand(plain, lesson.network_states[0], replace(how, max_epochs=4))
     train([lesson], how)
-    pupil = lesson.pupils[0]
-    order = generator_like(pupil.order)
+    network_state = lesson.network_states[0]
+    order = generator_like(network_state.order)
     assert set(lesson.net.optimizer_.state) == set(lesson.net.module_.parameters())
-    again = replace(pupil, moments=dict(lesson.net.optimizer_.state), kept=[], losses={}, order=order)
-    lesson.pupils = [again]
+    again = replace(network_state, moments=dict(lesson.net.optimizer_.state), kept=[], losses={}, order=order)
+    lesson.network_states = [again]
     lesson.finished = False
     train([lesson], how)
     assert_same_state(members_of(lesson)[0], twin)
@@ -601,7 +607,7 @@ def test_the_trained_net_is_skorchs_to_predict_with_and_to_save(tmp_path):
 def test_the_state_kept_is_a_copy():
     lesson = lesson_of(0, valid=False)
     train([lesson], recipe())
-    kept = lesson.pupils[0].kept[0]
+    kept = lesson.network_states[0].kept[0]
     before = [tensor.clone() for tensor in kept]
     load_state(members_of(lesson)[0], [torch.zeros_like(tensor) for tensor in kept])
     assert all(torch.equal(a, b) for a, b in zip(kept, before, strict=True))
