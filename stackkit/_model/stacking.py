@@ -46,12 +46,14 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
     estimators : list of (str, estimator), list of estimators, or None
         The base learners; they are cloned. "drop" leaves one out. None means
         :func:`~stackkit.default_learners`, which take raw data frames with text and missing values.
-        Classes are coded 0, 1, ... before a learner sees them, as in scikit-learn's stackers.
+        Classes are coded 0, 1, ... before a learner sees them, as in scikit-learn's stackers; a dict of
+        ``class_weight`` is by your labels (or by these codes), and translated for each fold.
     final_estimator : estimator or None
         The meta-learner. None means :class:`~stackkit.LogPoolClassifier` or
         :class:`~stackkit.LinearPoolRegressor`; where a learner gives no probabilities, for several
         target columns, and with ``passthrough``, it means scikit-learn's own choice, logistic
-        regression or ridge.
+        regression or ridge. A StackingModel is a second level, and goes on with the folds of this one
+        unless it has a ``cv`` of its own.
     preset : {"fast", "balanced", "best"}
         What ``estimators=None`` and ``cv=None`` mean: five folds of 5, of 8, or three times five folds of
         12 learners (regression: 4, 6, 10). Meant for some 10, 60 and 600 seconds on two cores for a few thousand

@@ -48,7 +48,8 @@ def cross_fit(
     Parameters
     ----------
     estimators : list of (str, estimator) or list of estimators
-        The base learners. They are cloned; ``"drop"`` leaves one out.
+        The base learners. They are cloned; ``"drop"`` leaves one out. A dict of ``class_weight`` is by the labels of
+        y, or by their codes 0, 1, ...
     X : array-like, sparse matrix or DataFrame of shape (n_rows, ...)
         Training rows. Missing values are passed on to the learners.
     y : array-like of shape (n_rows,) or (n_rows, n_outputs)
