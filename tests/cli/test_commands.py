@@ -422,13 +422,13 @@ def test_time_order_learns_from_the_past_only(run, files, monkeypatch):
 def test_no_day_is_predicted_by_a_model_that_saw_it(run, files, monkeypatch, gap):
     """Not by those of the fit, nor by those of the verdict."""
     seen = []
-    run_tasks = stackkit._oof.engine.run_tasks
+    run_tasks = stackkit._oof.settings.run_tasks
 
     def spy(job, tasks, **settings):
         seen.append((len(job.X), job.folds))
         return run_tasks(job, tasks, **settings)
 
-    monkeypatch.setattr("stackkit._oof.engine.run_tasks", spy)
+    monkeypatch.setattr("stackkit._oof.settings.run_tasks", spy)
     # As many rows a day as come, in no order; the days' rows are found by x.
     rng = np.random.default_rng(0)
     days = np.repeat(np.arange(60), rng.integers(1, 9, 60))
@@ -683,7 +683,7 @@ def test_nested_folds_that_cannot_be_made_are_said_before_the_fit(run, files, mo
     def fails(*_args, **_params):
         raise AssertionError("It fits.")
 
-    monkeypatch.setattr("stackkit._oof.engine.run_tasks", fails)
+    monkeypatch.setattr("stackkit._oof.settings.run_tasks", fails)
     columns, options, message = NO_FOLDS[case]
     _passengers().assign(**columns).to_csv(files / "train.csv", index=False)
     line = _only_line(run(*FIT, *options, "--verdict", "--model", "kept.model"))
