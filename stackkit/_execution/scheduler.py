@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import replace
@@ -144,11 +144,15 @@ class _Schedule:
         return "; ".join([*lines, "first a fold of each learner, then the longest first"])
 
     def run(self, advance: Advance) -> None:
+        came: list[tuple[Task, list[Result]]] = []
         try:
-            while self._has_work():
-                self._fill()
+            while self._has_work() or came:
+                for task in self._ready_to_start():
+                    self._backend.start(task)
+                # Results may be large: they are read when all workers have something to do again.
+                self._unpack(came, advance)
                 self._take(advance)
-                self._await(advance)
+                came = self._await()
         except BaseException:
             self._close(now=True)
             raise
@@ -206,7 +210,8 @@ class _Schedule:
 
     # --- starting -----------------------------------------------------------------------------------
 
-    def _fill(self) -> None:
+    def _ready_to_start(self) -> Iterator[Task]:
+        """Each is noted down as running, with the claim to its place in the store."""
         postponed = []
         while (task := self._next()) is not None:
             claim = None
@@ -220,7 +225,7 @@ class _Schedule:
                     self._kept.append(task)
                     continue
             self._running[task] = claim
-            self._backend.start(task)
+            yield task
         self._waiting += postponed
         self._all_claimed = bool(postponed) and not self._running  # by other processes
 
@@ -308,25 +313,22 @@ class _Schedule:
 
     # --- ending -------------------------------------------------------------------------------------
 
-    def _await(self, advance: Advance) -> None:
+    def _await(self) -> list[tuple[Task, list[Result]]]:
+        """What workers have given, still packed as it came."""
         if not self._running:
             if self._all_claimed and not (self._kept or self._reading):
                 time.sleep(POLL_SECONDS)
-            return
-        done = self._backend.wait(self._patience())
+            return []
         came: list[tuple[Task, list[Result]]] = []
-        for task, outcome in done:
+        for task, outcome in self._backend.wait(self._patience()):
             self._release(task)
             if isinstance(outcome, Lost):
                 self._lose(task, outcome.reason)
             else:
                 self._note(outcome)
                 came.append((task, outcome))
-        self._drop_idle()
-        self._fill()  # before reading what came: it may be large
-        for task, results in came:
-            self._unpack(task, results, advance)
-        self._dismiss_overdue()
+        self._stop_overdue()
+        return came
 
     def _patience(self) -> float | None:
         """Seconds until something has to be seen to."""
@@ -353,14 +355,15 @@ class _Schedule:
             if result.peak_bytes:  # not of a result out of the store
                 self._bytes[result.name] = max(result.peak_bytes, self._bytes.get(result.name, 0))
 
-    def _unpack(self, task: Task, results: list[Result], advance: Advance) -> None:
-        try:
-            results = [unpacked(result, self._job, task) for result in results]
-        except StoreProblem as problem:
-            self._lose(task, str(problem))
-        else:
-            self._failed |= {result.name for result in results if result.failure}
-            self._collect(results, advance)
+    def _unpack(self, came: Sequence[tuple[Task, list[Result]]], advance: Advance) -> None:
+        for task, packed in came:
+            try:
+                results = [unpacked(result, self._job, task) for result in packed]
+            except StoreProblem as problem:
+                self._lose(task, str(problem))
+            else:
+                self._failed |= {result.name for result in results if result.failure}
+                self._collect(results, advance)
 
     def _lose(self, task: Task, reason: str) -> None:
         """Its worker died, perhaps of another's hunger for memory: once more, alone, to find whose fault it is."""
@@ -385,7 +388,7 @@ class _Schedule:
         allowed = (self._limits.task_timeout or np.inf) * len(task.folds)
         return self._begun_at[task] + allowed - time.monotonic()
 
-    def _dismiss_overdue(self) -> None:
+    def _stop_overdue(self) -> None:
         if self._limits.task_timeout is None:
             return
         for task in [task for task in self._running if self._overdue_in(task) <= 0]:

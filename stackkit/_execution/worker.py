@@ -29,39 +29,30 @@ def run_task(job: Job, task: Task, threads: int | None) -> list[Result]:
     if os.getpid() != job.home:  # at home whoever runs the tasks holds BLAS, for all of them
         limit_threads(1, "blas")
     forget_peak()
+    params = job.fit_params[task.name]
+    rows = [job.training_rows(fold) for fold in task.folds]
     with thread_limits(threads), own_threads_held(task.learner, threads), ties_held(task.learner):
         try:
-            fitted, problems = _members(job, task)
+            fitted, problems = read_members(job.store, task) if job.store else (None, [])
+            if fitted is None:
+                start = perf_counter()
+                with interrupts_noticed(), announced(task):
+                    # Threads share the task's learner with nobody: each task has its own clone.
+                    if len(rows) == 1:
+                        members = [fit_member(task.learner, job.X, job.target, rows[0], params)]
+                    else:
+                        members = fit_members_at_once(task.learner, job.X, job.target, rows, params)
+                seconds = (perf_counter() - start) / len(members)
+                fitted = [(member, seconds) for member in members]
         except Exception as error:  # noqa: BLE001 - any error of any learner is that learner's failure
             return [Result(task.name, task.folds[0], failure=failure_of("fit", error))]
         results = [
-            replace(_predict(job, task.name, fold, member), fit_seconds=seconds, problems=problems)
+            replace(_predict(job, task.name, fold, member), fit_seconds=seconds, problems=tuple(problems))
             for fold, (member, seconds) in zip(task.folds, fitted, strict=True)
         ]
     if job.store:
         results = [write_results(job.store, job, task, result) for result in results]
     return [replace(result, peak_bytes=peak_memory()) for result in results]
-
-
-def _members(job: Job, task: Task) -> tuple[list[tuple[Member, float]], tuple[str, ...]]:
-    """Fitted, with the seconds that it took: by now, or once before, when the store kept the models alone."""
-    kept, problems = read_members(job.store, task) if job.store else (None, [])
-    if kept is None:
-        start = perf_counter()
-        with interrupts_noticed(), announced(task):
-            members = _fit(job, task)
-        seconds = (perf_counter() - start) / len(members)
-        kept = [(member, seconds) for member in members]
-    return kept, tuple(problems)
-
-
-def _fit(job: Job, task: Task) -> list[Member]:
-    rows = [job.training_rows(fold) for fold in task.folds]
-    # Threads share the task's learner with nobody: each task has its own clone.
-    params = job.fit_params[task.name]
-    if len(rows) == 1:
-        return [fit_member(task.learner, job.X, job.target, rows[0], params)]
-    return fit_members_at_once(task.learner, job.X, job.target, rows, params)
 
 
 def _predict(job: Job, name: str, fold: int, member: Member) -> Result:

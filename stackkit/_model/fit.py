@@ -33,7 +33,22 @@ def fit_stack(model: Any, plan: Plan, settings: Settings) -> Fitted:
     level_check, plan = _levelled(model, plan, settings)
     refits_useful = model.refit and isinstance(plan.final, BLENDS)
     settings = replace(settings, listeners=listeners_of(model, n_stages=2 + refits_useful))
-    fitted = _cross_fitted(model, plan, settings, refits_useful=refits_useful)
+    folds = plan.folds(settings.entropy)
+    plan.check_covered(np.flatnonzero(folds.covered))
+    fitted = run_cross_fit(
+        plan.learners,
+        plan.X,
+        plan.target,
+        folds=folds,
+        methods=plan.methods,
+        fit_params=plan.routed.learners,
+        weights=plan.weights,
+        # A learner that a blend gives no weight is not refitted, nor is one that time does not suffice for: their fold
+        # models fill their columns.
+        keep_members=not model.refit or refits_useful or model.time_limit is not None,
+        refit=model.refit and not refits_useful,
+        settings=settings,
+    )
     oof = fitted.oof
     rows = np.flatnonzero(oof.covered)
     warn_of_constant_labels(plan.final, plan.target, rows)
@@ -56,25 +71,6 @@ def _levelled(model: Any, plan: Plan, settings: Settings) -> tuple[LevelCheck | 
     check, plan = check_levels(plan, np.arange(plan.X.shape[0]), settings)
     say(check.reason, verbose=settings.verbose)
     return check, plan
-
-
-def _cross_fitted(model: Any, plan: Plan, settings: Settings, *, refits_useful: bool) -> CrossFitted:
-    folds = plan.folds(settings.entropy)
-    plan.check_covered(np.flatnonzero(folds.covered))
-    return run_cross_fit(
-        plan.learners,
-        plan.X,
-        plan.target,
-        folds=folds,
-        methods=plan.methods,
-        fit_params=plan.routed.learners,
-        weights=plan.weights,
-        # A learner that a blend gives no weight is not refitted, nor is one that time does not suffice for: their fold
-        # models fill their columns.
-        keep_members=not model.refit or refits_useful or model.time_limit is not None,
-        refit=model.refit and not refits_useful,
-        settings=settings,
-    )
 
 
 def _with_members(

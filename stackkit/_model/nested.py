@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from stackkit._data import Folds, Learners
-from stackkit._execution import ALL_ROWS, Job, Result, Task, by_learner, make_tasks
+from stackkit._execution import ALL_ROWS, Job, Result, Task, by_learner, make_tasks, run_tasks
 from stackkit._members import Block, is_prefit, make_blocks, settle
 from stackkit._model.plan import Plan
 from stackkit._oof import Settings, close_gaps, handle_failures, warn_of_missing_classes
@@ -95,7 +95,8 @@ def nested_tables(
     tasks = [task for fold, first in zip(outer, starts[:-1], strict=True) for task in fold.tasks(first)]
     blocks = make_blocks(plan.learners, plan.methods, plan.target)
     job = Job(plan.X, plan.target, folds, blocks, plan.routed.learners, keep_members=False)
-    results = settings.run(job, tasks, "nested")
+    with settings.applied(job, tasks, "nested") as (job_with_store, announced, how):
+        results = run_tasks(job_with_store, announced, **how)
     failures = handle_failures(results, dict(plan.learners), folds, settings.on_error)
     by_name = by_learner(results, [name for name in blocks if name not in set(failures["learner"])])
     warn_of_missing_classes(by_name, plan.target, folds)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from stackkit._data import Folds, Target, is_pandas
-from stackkit._execution import ALL_ROWS, NO_LIMITS, NOBODY, Job, Result, by_learner, make_tasks
+from stackkit._execution import ALL_ROWS, NO_LIMITS, NOBODY, Job, Result, by_learner, make_tasks, run_tasks
 from stackkit._members import Block, Member, is_prefit, make_blocks, settle
 from stackkit._oof.failures import handle_failures, is_late, warn_of_fold_models
 from stackkit._oof.scores import score
@@ -63,7 +63,9 @@ def run_cross_fit(
         tasks += make_tasks(learners, [ALL_ROWS], settings.entropy)
     results: list[Result] = []
     late_refits: list[Result] = []
-    for result in settings.run(job, tasks, "learners"):
+    with settings.applied(job, tasks, "learners") as (job_with_store, announced, how):
+        found = run_tasks(job_with_store, announced, **how)
+    for result in found:
         (late_refits if is_late(result) and result.fold == ALL_ROWS else results).append(result)
     failures = handle_failures(results, dict(learners), folds, settings.on_error)
     names = [name for name, _ in learners if name not in set(failures["learner"])]
@@ -86,7 +88,9 @@ def refit_members(
     not among those returned, and keeps its fold models.
     """
     job = Job(X, target, like.folds, like.blocks, fit_params)
-    results = settings.run(job, make_tasks(learners, [ALL_ROWS], settings.entropy), "refits")
+    tasks = make_tasks(learners, [ALL_ROWS], settings.entropy)
+    with settings.applied(job, tasks, "refits") as (job_with_store, announced, how):
+        results = run_tasks(job_with_store, announced, **how)
     if settings.on_error == "raise":
         handle_failures([result for result in results if not is_late(result)], dict(learners), like.folds, "raise")
     warn_of_fold_models(results, dict(learners), like.folds)
@@ -105,9 +109,9 @@ def fold_members_again(
     """The fold models of learners whose tables were kept without them: bit for bit the same."""
     job = Job(X, target, like.folds, like.blocks, fit_params)
     tasks = make_tasks(learners, range(len(like.folds)), settings.entropy)
-    results = replace(settings, store=None, limits=NO_LIMITS, on_error="raise", listeners=NOBODY).run(
-        job, tasks, "fold models"
-    )
+    plain = replace(settings, store=None, limits=NO_LIMITS, on_error="raise", listeners=NOBODY)
+    with plain.applied(job, tasks, "fold models") as (job_alone, announced, how):
+        results = run_tasks(job_alone, announced, **how)
     handle_failures(results, dict(learners), like.folds, "raise")
     by_name = by_learner(results, [name for name, _ in learners])
     return {name: _members_of(found) for name, found in by_name.items()}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 from warnings import warn
@@ -11,7 +12,7 @@ import numpy as np
 from sklearn import get_config
 from sklearn.utils import check_random_state
 
-from stackkit._execution import NOBODY, Job, Limits, Listeners, Result, Task, limits_from_now, run_tasks
+from stackkit._execution import NOBODY, Job, Limits, Listeners, Task, limits_from_now
 from stackkit._members import group_params, routed_params, weight_params
 from stackkit._oof.failures import OnError
 from stackkit._store import StoreFiles, StoreProblem, open_store
@@ -32,13 +33,15 @@ class Settings:
     verbose: bool
     listeners: Listeners = NOBODY
 
-    def run(self, job: Job, tasks: Sequence[Task], stage: str) -> list[Result]:
+    @contextmanager
+    def applied(
+        self, job: Job, tasks: Sequence[Task], stage: str
+    ) -> Iterator[tuple[Job, Sequence[Task], dict[str, Any]]]:
+        """What ``run_tasks`` takes: the job with its store, tasks that are listened to, and how they are run."""
         stop = self.on_error == "raise"
-        job = replace(job, store=self.store)
+        how = {"n_jobs": self.n_jobs, "limits": self.limits, "stop_at_failure": stop, "verbose": self.verbose}
         with self.listeners.hear_of(stage, tasks) as announced:
-            return run_tasks(
-                job, announced, n_jobs=self.n_jobs, limits=self.limits, stop_at_failure=stop, verbose=self.verbose
-            )
+            yield replace(job, store=self.store), announced, how
 
 
 def settings_of(

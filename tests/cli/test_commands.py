@@ -418,17 +418,22 @@ def test_time_order_learns_from_the_past_only(run, files, monkeypatch):
     assert pd.read_csv(files / "out.csv", dtype=str)["id"].tolist() == [f"{i:03}" for i in range(30)]
 
 
+# Where tasks are run from: by a fit, and by nested scores.
+RUN_TASKS = ("stackkit._oof.engine.run_tasks", "stackkit._model.nested.run_tasks")
+
+
 @pytest.mark.parametrize("gap", [0, 3])
 def test_no_day_is_predicted_by_a_model_that_saw_it(run, files, monkeypatch, gap):
     """Not by those of the fit, nor by those of the verdict."""
     seen = []
-    run_tasks = stackkit._oof.settings.run_tasks
+    run_tasks = stackkit._oof.engine.run_tasks
 
     def spy(job, tasks, **settings):
         seen.append((len(job.X), job.folds))
         return run_tasks(job, tasks, **settings)
 
-    monkeypatch.setattr("stackkit._oof.settings.run_tasks", spy)
+    for place in RUN_TASKS:
+        monkeypatch.setattr(place, spy)
     # As many rows a day as come, in no order; the days' rows are found by x.
     rng = np.random.default_rng(0)
     days = np.repeat(np.arange(60), rng.integers(1, 9, 60))
@@ -683,7 +688,8 @@ def test_nested_folds_that_cannot_be_made_are_said_before_the_fit(run, files, mo
     def fails(*_args, **_params):
         raise AssertionError("It fits.")
 
-    monkeypatch.setattr("stackkit._oof.settings.run_tasks", fails)
+    for place in RUN_TASKS:
+        monkeypatch.setattr(place, fails)
     columns, options, message = NO_FOLDS[case]
     _passengers().assign(**columns).to_csv(files / "train.csv", index=False)
     line = _only_line(run(*FIT, *options, "--verdict", "--model", "kept.model"))

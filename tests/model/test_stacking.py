@@ -1,5 +1,7 @@
 """StackingModel against scikit-learn's stackers, against loops by hand, and where peers have holes."""
 
+import inspect
+import os
 import pickle
 import warnings
 from html.parser import HTMLParser
@@ -726,3 +728,21 @@ def test_a_fit_that_fails_leaves_the_model_as_it_was(binary, fails_in):
     assert fitted.oof_ is table
     assert fitted.n_features_in_ == X.shape[1]
     assert fitted.classes_.tolist() == [0, 1]
+
+
+def test_there_are_few_steps_between_the_user_and_a_learner(binary):
+    """Who reads a traceback, or steps through a fit, passes eight functions of ours, and the same in each fold."""
+    steps = []
+
+    class Tells(GaussianNB):
+        def fit(self, X, y):
+            steps.append([frame.function for frame in inspect.stack() if f"{os.sep}stackkit{os.sep}" in frame.filename])
+            return super().fit(X, y)
+
+    X, y = binary
+    StackingModel([Tells()], LogisticRegression(), cv=3).fit(X, y)
+    assert len(steps) == 3
+    for names in steps:
+        of_ours = [name for name in names if name != "<module>"]
+        assert of_ours[-1] in ("fit", "wrapper")
+        assert len(of_ours) <= 8 + of_ours.count("wrapper"), of_ours
