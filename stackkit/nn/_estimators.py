@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.metaestimators import available_if
 
+from stackkit.nn._docs import ALL, CLASSIFIER, CNN, MLP, documented
 from stackkit.nn._kinds import ImageNet, TableNet
 from stackkit.nn._learner import NetClassifier, NetRegressor
 
@@ -15,6 +16,7 @@ def _packs(learner: Any) -> bool:
     return learner.module is None
 
 
+@documented(ALL, MLP, CLASSIFIER)
 class BNMLPClassifier(TableNet, NetClassifier):
     """Batch-Normalised multi-layer perceptron for classes, a good member of a stack.
 
@@ -25,117 +27,19 @@ class BNMLPClassifier(TableNet, NetClassifier):
 
     Parameters
     ----------
-    hidden_layer_sizes : sequence of int, default=(64, 64)
-        Units of each hidden layer.
-
-    activation : {"relu", "tanh", "sigmoid"}, default="relu"
-        Comes after Batch Normalization: activation(BN(W u)).
-
-    batch_norm : bool, default=True
-        False leaves Batch Normalization out, for comparison; layers then have biases.
-
-    input_batch_norm : bool, default=False
-        Normalize the input too, batch by batch. Helps where the features are not scaled beforehand.
-
-    dropout : float, default=0.0
-        Share of the hidden activations set to zero in training; below 1.
-
-    n_members : int or "auto", default="auto"
-        Independent networks whose predictions are averaged; trained packed together, they cost little more than
-        one. "auto" is 5 up to 10,000 training rows, where several short trainings beat a long one, and 1 above
-        or with ``snapshots``.
-
-    snapshots : int, default=None
-        Restart the learning rate (``schedule="cosine"``) so many times, and average the networks at the ends of
-        the cycles [4]_: several members for the price of one.
-
-    max_epochs : int or "auto", default="auto"
-        Times that the training rows are gone through; with ``early_stopping``, at most. "auto" is 10, and more
-        where there are so few rows that this would make less than 100 steps.
-
-    batch_size : int or "auto", default="auto"
-        Rows a step, at least 2. The rows of an epoch are split evenly, so that a batch may have a few more or
-        less, and never one. "auto" grows with the rows, in powers of two: 32 up to 2,900 rows, then about a
-        64th, 512 at most.
-
-    lr : float, default=0.002
-        Learning rate, before its schedule.
-
-    schedule : {"constant", "one-cycle", "cosine"}, default="cosine"
-        TrainingRun of the learning rate: as it is; up and then down to zero; or down to zero along a cosine, again
-        and again with ``snapshots``.
-
-    optimizer : {"adam", "sgd"} or subclass of torch.optim.Optimizer, default="adam"
-        Adam (with decoupled weight decay), or gradient descent with Nesterov's momentum of 0.9. Networks of
-        your own class of optimizer are trained one by one.
-
-    weight_decay : float, default=0.0
-        Decay of the weight matrices, times the learning rate, at each step.
-
-    early_stopping : bool, default=False
-        Set rows of the training part aside and stop each network when its loss there no longer falls; the best
-        state is kept. With ``groups`` given to ``fit``, groups stay together.
-
-    validation_fraction : float or int, default=0.1
-        Share, or number, of the rows (of the groups, if given) set aside.
-
-    n_iter_no_change : int, default=10
-        Epochs without a lower loss after which a network stops.
-
-    tol : float, default=1e-4
-        By how much a loss has to be lower to count.
-
-    batch_stats : {"population", "running"}, default="population"
-        Statistics that Batch Normalization predicts with: those of the whole training part, taken once more
-        after training (the paper's Algorithm 2 [1]_), or running averages, which short trainings leave far
-        behind.
-
-    class_weight : dict, "balanced" or None, default=None
-        Weights of the classes in the loss, as in scikit-learn.
-
-    warm_start : bool, default=False
-        Whether another ``fit`` goes on from the networks that are there.
-
-    module : callable, default=None
-        A torch module class of your own, or anything that makes one: called as ``module(n_features,
-        n_outputs)``, where the outputs are logits or values. The parameters that shape the built-in network are
-        then without effect. Networks of one's own are not packed.
-
-    device : str, default="auto"
-        Where to train, such as "cpu" or "cuda:1"; "auto" is the first GPU that torch sees, else the processor.
-
-    dtype : {"float32", "float64"}, default="float32"
-        Precision of the arithmetic. Predictions are float64 in any case.
-
-    n_threads : int or None, default=1
-        Threads inside one torch operation; None is torch's own number. Seeded results are the same bit for bit
-        for the same number of threads, in any process or thread.
-
-    random_state : int, RandomState instance or None, default=None
-        First weights, order of the rows, dropout, distortions, and rows set aside.
-
-    callbacks : list of skorch callbacks, default=None
-        Called at the ends of epochs, as skorch does. Callbacks that act on batches are refused.
-
-    verbose : int, default=0
-        1 prints a line an epoch, as skorch does.
+    {hidden_layer_sizes} {activation} {batch_norm} {input_batch_norm} {dropout} {n_members} {snapshots} {max_epochs}
+    {batch_size} {lr} {schedule} {optimizer} {weight_decay} {early_stopping} {validation_fraction}
+    {n_iter_no_change} {tol} {batch_stats} {class_weight} {warm_start} {module} {device} {dtype} {n_threads}
+    {random_state} {callbacks} {verbose}
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        Labels seen in ``fit``.
+    {classes_}
 
     net_ : skorch.NeuralNetClassifier
         The fitted net; its ``module_`` takes X as float32 tensors and averages its ``members``.
 
-    history_ : skorch.history.History
-        Losses and seconds of each epoch.
-
-    loss_curve_ : list of float
-        Mean training loss of each epoch.
-
-    n_features_in_ : int
-        Columns of X in ``fit``.
+    {history_} {loss_curve_} {n_features_in_}
 
     Raises
     ------
@@ -257,6 +161,7 @@ class BNMLPClassifier(TableNet, NetClassifier):
         return self._fit_folds(X, y, folds, sample_weight, groups, n_features)
 
 
+@documented(ALL, MLP)
 class BNMLPRegressor(TableNet, NetRegressor):
     """Batch-Normalised multi-layer perceptron for one or several quantities.
 
@@ -264,111 +169,17 @@ class BNMLPRegressor(TableNet, NetRegressor):
 
     Parameters
     ----------
-    hidden_layer_sizes : sequence of int, default=(64, 64)
-        Units of each hidden layer.
-
-    activation : {"relu", "tanh", "sigmoid"}, default="relu"
-        Comes after Batch Normalization: activation(BN(W u)).
-
-    batch_norm : bool, default=True
-        False leaves Batch Normalization out, for comparison; layers then have biases.
-
-    input_batch_norm : bool, default=False
-        Normalize the input too, batch by batch. Helps where the features are not scaled beforehand.
-
-    dropout : float, default=0.0
-        Share of the hidden activations set to zero in training; below 1.
-
-    n_members : int or "auto", default="auto"
-        Independent networks whose predictions are averaged; trained packed together, they cost little more than
-        one. "auto" is 5 up to 10,000 training rows, where several short trainings beat a long one, and 1 above
-        or with ``snapshots``.
-
-    snapshots : int, default=None
-        Restart the learning rate (``schedule="cosine"``) so many times, and average the networks at the ends of
-        the cycles [4]_: several members for the price of one.
-
-    max_epochs : int or "auto", default="auto"
-        Times that the training rows are gone through; with ``early_stopping``, at most. "auto" is 10, and more
-        where there are so few rows that this would make less than 100 steps.
-
-    batch_size : int or "auto", default="auto"
-        Rows a step, at least 2. The rows of an epoch are split evenly, so that a batch may have a few more or
-        less, and never one. "auto" grows with the rows, in powers of two: 32 up to 2,900 rows, then about a
-        64th, 512 at most.
-
-    lr : float, default=0.002
-        Learning rate, before its schedule.
-
-    schedule : {"constant", "one-cycle", "cosine"}, default="cosine"
-        TrainingRun of the learning rate: as it is; up and then down to zero; or down to zero along a cosine, again
-        and again with ``snapshots``.
-
-    optimizer : {"adam", "sgd"} or subclass of torch.optim.Optimizer, default="adam"
-        Adam (with decoupled weight decay), or gradient descent with Nesterov's momentum of 0.9. Networks of
-        your own class of optimizer are trained one by one.
-
-    weight_decay : float, default=0.0
-        Decay of the weight matrices, times the learning rate, at each step.
-
-    early_stopping : bool, default=False
-        Set rows of the training part aside and stop each network when its loss there no longer falls; the best
-        state is kept. With ``groups`` given to ``fit``, groups stay together.
-
-    validation_fraction : float or int, default=0.1
-        Share, or number, of the rows (of the groups, if given) set aside.
-
-    n_iter_no_change : int, default=10
-        Epochs without a lower loss after which a network stops.
-
-    tol : float, default=1e-4
-        By how much a loss has to be lower to count.
-
-    batch_stats : {"population", "running"}, default="population"
-        Statistics that Batch Normalization predicts with: those of the whole training part, taken once more
-        after training (the paper's Algorithm 2 [1]_), or running averages, which short trainings leave far
-        behind.
-
-    warm_start : bool, default=False
-        Whether another ``fit`` goes on from the networks that are there.
-
-    module : callable, default=None
-        A torch module class of your own, or anything that makes one: called as ``module(n_features,
-        n_outputs)``, where the outputs are logits or values. The parameters that shape the built-in network are
-        then without effect. Networks of one's own are not packed.
-
-    device : str, default="auto"
-        Where to train, such as "cpu" or "cuda:1"; "auto" is the first GPU that torch sees, else the processor.
-
-    dtype : {"float32", "float64"}, default="float32"
-        Precision of the arithmetic. Predictions are float64 in any case.
-
-    n_threads : int or None, default=1
-        Threads inside one torch operation; None is torch's own number. Seeded results are the same bit for bit
-        for the same number of threads, in any process or thread.
-
-    random_state : int, RandomState instance or None, default=None
-        First weights, order of the rows, dropout, distortions, and rows set aside.
-
-    callbacks : list of skorch callbacks, default=None
-        Called at the ends of epochs, as skorch does. Callbacks that act on batches are refused.
-
-    verbose : int, default=0
-        1 prints a line an epoch, as skorch does.
+    {hidden_layer_sizes} {activation} {batch_norm} {input_batch_norm} {dropout} {n_members} {snapshots} {max_epochs}
+    {batch_size} {lr} {schedule} {optimizer} {weight_decay} {early_stopping} {validation_fraction}
+    {n_iter_no_change} {tol} {batch_stats} {warm_start} {module} {device} {dtype} {n_threads} {random_state}
+    {callbacks} {verbose}
 
     Attributes
     ----------
     net_ : skorch.NeuralNetRegressor
         The fitted net; its ``module_`` takes X as float32 tensors and averages its ``members``.
 
-    history_ : skorch.history.History
-        Losses and seconds of each epoch.
-
-    loss_curve_ : list of float
-        Mean training loss of each epoch.
-
-    n_features_in_ : int
-        Columns of X in ``fit``.
+    {history_} {loss_curve_} {n_features_in_}
 
     Raises
     ------
@@ -486,6 +297,7 @@ class BNMLPRegressor(TableNet, NetRegressor):
         return self._fit_folds(X, y, folds, sample_weight, groups, n_features)
 
 
+@documented(ALL, CNN, CLASSIFIER)
 class BNCNNClassifier(ImageNet, NetClassifier):
     """Batch-Normalised convolutional network for images.
 
@@ -495,141 +307,20 @@ class BNCNNClassifier(ImageNet, NetClassifier):
 
     Parameters
     ----------
-    preset : {"fast", "reference"} or None, default="fast"
-        "reference" is the classic network for MNIST: two convolutions of 3 x 3 with 32 maps, pooling, 128 dense
-        units; trained with Adam at a constant rate, in batches of 32. "fast" has three convolutions, of which
-        the first has a stride of 2, and is trained with Muon in one cycle. None: your own ``blocks``.
-
-    blocks : list of ConvBlock, default=None
-        The convolutions, with ``preset=None``.
-
-    hidden_layer_sizes : sequence of int, default="auto"
-        Units of each dense layer behind the convolutions; "auto" is the preset's, and none for blocks of your
-        own.
-
-    image_shape : tuple, default=None
-        (height, width) or (channels, height, width), for flat rows. None: rows whose length is a square number
-        are square images of one channel, others one line of pixels.
-
-    augment : {"shift", "affine", "elastic"}, Augmentation or None, default=None
-        Distort the training images at random each time: shifts of up to 2 pixels; with turns of up to 10
-        degrees and scalings of up to a tenth; with elastic displacements on top.
-
-    test_shifts : bool, default=False
-        Average predictions over each image and its four neighbours, one pixel up, down, left and right.
-
-    precision : {"auto", "bfloat16", "float32"}, default="auto"
-        Precision of products in training. "auto" is bfloat16 where the processor has it and ``dtype`` is
-        "float32", if a trial batch comes out nearly the same. Predictions are made in ``dtype``.
-
-    activation : {"relu", "tanh", "sigmoid"}, default="relu"
-        Comes after Batch Normalization: activation(BN(W u)).
-
-    batch_norm : bool, default=True
-        False leaves Batch Normalization out, for comparison; layers then have biases.
-
-    dropout : float, default=0.0
-        Share of the activations of the dense part set to zero in training; below 1.
-
-    n_members : int or "auto", default=1
-        Independent networks whose predictions are averaged; "auto" is 1.
-
-    snapshots : int, default=None
-        Restart the learning rate (``schedule="cosine"``) so many times, and average the networks at the ends of
-        the cycles [4]_: several members for the price of one.
-
-    max_epochs : int or "auto", default="auto"
-        Times that the training rows are gone through; with ``early_stopping``, at most. "auto" is 10 for
-        "reference", else 5, and more where there are so few images that this would make less than 100 steps.
-
-    batch_size : int or "auto", default="auto"
-        Images a step, at least 2. The images of an epoch are split evenly, so that a batch may have a few more
-        or less, and never one. "auto" is 32 for "reference", else grows with the images, in powers of two, from
-        16 to 128.
-
-    lr : float or "auto", default="auto"
-        Learning rate, before its schedule; "auto" is 0.001 for "reference", else 0.01.
-
-    schedule : {"constant", "one-cycle", "cosine"} or "auto", default="auto"
-        TrainingRun of the learning rate: as it is; up and then down to zero; or down to zero along a cosine, again
-        and again with ``snapshots``. "auto" is "constant" for "reference", else "one-cycle".
-
-    optimizer : {"adam", "sgd", "muon"} or subclass of torch.optim.Optimizer, or "auto", default="auto"
-        Adam (with decoupled weight decay), gradient descent with Nesterov's momentum of 0.9, or Muon [5]_ for
-        the inner layers' weights with Adam for the rest. "auto" is "adam" for "reference", else "muon".
-
-    weight_decay : float, default=0.0
-        Decay of the weight matrices, times the learning rate, at each step.
-
-    early_stopping : bool, default=False
-        Set rows of the training part aside and stop each network when its loss there no longer falls; the best
-        state is kept. With ``groups`` given to ``fit``, groups stay together.
-
-    validation_fraction : float or int, default=0.1
-        Share, or number, of the rows (of the groups, if given) set aside.
-
-    n_iter_no_change : int, default=10
-        Epochs without a lower loss after which a network stops.
-
-    tol : float, default=1e-4
-        By how much a loss has to be lower to count.
-
-    batch_stats : {"population", "running"}, default="population"
-        Statistics that Batch Normalization predicts with: those of the whole training part, taken once more
-        after training (the paper's Algorithm 2 [1]_), or running averages, which short trainings leave far
-        behind.
-
-    class_weight : dict, "balanced" or None, default=None
-        Weights of the classes in the loss, as in scikit-learn.
-
-    warm_start : bool, default=False
-        Whether another ``fit`` goes on from the networks that are there.
-
-    module : callable, default=None
-        A torch module class of your own, or anything that makes one: called as ``module(image_shape,
-        n_outputs)``, with (channels, height, width) of standardised images, and logits or values as outputs.
-        The parameters that shape the built-in network are then without effect.
-
-    device : str, default="auto"
-        Where to train, such as "cpu" or "cuda:1"; "auto" is the first GPU that torch sees, else the processor.
-
-    dtype : {"float32", "float64"}, default="float32"
-        Precision of the arithmetic. Predictions are float64 in any case.
-
-    n_threads : int or None, default=1
-        Threads inside one torch operation; None is torch's own number. A CNN trained alone on a machine of
-        several cores wants more than one. Seeded results are the same bit for bit for the same number of
-        threads, in any process or thread.
-
-    random_state : int, RandomState instance or None, default=None
-        First weights, order of the rows, dropout, distortions, and rows set aside.
-
-    callbacks : list of skorch callbacks, default=None
-        Called at the ends of epochs, as skorch does. Callbacks that act on batches are refused.
-
-    verbose : int, default=0
-        1 prints a line an epoch, as skorch does.
+    {preset} {blocks} {hidden_layer_sizes} {image_shape} {augment} {test_shifts} {precision} {activation}
+    {batch_norm} {dropout} {n_members} {snapshots} {max_epochs} {batch_size} {lr} {schedule} {optimizer}
+    {weight_decay} {early_stopping} {validation_fraction} {n_iter_no_change} {tol} {batch_stats} {class_weight}
+    {warm_start} {module} {device} {dtype} {n_threads} {random_state} {callbacks} {verbose}
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        Labels seen in ``fit``.
+    {classes_}
 
     net_ : skorch.NeuralNetClassifier
         The fitted net; its ``module_`` takes X as float32 tensors (n, channels, height, width) and averages its
         ``members``.
 
-    history_ : skorch.history.History
-        Losses and seconds of each epoch.
-
-    loss_curve_ : list of float
-        Mean training loss of each epoch.
-
-    n_features_in_ : int
-        Columns of X in ``fit`` (of its second axis).
-
-    image_shape_ : tuple (channels, height, width)
-        Of the images seen in ``fit``.
+    {history_} {loss_curve_} {n_features_in_} {image_shape_}
 
     Raises
     ------
@@ -727,6 +418,7 @@ class BNCNNClassifier(ImageNet, NetClassifier):
         self.verbose = verbose
 
 
+@documented(ALL, CNN)
 class BNCNNRegressor(ImageNet, NetRegressor):
     """Batch-Normalised convolutional network for quantities that images show.
 
@@ -734,117 +426,10 @@ class BNCNNRegressor(ImageNet, NetRegressor):
 
     Parameters
     ----------
-    preset : {"fast", "reference"} or None, default="fast"
-        "reference" is the classic network for MNIST: two convolutions of 3 x 3 with 32 maps, pooling, 128 dense
-        units; trained with Adam at a constant rate, in batches of 32. "fast" has three convolutions, of which
-        the first has a stride of 2, and is trained with Muon in one cycle. None: your own ``blocks``.
-
-    blocks : list of ConvBlock, default=None
-        The convolutions, with ``preset=None``.
-
-    hidden_layer_sizes : sequence of int, default="auto"
-        Units of each dense layer behind the convolutions; "auto" is the preset's, and none for blocks of your
-        own.
-
-    image_shape : tuple, default=None
-        (height, width) or (channels, height, width), for flat rows. None: rows whose length is a square number
-        are square images of one channel, others one line of pixels.
-
-    augment : {"shift", "affine", "elastic"}, Augmentation or None, default=None
-        Distort the training images at random each time: shifts of up to 2 pixels; with turns of up to 10
-        degrees and scalings of up to a tenth; with elastic displacements on top.
-
-    test_shifts : bool, default=False
-        Average predictions over each image and its four neighbours, one pixel up, down, left and right.
-
-    precision : {"auto", "bfloat16", "float32"}, default="auto"
-        Precision of products in training. "auto" is bfloat16 where the processor has it and ``dtype`` is
-        "float32", if a trial batch comes out nearly the same. Predictions are made in ``dtype``.
-
-    activation : {"relu", "tanh", "sigmoid"}, default="relu"
-        Comes after Batch Normalization: activation(BN(W u)).
-
-    batch_norm : bool, default=True
-        False leaves Batch Normalization out, for comparison; layers then have biases.
-
-    dropout : float, default=0.0
-        Share of the activations of the dense part set to zero in training; below 1.
-
-    n_members : int or "auto", default=1
-        Independent networks whose predictions are averaged; "auto" is 1.
-
-    snapshots : int, default=None
-        Restart the learning rate (``schedule="cosine"``) so many times, and average the networks at the ends of
-        the cycles [4]_: several members for the price of one.
-
-    max_epochs : int or "auto", default="auto"
-        Times that the training rows are gone through; with ``early_stopping``, at most. "auto" is 10 for
-        "reference", else 5, and more where there are so few images that this would make less than 100 steps.
-
-    batch_size : int or "auto", default="auto"
-        Images a step, at least 2. The images of an epoch are split evenly, so that a batch may have a few more
-        or less, and never one. "auto" is 32 for "reference", else grows with the images, in powers of two, from
-        16 to 128.
-
-    lr : float or "auto", default="auto"
-        Learning rate, before its schedule; "auto" is 0.001 for "reference", else 0.01.
-
-    schedule : {"constant", "one-cycle", "cosine"} or "auto", default="auto"
-        TrainingRun of the learning rate: as it is; up and then down to zero; or down to zero along a cosine, again
-        and again with ``snapshots``. "auto" is "constant" for "reference", else "one-cycle".
-
-    optimizer : {"adam", "sgd", "muon"} or subclass of torch.optim.Optimizer, or "auto", default="auto"
-        Adam (with decoupled weight decay), gradient descent with Nesterov's momentum of 0.9, or Muon [5]_ for
-        the inner layers' weights with Adam for the rest. "auto" is "adam" for "reference", else "muon".
-
-    weight_decay : float, default=0.0
-        Decay of the weight matrices, times the learning rate, at each step.
-
-    early_stopping : bool, default=False
-        Set rows of the training part aside and stop each network when its loss there no longer falls; the best
-        state is kept. With ``groups`` given to ``fit``, groups stay together.
-
-    validation_fraction : float or int, default=0.1
-        Share, or number, of the rows (of the groups, if given) set aside.
-
-    n_iter_no_change : int, default=10
-        Epochs without a lower loss after which a network stops.
-
-    tol : float, default=1e-4
-        By how much a loss has to be lower to count.
-
-    batch_stats : {"population", "running"}, default="population"
-        Statistics that Batch Normalization predicts with: those of the whole training part, taken once more
-        after training (the paper's Algorithm 2 [1]_), or running averages, which short trainings leave far
-        behind.
-
-    warm_start : bool, default=False
-        Whether another ``fit`` goes on from the networks that are there.
-
-    module : callable, default=None
-        A torch module class of your own, or anything that makes one: called as ``module(image_shape,
-        n_outputs)``, with (channels, height, width) of standardised images, and logits or values as outputs.
-        The parameters that shape the built-in network are then without effect.
-
-    device : str, default="auto"
-        Where to train, such as "cpu" or "cuda:1"; "auto" is the first GPU that torch sees, else the processor.
-
-    dtype : {"float32", "float64"}, default="float32"
-        Precision of the arithmetic. Predictions are float64 in any case.
-
-    n_threads : int or None, default=1
-        Threads inside one torch operation; None is torch's own number. A CNN trained alone on a machine of
-        several cores wants more than one. Seeded results are the same bit for bit for the same number of
-        threads, in any process or thread.
-
-    random_state : int, RandomState instance or None, default=None
-        First weights, order of the rows, dropout, distortions, and rows set aside.
-
-    callbacks : list of skorch callbacks, default=None
-        Called at the ends of epochs, as skorch does. Callbacks that act on batches are refused.
-
-    verbose : int, default=0
-        1 prints a line an epoch, as skorch does.
+    {preset} {blocks} {hidden_layer_sizes} {image_shape} {augment} {test_shifts} {precision} {activation}
+    {batch_norm} {dropout} {n_members} {snapshots} {max_epochs} {batch_size} {lr} {schedule} {optimizer}
+    {weight_decay} {early_stopping} {validation_fraction} {n_iter_no_change} {tol} {batch_stats} {warm_start}
+    {module} {device} {dtype} {n_threads} {random_state} {callbacks} {verbose}
 
     Attributes
     ----------
@@ -852,17 +437,7 @@ class BNCNNRegressor(ImageNet, NetRegressor):
         The fitted net; its ``module_`` takes X as float32 tensors (n, channels, height, width) and averages its
         ``members``.
 
-    history_ : skorch.history.History
-        Losses and seconds of each epoch.
-
-    loss_curve_ : list of float
-        Mean training loss of each epoch.
-
-    n_features_in_ : int
-        Columns of X in ``fit`` (of its second axis).
-
-    image_shape_ : tuple (channels, height, width)
-        Of the images seen in ``fit``.
+    {history_} {loss_curve_} {n_features_in_} {image_shape_}
 
     Raises
     ------

@@ -1,5 +1,6 @@
 """What goes into the four estimators: tables, labels, images, presets, modules of one's own."""
 
+import inspect
 import math
 import re
 from functools import partial
@@ -844,3 +845,13 @@ def test_a_module_sees_features_that_never_change():
     params = SHORT | {"batch_size": N, "lr": 0.1, "max_epochs": 100}
     model = BNMLPClassifier(module=partial(nn.Linear, bias=False), **params).fit(np.ones((N, 1)), Y3)
     np.testing.assert_allclose(model.predict_proba([[1.0]])[0], np.bincount(Y3) / N, atol=0.01)
+
+
+@pytest.mark.parametrize("kind", [BNMLPClassifier, BNMLPRegressor, BNCNNClassifier, BNCNNRegressor])
+def test_each_parameter_has_its_entry_in_the_docstring(kind):
+    """Most of them are written once for all estimators."""
+    entries = re.findall(r"(?m)^    (\w+) : ", kind.__doc__)
+    parameters = list(inspect.signature(kind).parameters)
+    assert entries[: len(parameters)] == parameters
+    assert not re.findall(r"\{\w+\}", kind.__doc__)
+    assert "    Attributes\n    ----------\n" in kind.__doc__
