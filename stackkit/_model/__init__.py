@@ -5,7 +5,7 @@ In: rows and a target. Out: a fitted model, and its predictions for new rows.
 
 from stackkit._model.compact import CompactModel
 from stackkit._model.fit import checks_levels
-from stackkit._model.learner_predictor import Panel
+from stackkit._model.learner_predictor import LearnerPredictor
 from stackkit._model.levels import LevelCheck, check_levels, fit_final
 from stackkit._model.nested import OuterFold, nested_tables
 from stackkit._model.parameters import learners_for, settings_for
@@ -15,9 +15,9 @@ from stackkit._model.stacking import StackingModel
 
 __all__ = [
     "CompactModel",
+    "LearnerPredictor",
     "LevelCheck",
     "OuterFold",
-    "Panel",
     "Plan",
     "Predictor",
     "StackingModel",

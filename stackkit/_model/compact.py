@@ -13,7 +13,7 @@ from sklearn.utils import ClassifierTags, RegressorTags, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
 from stackkit._members import in_steps, make_blocks, speaks_for
-from stackkit._model.learner_predictor import Panel
+from stackkit._model.learner_predictor import LearnerPredictor
 from stackkit._model.plan import Plan
 from stackkit._model.predictor import Predictor, Predicts
 from stackkit._model.shared_preparation import TakesApart
@@ -181,7 +181,7 @@ def _reduced(predictor: Predictor, *, pack: bool) -> Predictor:
     return replace(predictor, panels=panels, final=final)
 
 
-def _reduced_panel(panel: Panel, fronts: _Fronts, *, pack: bool) -> Panel:
+def _reduced_panel(panel: LearnerPredictor, fronts: _Fronts, *, pack: bool) -> LearnerPredictor:
     if panel.pack is not None:  # of a stack that is compact already
         return panel
     parts = [in_steps(member.estimator) for member in panel.members]

@@ -10,7 +10,7 @@ import pandas as pd
 
 from stackkit._blending import BLENDS, upper_stack, warn_of_constant_labels
 from stackkit._execution import listeners_of, say
-from stackkit._model.learner_predictor import panel_of
+from stackkit._model.learner_predictor import learner_predictor_of
 from stackkit._model.levels import LevelCheck, check_choice, check_levels, fit_final, upper_failures
 from stackkit._model.plan import Plan
 from stackkit._model.predictor import Predictor
@@ -86,7 +86,7 @@ def _with_members(
     members = fitted.fold_members | folds_again | refitted
     again_by_name = {name: [member.estimator for member in found] for name, found in folds_again.items()}
     oof = replace(fitted.oof, members=fitted.oof.members | again_by_name)
-    return oof, replace(predictor, panels={name: panel_of(found) for name, found in members.items()})
+    return oof, replace(predictor, panels={name: learner_predictor_of(found) for name, found in members.items()})
 
 
 def _all_failures(oof: OutOfFold, final: Any) -> pd.DataFrame:

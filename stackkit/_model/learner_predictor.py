@@ -21,7 +21,7 @@ MEMO_ROWS = 100_000
 
 
 @dataclass(frozen=True)
-class Panel:
+class LearnerPredictor:
     """What predicts new rows for one learner.
 
     ``fronts`` holds the transformers in front of each member, in order; members of any panel whose front is the same
@@ -37,13 +37,15 @@ class Panel:
     pack: Any = None
 
 
-def panel_of(members: Sequence[Member]) -> Panel:
+def learner_predictor_of(members: Sequence[Member]) -> LearnerPredictor:
     """Members as they are: whatever transforms the rows for them is inside."""
-    return Panel(tuple(members), ((),) * len(members), any(searches_neighbours(m.estimator) for m in members[:1]))
+    return LearnerPredictor(
+        tuple(members), ((),) * len(members), any(searches_neighbours(m.estimator) for m in members[:1])
+    )
 
 
 def predict_table(
-    panels: dict[str, Panel], blocks: dict[str, Block], X: Any, *, n_jobs: int | None
+    panels: dict[str, LearnerPredictor], blocks: dict[str, Block], X: Any, *, n_jobs: int | None
 ) -> dict[str, np.ndarray]:
     """Each learner's columns for new rows, side by side in threads where that pays."""
     few = X.shape[0] <= FEW_ROWS
@@ -81,7 +83,7 @@ class _Line:
     def run(
         self,
         X: Any,
-        panels: dict[str, Panel],
+        panels: dict[str, LearnerPredictor],
         blocks: dict[str, Block],
         threads: int | None,
         memo: dict[str, Any] | None,
@@ -101,7 +103,7 @@ class _Line:
         return (rows if len(places) < len(self.places) else None), parts
 
 
-def _lines(panels: dict[str, Panel]) -> list[_Line]:
+def _lines(panels: dict[str, LearnerPredictor]) -> list[_Line]:
     """One for each front that is not empty, however many share it; one for each other member."""
     lines: list[_Line] = []
     shared: dict[int, _Line] = {}
@@ -118,7 +120,7 @@ def _lines(panels: dict[str, Panel]) -> list[_Line]:
     return lines
 
 
-def _in_one_pass(panel: Panel, block: Block, inputs: dict[int, Any], n_rows: int) -> list[np.ndarray]:
+def _in_one_pass(panel: LearnerPredictor, block: Block, inputs: dict[int, Any], n_rows: int) -> list[np.ndarray]:
     found = getattr(panel.pack, block.method)([inputs[id(front)] for front in panel.fronts])
     return [as_columns(member, raw, block, n_rows) for member, raw in zip(panel.members, found, strict=True)]
 

@@ -16,18 +16,18 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from stackkit._blending import BLENDS, final_labels, final_probabilities, final_scores, seen_columns
 from stackkit._data import beside, check_rows
 from stackkit._members import Block, Member, settle
-from stackkit._model.learner_predictor import Panel, predict_table
+from stackkit._model.learner_predictor import LearnerPredictor, predict_table
 
 
 @dataclass(frozen=True)
 class Predictor:
     """All that predicting needs.
 
-    ``panels`` are the learners' members; ``final`` is the fitted final estimator, which sees ``blocks`` and the columns
+    ``panels`` are what predicts for each learner; ``final`` is the fitted final estimator, which sees ``blocks`` and the columns
     of X at the positions ``picked``; ``classes`` are the user's labels, None for numbers.
     """
 
-    panels: dict[str, Panel]
+    panels: dict[str, LearnerPredictor]
     blocks: dict[str, Block]
     final: Member
     classes: Any

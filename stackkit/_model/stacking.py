@@ -21,7 +21,7 @@ from stackkit._execution import CallbackSupportMixin, with_callbacks
 from stackkit._members import Member
 from stackkit._model.compact import CompactModel, check_refit, compact_model
 from stackkit._model.fit import Fitted, fit_stack
-from stackkit._model.learner_predictor import panel_of
+from stackkit._model.learner_predictor import learner_predictor_of
 from stackkit._model.levels import with_upper_board
 from stackkit._model.parameters import known_task, named_learners, settings_for
 from stackkit._model.plan import Plan, make_plan
@@ -342,7 +342,8 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         if refit:
             members = self._refitted(**given)
             predictor = replace(
-                predictor, panels=predictor.panels | {name: panel_of(found) for name, found in members.items()}
+                predictor,
+                panels=predictor.panels | {name: learner_predictor_of(found) for name, found in members.items()},
             )
         elif any(value is not None for value in given.values()):
             names = [name for name, value in given.items() if value is not None]

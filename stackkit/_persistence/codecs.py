@@ -31,7 +31,7 @@ from stackkit._blending import (
 from stackkit._data import Folds, SameFolds, TimeOrderSplit
 from stackkit._learners import FUNCTIONS, TablePreparation
 from stackkit._members import Block, Member
-from stackkit._model import LevelCheck, Panel, Predictor, StackingModel
+from stackkit._model import LearnerPredictor, LevelCheck, Predictor, StackingModel
 from stackkit._oof import OutOfFold
 from stackkit._persistence.audit import Refused, full_name
 from stackkit._persistence.frames import (
@@ -222,7 +222,8 @@ _BY_CLASS: dict[str, Codec] = {
     ),
     full_name(Member): Codec("Member", _encode_member, dataclass_fields("Member", Member).decode),
     full_name(OutOfFold): Codec("OutOfFold", _encode_oof, dataclass_fields("OutOfFold", OutOfFold).decode),
-    **{full_name(cls): dataclass_fields(cls.__name__, cls) for cls in (Block, Folds, LevelCheck, Panel, Predictor)},
+    **{full_name(cls): dataclass_fields(cls.__name__, cls) for cls in (Block, Folds, LevelCheck, Predictor)},
+    full_name(LearnerPredictor): dataclass_fields("Panel", LearnerPredictor),  # its name when the format was made
     **{full_name(cls): plain_attributes(cls.__name__, cls) for cls in _PLAIN},
     **{full_name(cls): _SEARCH_TREE for cls in (KDTree, BallTree)},
     **{f"{module}.{name}": _XGBOOST for name, module in _XGBOOST_CLASSES.items()},

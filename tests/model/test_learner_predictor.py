@@ -14,7 +14,7 @@ from spies import Together, job_of, native_threads
 from stackkit import StackingModel
 from stackkit._execution.tasks import make_tasks
 from stackkit._execution.worker import run_task
-from stackkit._model.learner_predictor import FEW_ROWS, panel_of, predict_table
+from stackkit._model.learner_predictor import FEW_ROWS, learner_predictor_of, predict_table
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(60, 3)), np.arange(60) % 2
@@ -43,7 +43,9 @@ def test_new_rows_get_the_mean_over_a_learner_s_members(n_jobs):
         for name in [pair[0]]
     }
     new = RNG.normal(size=(8, 3))
-    table = predict_table({name: panel_of(found) for name, found in members.items()}, job.blocks, new, n_jobs=n_jobs)
+    table = predict_table(
+        {name: learner_predictor_of(found) for name, found in members.items()}, job.blocks, new, n_jobs=n_jobs
+    )
     assert list(table) == ["bayes", "together"]
     for name, fitted in members.items():
         by_hand = np.mean([member.estimator.predict_proba(new)[:, 1:] for member in fitted], axis=0)
@@ -62,7 +64,7 @@ def test_who_predicts_in_place_spoils_nobody_s_rows():
     member = run_task(job, task, None)[0].member
     new = RNG.normal(size=(8, 3))
     before = new.copy()
-    table = predict_table({"careless": panel_of([member] * 2)}, job.blocks, new, n_jobs=1)
+    table = predict_table({"careless": learner_predictor_of([member] * 2)}, job.blocks, new, n_jobs=1)
     np.testing.assert_array_equal(new, before)
     np.testing.assert_array_equal(table["careless"], member.estimator.predict_proba(before.copy())[:, 1:])
 
@@ -78,7 +80,7 @@ def _panels(n_members=3, pack=False):
         for name, learner in (("one", GaussianNB()), ("two", Spoils()))
     }
     fronts = tuple((Adds(i),) for i in range(n_members))
-    panels = {name: replace(panel_of(found), fronts=fronts) for name, found in members.items()}
+    panels = {name: replace(learner_predictor_of(found), fronts=fronts) for name, found in members.items()}
     if pack:
         panels["two"] = replace(panels["two"], pack=Pack(panels["two"].members))
     return panels, job.blocks
