@@ -137,7 +137,10 @@ def _function(func: Callable[..., Any]) -> FunctionTransformer:
 
 
 class TablePreparation(ColumnTransformer):
-    """What is below, and nothing else: dense arrays out of columns that are picked at ``fit``."""
+    """The preprocessing of this file, known by its class to `_model.shared_preparation` and to model files.
+
+    It makes dense arrays out of columns that are picked at ``fit``.
+    """
 
 
 def _preprocessing(number_steps: Callable[[], list[Any]]) -> ColumnTransformer:

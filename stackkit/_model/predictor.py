@@ -23,8 +23,8 @@ from stackkit._model.learner_predictor import LearnerPredictor, predict_table
 class Predictor:
     """All that predicting needs.
 
-    ``panels`` are what predicts for each learner; ``final`` is the fitted final estimator, which sees ``blocks`` and the columns
-    of X at the positions ``picked``; ``classes`` are the user's labels, None for numbers.
+    ``panels`` are what predicts for each learner; ``final`` is the fitted final estimator, which sees the columns of
+    ``blocks`` and those of X at the positions ``picked``; ``classes`` are the user's labels, None for numbers.
     """
 
     panels: dict[str, LearnerPredictor]
