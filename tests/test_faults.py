@@ -424,10 +424,14 @@ def temp_files():
 # --- a process that is killed or interrupted ----------------------------------------------------------
 
 
-@slow
-@pytest.mark.parametrize(("n_jobs", "n_kills"), [(1, 15), (2, 5)])
+@pytest.mark.parametrize(
+    ("n_jobs", "n_kills"),
+    [
+        *(pytest.param(*kills, marks=slow) for kills in [(1, 3), (2, 2)]),
+        *(pytest.param(*kills, marks=pytest.mark.nightly) for kills in [(1, 15), (2, 5)]),
+    ],
+)
 def test_a_fit_killed_again_and_again_goes_on_where_it_was(log, store, children, n_jobs, n_kills):
-    """Twenty kills in all."""
     rng = random.Random(n_jobs)
     learners = team(log, "one", "two", "three", seconds=0.08)
     model = stack(learners, cv=KFold(20), memory=store, n_jobs=n_jobs)
