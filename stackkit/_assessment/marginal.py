@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -109,7 +108,7 @@ def second_level_folds(final: Any, oof: OutOfFold) -> Folds:
             "no fold trains on enough rows that another fold has predicted, so that the final estimator cannot be "
             "cross-fitted. Use a 'cv' with more folds."
         )
-    return Folds(tuple(_merged(pairs)), len(oof.train))
+    return Folds(tuple(_merged(pairs, len(oof.train))), len(oof.train))
 
 
 def _suffice(final: Any, oof: OutOfFold, rows: np.ndarray) -> bool:
@@ -120,7 +119,7 @@ def _suffice(final: Any, oof: OutOfFold, rows: np.ndarray) -> bool:
     return len(np.unique(oof.y[heavy]) if target_of(oof).n_classes else heavy) > 1
 
 
-def _merged(pairs: list[tuple[np.ndarray, np.ndarray]]) -> list[tuple[np.ndarray, np.ndarray]]:
+def _merged(pairs: list[tuple[np.ndarray, np.ndarray]], n_rows: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Of many folds, such as one for each row, several become one, trained on the rows that all of them train on.
 
     Not where these are much fewer, as when each fold trains on what went before it.
@@ -130,10 +129,13 @@ def _merged(pairs: list[tuple[np.ndarray, np.ndarray]]) -> list[tuple[np.ndarray
     merged = []
     for start in range(MOST_PARTS):
         some = pairs[start::MOST_PARTS]
-        train = reduce(np.intersect1d, [train for train, _ in some])
-        if len(train) < LEAST_LEFT * np.mean([len(train) for train, _ in some]):
+        times = np.zeros(n_rows, dtype=int)
+        for train, _ in some:
+            times[train] += 1
+        common = np.flatnonzero(times == len(some))
+        if len(common) < LEAST_LEFT * np.mean([len(train) for train, _ in some]):
             return pairs
-        merged.append((train, np.sort(np.concatenate([test for _, test in some]))))
+        merged.append((common, np.sort(np.concatenate([test for _, test in some]))))
     return merged
 
 
