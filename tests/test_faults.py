@@ -590,7 +590,7 @@ def test_a_full_disk_costs_only_what_was_not_kept(log, disk, n_jobs):
 @slow
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_files_that_may_not_be_so_large_cost_only_what_was_not_kept(log, store, children, n_jobs):
-    learners = team(log, "one") + team(log, "two", cargo=200_000)
+    learners = team(log, "one") + team(log, "two", payload=200_000)
     children(stack(learners[:1], memory=store)).fitted()
     log.clear()
     fitted, (told,) = children(stack(learners, memory=store, n_jobs=n_jobs), file_limit=100_000).fitted()
