@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from stackkit._blending import BLENDS, upper_stack, warn_of_constant_labels
-from stackkit._execution import listeners_of, say
+from stackkit._execution import Listeners, listeners_of, say
 from stackkit._model.learner_predictor import learner_predictor_of
 from stackkit._model.levels import LevelCheck, check_choice, check_levels, fit_final, upper_failures
 from stackkit._model.plan import Plan
@@ -26,6 +26,7 @@ class Fitted:
     failures: pd.DataFrame
     level_check: LevelCheck | None
     entropy: int
+    listeners: Listeners  # to be told that it is over, when the model is fitted
 
 
 def fit_stack(model: Any, plan: Plan, settings: Settings) -> Fitted:
@@ -55,8 +56,8 @@ def fit_stack(model: Any, plan: Plan, settings: Settings) -> Fitted:
     final, _ = fit_final(plan, oof.folds, rows, oof.train, oof.blocks, settings=settings)
     predictor = Predictor({}, oof.blocks, final, plan.target.classes, plan.picked)
     oof, predictor = _with_members(plan, fitted, predictor, settings, refits_useful=refits_useful)
-    settings.listeners.end()
-    return Fitted(oof, predictor, _all_failures(oof, final.estimator), level_check, settings.entropy)
+    failures = _all_failures(oof, final.estimator)
+    return Fitted(oof, predictor, failures, level_check, settings.entropy, settings.listeners)
 
 
 def checks_levels(model: Any, plan: Plan) -> bool:

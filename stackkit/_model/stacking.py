@@ -225,7 +225,9 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         """
         settings = settings_for(self)
         plan = make_plan(self, X, y, groups=groups, sample_weight=sample_weight, **params)
-        self._take(plan, fit_stack(self, plan, settings))
+        fitted = fit_stack(self, plan, settings)
+        self._take(plan, fitted)
+        fitted.listeners.end()
         return self
 
     def _take(self, plan: Plan, fitted: Fitted) -> None:

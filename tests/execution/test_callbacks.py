@@ -69,6 +69,20 @@ def test_the_tree_has_stages_and_a_node_for_each_task(backend):
     assert notes.torn_down
 
 
+def test_the_model_is_fitted_when_the_end_is_told():
+    """Callbacks may ask it, as scikit-learn's estimators are asked."""
+
+    class Asks(Notes):
+        def on_fit_task_end(self, estimator, context):
+            super().on_fit_task_end(estimator, context)
+            if self.ended[-1] == "fit":
+                self.predicted = estimator.predict(X)
+
+    asks, (X, y) = Asks(depth=0), _data()
+    model = _model().set_callbacks(asks).fit(X, y)
+    np.testing.assert_array_equal(asks.predicted, model.predict(X))
+
+
 def test_learners_with_steps_of_their_own_tell_them_below_their_node():
     notes = Notes()
     _model().set_callbacks(notes).fit(*_data())
