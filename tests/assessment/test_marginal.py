@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import make_classification, make_multilabel_classification, make_regression
@@ -401,3 +402,27 @@ def test_the_target_is_what_the_learners_saw():
     assert (target.task, target.n_classes, target.multilabel) == ("classification", 3, False)
     assert target.classes.tolist() == ["a", "b", "c"]
     assert target_of(cross_fit([Ridge()], X, X[:, 0], cv=3)).task == "regression"
+
+
+@pytest.mark.parametrize("asks", [True, False, None])
+def test_with_metadata_routing_only_who_asks_for_weights_gets_them(asks):
+    """The final estimator got them, although the fit of the stack had not given it any."""
+    got = []
+
+    class Notes(LogisticRegression):
+        def fit(self, X, y, sample_weight=None):
+            got.append(sample_weight is not None)
+            return super().fit(X, y, sample_weight)
+
+    X, y = _classes(2)
+    with config_context(enable_metadata_routing=True):
+        learners = [(name, learner.set_fit_request(sample_weight=True)) for name, learner in _weighted()]
+        oof = cross_fit(learners, X, y, cv=3, sample_weight=np.arange(1.0, 151))
+        final = Notes() if asks is None else Notes().set_fit_request(sample_weight=asks)
+        second_level(final, oof)
+        marginal_values(final, oof)
+    assert set(got) == {bool(asks)}
+
+
+def _weighted():
+    return [("logistic", LogisticRegression(max_iter=1000)), ("tree", DecisionTreeClassifier(max_depth=3))]
