@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from hashlib import blake2b
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec, resolve_name
@@ -305,7 +305,6 @@ class OurCode:
         self._sources = {_module_name(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.py")}
         self._parsed: dict[str, tuple[str, tuple[str, ...]]] = {}
         self._closures: dict[str, tuple[str, frozenset[str]]] = {}
-        self._homes: dict[str, str] | None = None
 
     def closure(self, module: str) -> tuple[str, frozenset[str]]:
         """As of the user's modules, but of what code says alone, and without the neutral libraries."""
@@ -333,25 +332,25 @@ class OurCode:
 
     def _files_imported(self, tree: ast.Module, name: str) -> Iterator[str]:
         for imported in _imports_of(tree, name):
-            if imported not in self._folders():
-                yield self._home_of(imported)
+            if imported not in self._folders:
+                yield self._homes.get(imported, imported)
 
+    @cached_property
     def _folders(self) -> set[str]:
         """Private folders, from which names are imported, never the folder itself."""
-        return {name for name in self._sources if f"{name}.".startswith(f"{OURS}._") and self._is_folder(name)}
+        above = {name.rpartition(".")[0] for name in self._sources}
+        return {name for name in above & self._sources.keys() if name.startswith(f"{OURS}._")}
 
-    def _is_folder(self, name: str) -> bool:
-        return any(other.startswith(f"{name}.") for other in self._sources)
-
-    def _home_of(self, name: str) -> str:
-        """The file of a name that a folder exports."""
-        if self._homes is None:
-            self._homes = {}
-            for folder in self._folders():
-                for node in ast.parse(self._sources[folder]).body:
-                    if isinstance(node, ast.ImportFrom) and node.module:
-                        self._homes |= {f"{folder}.{alias.name}": node.module for alias in node.names}
-        return self._homes.get(name, name)
+    @cached_property
+    def _homes(self) -> dict[str, str]:
+        """The file of each name that a folder exports."""
+        return {
+            f"{folder}.{alias.name}": node.module
+            for folder in self._folders
+            for node in ast.parse(self._sources[folder]).body
+            if isinstance(node, ast.ImportFrom) and node.module
+            for alias in node.names
+        }
 
 
 def _without_texts(tree: ast.Module) -> str:
