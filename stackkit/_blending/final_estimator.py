@@ -27,7 +27,6 @@ from stackkit.exceptions import MissingClassWarning
 PROBABILITY_BLENDS = (LogPoolClassifier, ConvexClassifier, EnsembleSelectionClassifier)
 BLENDS = (*PROBABILITY_BLENDS, LinearPoolRegressor, ConvexRegressor, EnsembleSelectionRegressor)
 
-
 # Log-odds of a label that never changes: the probability is 0 or 1, to float64's precision.
 CERTAIN = 40.0
 
@@ -107,7 +106,8 @@ def takes_folds(final: Any) -> bool:
 
 def check_takes_folds(final: Any, folds: Folds) -> None:
     """Refuse, before anything is fitted, folds of which nothing is left for a stack that is to go on with them."""
-    with_folds(clone(final) if takes_folds(final) else None, folds, np.flatnonzero(folds.covered))
+    if takes_folds(final):
+        _folds_left(folds, np.flatnonzero(folds.covered))
 
 
 def with_folds(final: Any, folds: Folds, rows: np.ndarray) -> Any:
@@ -117,15 +117,19 @@ def with_folds(final: Any, folds: Folds, rows: np.ndarray) -> Any:
     that the level below does not cover stay out.
     """
     if takes_folds(final):
-        own = folds.within(rows)
-        if own is None:
-            raise ValueError(
-                "The 'cv' parameter of the stack that is the final estimator must be set here: it would go on with the "
-                f"folds of the level below, and none of these {len(folds)} trains on rows that another one tests. Set "
-                "it to a splitter, or give the level below more folds."
-            )
-        upper_stack(final).set_params(cv=own)
+        upper_stack(final).set_params(cv=_folds_left(folds, rows))
     return final
+
+
+def _folds_left(folds: Folds, rows: np.ndarray) -> SameFolds:
+    own = folds.within(rows)
+    if own is None:
+        raise ValueError(
+            "The 'cv' parameter of the stack that is the final estimator must be set here: it would go on with the "
+            f"folds of the level below, and none of these {len(folds)} trains on rows that another one tests. Set "
+            "it to a splitter, or give the level below more folds."
+        )
+    return own
 
 
 def check_usable(final: Any) -> None:
