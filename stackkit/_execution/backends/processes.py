@@ -41,6 +41,7 @@ class ProcessBackend(Backend):
         self.threads = share_of_cores(workers)
         self._folder = SharedFolder()
         self._folder.put(job)
+        _stop_outdated_workers()
         self._running: dict[Future, tuple[Task, ProcessPoolExecutor]] = {}
         self._notes: dict[Task, Path] = {}  # each worker leaves one when it begins
         self._free: list[ProcessPoolExecutor] = []
@@ -92,7 +93,6 @@ class ProcessBackend(Backend):
 
 
 _IDLE_SECONDS = 300  # then a waiting worker ends, as joblib's do
-
 _WAITING: list[ProcessPoolExecutor] = []  # starting a worker and loading its libraries takes a second or two
 
 if hasattr(os, "register_at_fork"):  # not on Windows
@@ -119,9 +119,12 @@ def _note_files() -> bool:
     return edited
 
 
-def _start_worker() -> ProcessPoolExecutor:
+def _stop_outdated_workers() -> None:
     if _note_files():
         _stop_waiting_workers()
+
+
+def _start_worker() -> ProcessPoolExecutor:
     try:
         return _WAITING.pop()
     except IndexError:
@@ -136,7 +139,9 @@ def _cause_of_death(error: BrokenProcessPool) -> str:
     return f"its worker process died ({found[1] if found else error})"
 
 
-# In a worker process:
+# --- in a worker process ----------------------------------------------------------------------------
+
+
 def _prepare_worker(parent: int) -> None:
     # loky takes a process that has grown by 300 MB for one that leaks, and starts another in its place. Here that is
     # no leak: it is the user's data, mapped into memory, or torch.
