@@ -445,6 +445,37 @@ def test_waiting_workers_do_not_compute_with_code_that_was_edited(store, tmp_pat
         assert [fitted(n, 2) for n in (1, 2, 1)] == alone
 
 
+def test_waiting_workers_do_not_compute_with_code_that_was_edited_while_they_were_busy(tmp_path, monkeypatch):
+    helper = tmp_path / "project" / "helper.py"
+
+    class Edits(GaussianNB):
+        def fit(self, X, y):
+            helper.write_text(POWER.format("2.0"))  # of another length: Python tells a stale .pyc by it and by seconds
+            return super().fit(X, y)
+
+    with project_in(tmp_path / "project", monkeypatch) as project:
+
+        def fitted(n_jobs, *others):
+            learners = [("mine", project.load("mine").Mine()), *others]
+            return cross_fit(learners, X, Y, cv=K, n_jobs=n_jobs).train.tobytes()
+
+        project.write(mine=MINE.format("import helper", "f = helper.f"), helper=POWER.format(1))
+        first = fitted(2)
+        fitted(2, ("edits", Edits()))
+        second = fitted(2)
+        assert second == fitted(1) != first
+
+
+def test_waiting_workers_do_not_take_a_module_for_another_of_its_name(tmp_path, monkeypatch):
+    def fitted(n, n_jobs):
+        with project_in(tmp_path / f"{n}-{n_jobs}", monkeypatch) as project:
+            project.write(mine=MINE.format("import helper", "f = helper.f"), helper=POWER.format(n))
+            learners = [("mine", project.load("mine").Mine())]
+            return cross_fit(learners, X, Y, cv=K, n_jobs=n_jobs).train.tobytes()
+
+    assert [fitted(n, 2) for n in (1, 2)] == [fitted(n, 1) for n in (1, 2)]
+
+
 def test_what_scikit_learn_is_set_to_is_no_old_result(store):
     class Looks(GaussianNB):
         """Takes the first column of a frame alone."""

@@ -266,16 +266,16 @@ def _as_loaded(name: str, digest: str) -> str:
     return digest if said == digest else f"{said} {digest}"
 
 
-def users_files() -> dict[str, tuple[int, int]]:
-    """The files of all loaded modules of the user's: when each was last written, and its size."""
+def users_files() -> dict[str, tuple[str, int, int]]:
+    """Of each loaded module of the user's, by its name: its file, when that was last written, and its size."""
     elsewhere = tuple(str(folder) for folder in (*STANDARD, Path(__file__).parents[1]))
     found = {}
-    for module in list(sys.modules.values()):
+    for name, module in list(sys.modules.items()):
         path = getattr(module, "__file__", None)
         if isinstance(path, str) and not path.startswith(elsewhere) and INSTALLED.isdisjoint(Path(path).parts):
             with suppress(OSError):
                 status = os.stat(path)  # noqa: PTH116 - of thousands, at each fit
-                found[path] = status.st_mtime_ns, status.st_size
+                found[name] = path, status.st_mtime_ns, status.st_size
     return found
 
 

@@ -88,7 +88,7 @@ class ProcessBackend(Backend):
         for _, worker in self._running.values():
             worker.shutdown(kill_workers=True)
         _WAITING.extend(self._free)
-        _note_files()
+        _stop_outdated_workers()  # of what was edited meanwhile, they may have loaded what it was before
         self._folder.remove()
 
 
@@ -108,20 +108,15 @@ def _stop_waiting_workers() -> None:
 # through which they would hear that they may go.
 Finalize(None, _stop_waiting_workers, exitpriority=20)
 
-_FILES: dict[str, tuple[int, int]] = {}  # of the user's modules, as they were when workers may have loaded them
-
-
-def _note_files() -> bool:
-    """Whether a file that a waiting worker may have loaded was edited since: it would compute with the old code."""
-    now = users_files()
-    edited = any(_FILES.get(path, status) != status for path, status in now.items())
-    _FILES.update(now)
-    return edited
+_FILES: dict[str, tuple[str, int, int]] = {}  # of the user's modules, as they were when workers may have loaded them
 
 
 def _stop_outdated_workers() -> None:
-    if _note_files():
+    """Where a module that they may have loaded was edited since, or lies elsewhere, they would run the old code."""
+    now = users_files()
+    if any(_FILES.get(name, file) != file for name, file in now.items()):
         _stop_waiting_workers()
+    _FILES.update(now)
 
 
 def _start_worker() -> ProcessPoolExecutor:
