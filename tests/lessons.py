@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from stackkit.nn._modules import BNMLP
-from stackkit.nn._network_state import NetworkState, Table, state_of
+from stackkit.nn._network_state import NetworkState, TrainingTable, state_of
 from stackkit.nn._setup import make_net, make_network_states, make_training_run
 
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
@@ -20,7 +20,7 @@ def make_table(n=60, d=4, c=3, *, classifier=True, seed=0, dtype=torch.float64):
     values = x @ torch.randn(d, c, generator=draws, dtype=torch.float64)
     values = 3 * values + torch.randn(n, c, generator=draws, dtype=torch.float64)
     targets = functional.one_hot((values - values.mean(0)).argmax(1), c) if classifier else values
-    return Table(x.to(dtype), targets.to(dtype))
+    return TrainingTable(x.to(dtype), targets.to(dtype))
 
 
 def seeded(make, seed=0, dtype=torch.float64):

@@ -138,8 +138,8 @@ def read_results(store: StoreFiles, job: Job, task: Task) -> list[Result] | None
 
 
 def _read_fold(store: StoreFiles, job: Job, task: Task, fold: int) -> Result | None:
-    table = store.read_table(_table(task, fold))
-    new = None if job.X_test is None else store.read_table(_new(task, fold, job))
+    table = store.read_arrays(_table(task, fold))
+    new = None if job.X_test is None else store.read_arrays(_new(task, fold, job))
     needs_model = _needs_model(store, job, fold)
     model = read_member(store, task, fold) if needs_model else None
     if table is None or (new is None and job.X_test is not None) or (model is None and needs_model):
@@ -205,9 +205,9 @@ def _keep_table(store: StoreFiles, task: Task, result: Result) -> None:
     if result.oof is not None:
         arrays["oof"] = result.oof
     facts = {"fit_seconds": float(result.fit_seconds), "predict_seconds": float(result.predict_seconds)}
-    store.write_table(_table(task, result.fold), arrays, facts)
+    store.write_arrays(_table(task, result.fold), arrays, facts)
 
 
 def _keep_new(store: StoreFiles, job: Job, task: Task, result: Result) -> None:
     if result.new is not None:
-        store.write_table(_new(task, result.fold, job), {"new": np.asarray(result.new)}, {})
+        store.write_arrays(_new(task, result.fold, job), {"new": np.asarray(result.new)}, {})

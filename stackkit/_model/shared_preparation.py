@@ -23,7 +23,7 @@ from stackkit._members import FEW_ROWS, in_steps
 
 
 @dataclass(frozen=True)
-class Part:
+class ColumnSteps:
     """Some columns and what is done to them: each step with a key of the columns and of the steps so far."""
 
     columns: list[int]
@@ -43,13 +43,13 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Columns:
+class SplitPreparation:
     """What a fitted preparation does, part by part; the results stand side by side.
 
     What is done already is in ``memo``, which serves all preparations of the same rows.
     """
 
-    parts: list[Part]
+    parts: list[ColumnSteps]
     shares_work: ClassVar[bool] = True
 
     def transform(self, X: Any, memo: dict[str, Any] | None = None) -> np.ndarray:
@@ -110,20 +110,22 @@ class TakesApart:
         try:
             with catch_warnings():
                 simplefilter("error")
-                parts = Columns([self._part(*found) for found in step.transformers_ if len(found[2])])
+                parts = SplitPreparation([self._part(*found) for found in step.transformers_ if len(found[2])])
                 found, expected = parts.transform(row), step.transform(row)
         except Exception:  # noqa: BLE001 - whatever stands there now may fail in any way in parts
             return step
         alike = type(found) is type(expected) and found.dtype == expected.dtype and found.shape == expected.shape
         return parts if alike and np.array_equal(found, expected, equal_nan=True) else step
 
-    def _part(self, _: str, pipeline: Any, columns: Sequence[int]) -> Part:
+    def _part(self, _: str, pipeline: Any, columns: Sequence[int]) -> ColumnSteps:
         before, last = in_steps(pipeline)
         steps = (*before, last)
         if any(getattr(step, "copy", True) is False for step in steps):
             raise ValueError("What a step works on in place cannot be shared.")
         keys = [joblib.hash((list(columns), steps[: n + 1])) for n in range(len(steps))]
-        return Part(list(columns), [(key, self._quick(key, step)) for key, step in zip(keys, steps, strict=True)])
+        return ColumnSteps(
+            list(columns), [(key, self._quick(key, step)) for key, step in zip(keys, steps, strict=True)]
+        )
 
     def _quick(self, key: str, step: Any) -> Any:
         # With other settings it complains of unknown levels.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from warnings import warn
@@ -121,9 +121,7 @@ def _collect(
     job: Job, results: list[Result], names: list[str], failures: pd.DataFrame, weights: np.ndarray | None
 ) -> CrossFitted:
     """Place results by index: their order of arrival means nothing."""
-    refits = {id(result): result for result in results if result.fold == ALL_ROWS and result.member}
-    by_name = by_learner([result for result in results if id(result) not in refits], names)
-    refitted = {result.name: [result.member] for result in refits.values() if result.name in by_name and result.member}
+    by_name = by_learner([result for result in results if not _is_refit(result)], names)
     blocks = close_gaps({name: job.blocks[name] for name in names})
     warn_of_missing_classes(by_name, job.target, job.folds)
     _warn_of_missing_scores(job.folds, weights)
@@ -143,9 +141,24 @@ def _collect(
         classes=job.target.classes,
         sample_weight=weights,
     )
-    wanted = [result.name for result in results if result.name in by_name and job.keeps_member(result.fold)]
+    return CrossFitted(oof, members, _refitted(results, by_name), _lacking_models(job, results, by_name))
+
+
+def _is_refit(result: Result) -> bool:
+    """Whether it is a model of all rows."""
+    return result.fold == ALL_ROWS and result.member is not None
+
+
+def _refitted(results: list[Result], names: Iterable[str]) -> dict[str, list[Member]]:
+    wanted = set(names)
+    return {r.name: [r.member] for r in results if r.fold == ALL_ROWS and r.member and r.name in wanted}
+
+
+def _lacking_models(job: Job, results: list[Result], names: Iterable[str]) -> list[str]:
+    """Learners whose models were to be kept, but are not there (their results came from a store without models)."""
     lacking = {result.name for result in results if result.member and result.member.estimator is None}
-    return CrossFitted(oof, members, refitted, [name for name in names if name in lacking & set(wanted)])
+    wanted = {result.name for result in results if job.keeps_member(result.fold)}
+    return [name for name in names if name in lacking & wanted]
 
 
 def _members_of(results: list[Result]) -> list[Member]:

@@ -23,28 +23,36 @@ def handle_failures(
 
     Learners that time did not suffice for are dropped in any case, as long as one is whole.
     """
-    order = {name: place for place, name in enumerate(learners)}
-    failed = sorted((r for r in results if r.failure), key=lambda r: (order[r.name], r.fold))
-    sentences = [_sentence(result, learners[result.name], folds) for result in failed]
-    broken = [place for place, result in enumerate(failed) if not is_late(result)]
-    if broken and on_error == "raise":
-        advice = "Mend it, or go on without it: on_error='drop'."
-        cause = failed[broken[0]].failure.cause  # type: ignore[union-attr]
-        raise LearnerFailedError(f"{sentences[broken[0]]} {advice}") from cause
-    if failed and len({result.name for result in failed}) == len(learners):
-        first = {result.name: sentence for result, sentence in zip(failed[::-1], sentences[::-1], strict=True)}
-        raise LearnerFailedError("No learner is left, all failed. " + " ".join(reversed(first.values()))) from None
-    for place in broken:
-        warn(f"{sentences[place]} It leaves the stack.", LearnerDroppedWarning, stacklevel=4)
+    failed = _in_order(results, list(learners))
+    sentences = {id(result): _sentence(result, learners[result.name], folds) for result in failed}
+    if failed:
+        _raise_if_needed(failed, sentences, len(learners), on_error)
     late = list(dict.fromkeys(result.name for result in failed if is_late(result)))
+    dropped = [f"{sentences[id(result)]} It leaves the stack." for result in failed if not is_late(result)]
     if late:
-        warn(
-            f"The learner(s) {late} were not fitted on all folds within time_limit and leave the stack.",
-            LearnerDroppedWarning,
-            stacklevel=4,
-        )
+        dropped.append(f"The learner(s) {late} were not fitted on all folds within time_limit and leave the stack.")
+    for message in dropped:
+        warn(message, LearnerDroppedWarning, stacklevel=4)
     rows = [(r.name, r.fold, r.failure.stage, r.failure.message, r.failure.traceback) for r in failed if r.failure]
     return pd.DataFrame(rows, columns=FAILURE_COLUMNS)
+
+
+def _in_order(results: Iterable[Result], names: list[str]) -> list[Result]:
+    """The failed results, by learner and fold."""
+    return sorted((r for r in results if r.failure), key=lambda r: (names.index(r.name), r.fold))
+
+
+def _raise_if_needed(failed: list[Result], sentences: dict[int, str], n_learners: int, on_error: OnError) -> None:
+    broken = [result for result in failed if not is_late(result)]
+    if broken and on_error == "raise":
+        advice = "Mend it, or go on without it: on_error='drop'."
+        cause = broken[0].failure.cause  # type: ignore[union-attr]
+        raise LearnerFailedError(f"{sentences[id(broken[0])]} {advice}") from cause
+    first: dict[str, str] = {}
+    for result in failed:
+        first.setdefault(result.name, sentences[id(result)])
+    if len(first) == n_learners:
+        raise LearnerFailedError("No learner is left, all failed. " + " ".join(first.values())) from None
 
 
 def is_late(result: Result) -> bool:

@@ -39,15 +39,18 @@ def encode_trees(values: list[Any]) -> dict[str, Any]:
     like = blank(type(values[0]))
     vars(like).update({name: item for name, item in first.items() if name in common})
     own = [name for name in first if name not in common and name != "tree_"]
-    trees = [encode_tree(value.tree_) for value in values]
     return {
         "like": like,
         "own": {name: [first[name], *(other[name] for other in others)] for name in own},
+        **_joined([encode_tree(value.tree_) for value in values]),
+    }
+
+
+def _joined(trees: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
         "common": {name: trees[0][name] for name in ("n_features", "n_classes", "n_outputs")},
-        "max_depth": np.array([tree["max_depth"] for tree in trees]),
-        "node_count": np.array([tree["node_count"] for tree in trees]),
-        "nodes": np.concatenate([tree["nodes"] for tree in trees]),
-        "values": np.concatenate([tree["values"] for tree in trees]),
+        **{name: np.array([tree[name] for tree in trees]) for name in ("max_depth", "node_count")},
+        **{name: np.concatenate([tree[name] for tree in trees]) for name in ("nodes", "values")},
     }
 
 

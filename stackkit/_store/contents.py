@@ -12,7 +12,7 @@ from scipy import sparse
 from stackkit._data import is_polars
 
 
-class Writer(Protocol):
+class Hasher(Protocol):
     """Where the bytes go, and who knows of all that is no table."""
 
     def put(self, kind: str, data: Any = b"") -> None: ...
@@ -26,7 +26,7 @@ class Writer(Protocol):
     def error(self, x: Any, why: Any) -> ValueError: ...
 
 
-def write_table(to: Writer, x: Any) -> bool:
+def hash_table(to: Hasher, x: Any) -> bool:
     """Whether it is one; then it is written."""
     if isinstance(x, np.generic) or type(x) in (np.ndarray, np.memmap):
         to.put("scalar" if isinstance(x, np.generic) else "array")
@@ -49,7 +49,7 @@ def write_table(to: Writer, x: Any) -> bool:
 # --- arrays -----------------------------------------------------------------------------------------
 
 
-def _array(to: Writer, x: np.ndarray) -> None:
+def _array(to: Hasher, x: np.ndarray) -> None:
     dtype = x.dtype if x.dtype.kind == "T" else x.dtype.newbyteorder("<")
     to.items("shape", x.shape)
     if dtype.names is not None:  # one by one: between them may lie bytes that were never set
@@ -66,7 +66,7 @@ def _array(to: Writer, x: np.ndarray) -> None:
         to.put("values", raw.reshape(-1).view(np.uint8) if raw.nbytes else b"")
 
 
-def _objects(to: Writer, values: list[Any]) -> None:
+def _objects(to: Hasher, values: list[Any]) -> None:
     """Text in one piece, which is fast, and all else one by one."""
     _array(to, np.array([len(item) if type(item) is str else -1 for item in values], dtype=np.int64))
     to.put("texts", "".join([item for item in values if type(item) is str]))
@@ -75,7 +75,7 @@ def _objects(to: Writer, values: list[Any]) -> None:
             to.value(item)
 
 
-def _sparse(to: Writer, x: Any) -> None:
+def _sparse(to: Hasher, x: Any) -> None:
     entries = x.tocoo(copy=True)
     entries.sum_duplicates()
     to.items("sparse", (x.format, sparse.isspmatrix(x), x.shape))
@@ -84,7 +84,7 @@ def _sparse(to: Writer, x: Any) -> None:
     _array(to, entries.data)
 
 
-def _tensor(to: Writer, x: Any) -> None:
+def _tensor(to: Hasher, x: Any) -> None:
     to.put("tensor", str(x.requires_grad))
     to.reference(type(x))
     try:
@@ -96,7 +96,7 @@ def _tensor(to: Writer, x: Any) -> None:
 # --- frames -----------------------------------------------------------------------------------------
 
 
-def _pandas(to: Writer, x: Any) -> None:
+def _pandas(to: Hasher, x: Any) -> None:
     to.put("pandas", str(x.ndim))
     if isinstance(x, pd.Index):
         _index(to, x)
@@ -113,13 +113,13 @@ def _pandas(to: Writer, x: Any) -> None:
     _index(to, x.index)
 
 
-def _index(to: Writer, index: Any) -> None:
+def _index(to: Hasher, index: Any) -> None:
     to.items("index", index.names)
     for level in range(index.nlevels):
         _column(to, index.get_level_values(level))
 
 
-def _column(to: Writer, column: Any) -> None:
+def _column(to: Hasher, column: Any) -> None:
     dtype = column.dtype
     to.put("column", str(dtype))
     if isinstance(dtype, np.dtype):
@@ -139,7 +139,7 @@ def _column(to: Writer, column: Any) -> None:
         _objects(to, column.to_numpy(dtype=object).tolist())
 
 
-def _polars_column(to: Writer, column: Any) -> None:
+def _polars_column(to: Hasher, column: Any) -> None:
     dtype, kind = column.dtype, type(column.dtype).__name__
     to.items("column", (column.name, str(dtype), len(column)))
     physical = column.to_physical()

@@ -253,7 +253,7 @@ class StoreFiles:
                 draft.unlink()
             raise
 
-    def read_table(self, name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+    def read_arrays(self, name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
         content = self.read(name)
         if content is None:
             return None
@@ -265,7 +265,7 @@ class StoreFiles:
         except (ValueError, TypeError, KeyError, OSError, EOFError, BadZipFile) as error:
             raise StoreProblem(f"{self._path(name)} holds no table ({why(error)}).") from error
 
-    def write_table(self, name: str, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
+    def write_arrays(self, name: str, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
         """Arrays by name, and what JSON can say; no pickles."""
         for key, array in arrays.items():
             if array.dtype.hasobject:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from stackkit._store.contents import write_table
+from stackkit._store.contents import hash_table
 from stackkit._store.imports import Modules
 from stackkit._store.origin import Home, filled_in, home_of, is_at, members_of, operations_of, uses_of
 
@@ -136,7 +136,7 @@ class _Walk:
             self._learner(x)
             return
         with self._as_state():
-            if not write_table(self, x) and not self._wrapper(x):
+            if not hash_table(self, x) and not self._wrapper(x):
                 self._object(x)
 
     def _container(self, x: Any) -> bool:

@@ -193,8 +193,7 @@ def uses_of(function: FunctionType, home: Home, modules: Modules) -> Iterator[tu
     names = list(dict.fromkeys(_names_in(function.__code__)))
     found = [(name, function.__globals__[name], home.tells) for name in names if name in function.__globals__]
     found += [("around", value, home.tells) for value in _values_around(function) if isinstance(value, ModuleType)]
-    texts = imported_by(function.__code__, _package_of(function))
-    for place in dict.fromkeys(place for text in texts for place in modules.on_the_way_to(text)):
+    for place in _imports_of(function, modules):
         imported = home_of(place.name, modules)
         yield place.name, (imported.version, imported.source), home.tells
         found += [(place.name, module, home.tells) for module in _loaded(place)]
@@ -206,6 +205,12 @@ def uses_of(function: FunctionType, home: Home, modules: Modules) -> Iterator[tu
             seen.add(id(value))
             told = home_of(value.__name__, modules).tells
             found += [(f"{name}.{part}", vars(value)[part], told) for part in names if part in vars(value)]
+
+
+def _imports_of(function: FunctionType, modules: Modules) -> list[Place]:
+    """The modules that it imports when it runs, and the packages around these, each once."""
+    texts = imported_by(function.__code__, _package_of(function))
+    return list(dict.fromkeys(place for text in texts for place in modules.on_the_way_to(text)))
 
 
 def _loaded(place: Place) -> list[ModuleType]:

@@ -372,13 +372,13 @@ def _predict(model: Path, new: Path, options: dict[str, Any], say: Say) -> None:
 
 def _read(train: Path, options: dict[str, Any], say: Say) -> tuple[Any, Any]:
     """The training rows, and those to predict with their IDs, or None."""
-    from stackkit.cli.problem import Columns, read_new, read_problem  # noqa: PLC0415
+    from stackkit.cli.problem import ColumnRoles, read_new, read_problem  # noqa: PLC0415
     from stackkit.cli.tables import read_table  # noqa: PLC0415
 
     table = read_table(train, say)
     test = read_table(options["test"], say) if options.get("test") else None
     picked = {key: options[key] for key in ("target", "id", "groups", "time_order", "drop")}
-    problem = read_problem(table, Columns(**picked), options["task"], say, other=test.names if test else ())
+    problem = read_problem(table, ColumnRoles(**picked), options["task"], say, other=test.names if test else ())
     _check_probabilities(problem.schema, wanted=options.get("probabilities", False))
     if test is None:
         return problem, None

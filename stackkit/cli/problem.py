@@ -26,7 +26,17 @@ from stackkit._blending import (
 from stackkit._data import Target, TaskName, task_of_target
 from stackkit._learners import default_learners
 from stackkit._oof import OutOfFold
-from stackkit.cli.tables import Say, Table, TableError, as_kind, blank, guess_or_options, kind_of, missing, numbers_of
+from stackkit.cli.tables import (
+    Say,
+    TableError,
+    TextTable,
+    as_kind,
+    blank,
+    guess_or_options,
+    kind_of,
+    missing,
+    numbers_of,
+)
 
 FINALS: dict[TaskName, dict[str, Any]] = {
     "classification": {
@@ -51,7 +61,7 @@ MOST_SHOWN = 10  # classes on one line
 
 
 @dataclass(frozen=True)
-class Columns:
+class ColumnRoles:
     """What the user says of the columns; all others are features."""
 
     target: str
@@ -85,8 +95,8 @@ class Problem:
     ``times`` are the ranks of the rows' times: equal times have the same one, and the next time has the next one.
     """
 
-    table: Table
-    columns: Columns
+    table: TextTable
+    columns: ColumnRoles
     X: pd.DataFrame
     y: np.ndarray
     groups: np.ndarray | None
@@ -114,7 +124,9 @@ class Problem:
 # --- training rows ----------------------------------------------------------------------------------
 
 
-def read_problem(table: Table, columns: Columns, task: TaskName | None, say: Say, other: Sequence[str] = ()) -> Problem:
+def read_problem(
+    table: TextTable, columns: ColumnRoles, task: TaskName | None, say: Say, other: Sequence[str] = ()
+) -> Problem:
     """The training table as X and y; ``other`` are names of the test file, which may be dropped too."""
     _check_columns(table, columns, other)
     if columns.id:
@@ -137,7 +149,7 @@ def read_problem(table: Table, columns: Columns, task: TaskName | None, say: Say
     return Problem(table, columns, X, y, groups, times, schema)
 
 
-def _check_columns(table: Table, columns: Columns, other: Sequence[str]) -> None:
+def _check_columns(table: TextTable, columns: ColumnRoles, other: Sequence[str]) -> None:
     for option, name in columns.named():
         if name not in table.names and not (option == "--drop" and name in other):
             hint = guess_or_options(name, table.names)
@@ -150,7 +162,7 @@ def _check_columns(table: Table, columns: Columns, other: Sequence[str]) -> None
         raise table.error(f"the column {twice[0]!r} is named by {options}; a column is one of these only")
 
 
-def check_ids(table: Table, name: str) -> None:
+def check_ids(table: TextTable, name: str) -> None:
     texts = table.texts[name]
     empty = np.flatnonzero(blank(texts))
     if empty.size:
@@ -160,14 +172,16 @@ def check_ids(table: Table, name: str) -> None:
         raise table.error(f"the ID {name!r} is {texts.iloc[twice[0]]!r} again; IDs must differ", int(twice[0]))
 
 
-def _row_names(table: Table, id_: str | None, rows: np.ndarray) -> pd.Index:
+def _row_names(table: TextTable, id_: str | None, rows: np.ndarray) -> pd.Index:
     """By which the user finds a row in the file again, wherever it stands by now."""
     if id_:
         return pd.Index(table.texts[id_].iloc[rows], name=id_)
     return pd.Index([f"line {table.lines[row]}" if table.lines else f"row {row + 1}" for row in rows])
 
 
-def _read_target(table: Table, name: str, task: TaskName | None, say: Say) -> tuple[np.ndarray, np.ndarray, TaskName]:
+def _read_target(
+    table: TextTable, name: str, task: TaskName | None, say: Say
+) -> tuple[np.ndarray, np.ndarray, TaskName]:
     """The rows that have one. A class keeps its text, "NA" and "007" too; among numbers "NA" is missing."""
     texts = table.texts[name]
     gone, numbers = blank(texts), numbers_of(texts)
@@ -193,7 +207,7 @@ def _read_target(table: Table, name: str, task: TaskName | None, say: Say) -> tu
     return rows, y, task
 
 
-def _describe_target(table: Table, name: str, y: np.ndarray, task: TaskName, say: Say) -> None:
+def _describe_target(table: TextTable, name: str, y: np.ndarray, task: TaskName, say: Say) -> None:
     if task == "regression":
         say(f"regression: {len(y)} rows, {name} from {y.min():g} to {y.max():g}")
         return
@@ -212,7 +226,7 @@ def in_order(labels: Any) -> list[str]:
     return names if np.isnan(values).any() else [names[i] for i in np.argsort(values, kind="stable")]
 
 
-def _read_times(table: Table, name: str, rows: np.ndarray, say: Say) -> np.ndarray:
+def _read_times(table: TextTable, name: str, rows: np.ndarray, say: Say) -> np.ndarray:
     """The rank of each row's time among the different ones."""
 
     def quiet(_text: str) -> None:
@@ -230,7 +244,7 @@ def _read_times(table: Table, name: str, rows: np.ndarray, say: Say) -> np.ndarr
     return ranks
 
 
-def _read_groups(table: Table, name: str, rows: np.ndarray, say: Say) -> np.ndarray:
+def _read_groups(table: TextTable, name: str, rows: np.ndarray, say: Say) -> np.ndarray:
     texts = table.texts[name].iloc[rows]
     empty = blank(texts)
     if empty.any():
@@ -240,7 +254,7 @@ def _read_groups(table: Table, name: str, rows: np.ndarray, say: Say) -> np.ndar
     return texts.to_numpy(dtype=object)
 
 
-def _read_kinds(table: Table, features: list[str], rows: np.ndarray, say: Say) -> dict[str, str]:
+def _read_kinds(table: TextTable, features: list[str], rows: np.ndarray, say: Say) -> dict[str, str]:
     if not features:
         raise table.error("no column is left to predict from")
     known = table.kinds or {}
@@ -254,7 +268,7 @@ def _read_kinds(table: Table, features: list[str], rows: np.ndarray, say: Say) -
     return kinds
 
 
-def _check_features(table: Table, X: pd.DataFrame, say: Say) -> None:
+def _check_features(table: TextTable, X: pd.DataFrame, say: Say) -> None:
     empty = [name for name in X if X[name].isna().all()]
     if empty:
         raise table.error(f"the column {empty[0]!r} has no value in any row; leave it out with --drop {empty[0]!r}")
@@ -267,8 +281,21 @@ def _check_features(table: Table, X: pd.DataFrame, say: Say) -> None:
 # --- new rows ---------------------------------------------------------------------------------------
 
 
-def read_new(table: Table, schema: Schema, say: Say, *, strict: bool) -> tuple[pd.DataFrame, np.ndarray | None]:
+def read_new(table: TextTable, schema: Schema, say: Say, *, strict: bool) -> tuple[pd.DataFrame, np.ndarray | None]:
     """Rows to predict, with the training columns in their order, and their IDs."""
+    extra = _check_same_columns(table, schema, strict=strict)
+    ignored = [name for name in table.names if name in extra or name == schema.target]
+    if ignored:
+        say(f"{table.path}: ignored: {', '.join(map(repr, ignored))}")
+    if schema.id:
+        check_ids(table, schema.id)
+    rows = np.arange(len(table.texts))
+    X = pd.DataFrame({name: as_kind(table, name, kind, rows, say) for name, kind in schema.kinds.items()})
+    return X, table.texts[schema.id].to_numpy(dtype=object) if schema.id else None
+
+
+def _check_same_columns(table: TextTable, schema: Schema, *, strict: bool) -> list[str]:
+    """Columns that the training file did not have; an error where one is missing, or where none may be extra."""
     wanted = [*schema.kinds, *filter(None, [schema.id])]
     lacking = [name for name in wanted if name not in table.names]
     extra = [name for name in table.names if name not in {*wanted, *schema.unused, schema.target}]
@@ -280,14 +307,7 @@ def read_new(table: Table, schema: Schema, say: Say, *, strict: bool) -> tuple[p
             f"columns differ from the training file's: {', '.join(found)}{advice}",
             1 if table.lines else None,
         )
-    ignored = [name for name in table.names if name in extra or name == schema.target]
-    if ignored:
-        say(f"{table.path}: ignored: {', '.join(map(repr, ignored))}")
-    if schema.id:
-        check_ids(table, schema.id)
-    rows = np.arange(len(table.texts))
-    X = pd.DataFrame({name: as_kind(table, name, kind, rows, say) for name, kind in schema.kinds.items()})
-    return X, table.texts[schema.id].to_numpy(dtype=object) if schema.id else None
+    return extra
 
 
 # --- learners, final estimator, scorer --------------------------------------------------------------

@@ -56,7 +56,7 @@ class TableError(ValueError):
 
 
 @dataclass(frozen=True)
-class Table:
+class TextTable:
     """A file's columns as text, "" where a field is empty.
 
     ``lines`` holds the line on which each row begins; ``kinds`` what a Parquet file says of its columns. Each is
@@ -115,7 +115,7 @@ def check_suffix(path: Path) -> None:
         _opener(path)
 
 
-def read_table(path: Path, say: Say) -> Table:
+def read_table(path: Path, say: Say) -> TextTable:
     """All of a CSV or Parquet file, checked row by row."""
     if path.is_dir():
         raise TableError(path, "is a folder; name a file")
@@ -127,7 +127,7 @@ def read_table(path: Path, say: Say) -> Table:
         raise TableError(path, f"cannot be read ({cause_of(error)})") from error
 
 
-def _read_csv(path: Path, say: Say) -> Table:
+def _read_csv(path: Path, say: Say) -> TextTable:
     opener = _opener(path)
     try:
         with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
@@ -153,7 +153,7 @@ def _without_nul(path: Path, file: TextIO) -> Iterator[str]:
         yield line
 
 
-def _parse(path: Path, file: TextIO, say: Say) -> Table:
+def _parse(path: Path, file: TextIO, say: Say) -> TextTable:
     lines = _without_nul(path, file)
     first = next(lines, "")
     if not first.strip():
@@ -171,7 +171,7 @@ def _parse(path: Path, file: TextIO, say: Say) -> Table:
         numbers.append(number)
     if not rows:
         raise TableError(path, "holds the names of columns and no rows")
-    return Table(path, pd.DataFrame(rows, columns=names, dtype=object), tuple(numbers))
+    return TextTable(path, pd.DataFrame(rows, columns=names, dtype=object), tuple(numbers))
 
 
 def _delimiter(path: Path, header: str, say: Say) -> str:
@@ -235,7 +235,7 @@ def _polars(path: Path) -> Any:
     return pl
 
 
-def _read_parquet(path: Path) -> Table:
+def _read_parquet(path: Path) -> TextTable:
     pl = _polars(path)
     try:
         frame = pl.read_parquet(path.open("rb"))
@@ -247,7 +247,7 @@ def _read_parquet(path: Path) -> Table:
     texts, kinds = {}, {}
     for column in frame.get_columns():
         texts[column.name], kinds[column.name] = _texts_of(path, column, pl)
-    return Table(path, pd.DataFrame(texts), kinds=kinds)
+    return TextTable(path, pd.DataFrame(texts), kinds=kinds)
 
 
 def _texts_of(path: Path, column: Any, pl: Any) -> tuple[pd.Series, str]:
@@ -325,7 +325,7 @@ def _dates_of(texts: pd.Series, format_: str) -> pd.Series:
     return pd.to_datetime(stripped, format=format_, errors="coerce", utc=True).dt.tz_localize(None)
 
 
-def as_kind(table: Table, name: str, kind: str, rows: Any, say: Say) -> pd.Series:
+def as_kind(table: TextTable, name: str, kind: str, rows: Any, say: Say) -> pd.Series:
     """A feature as numbers, dates or text. What does not fit its kind is missing, which is said."""
     texts = table.texts[name].iloc[rows]
     if kind == "text":

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 # (first network, one behind the last, their rows at this step of shape (networks, batch))
-Part = tuple[int, int, Tensor]
+BatchGroup = tuple[int, int, Tensor]
 
 
 def n_batches(n_rows: int, batch_size: int) -> int:
@@ -26,7 +26,7 @@ def batch_sizes(n_rows: int, batch_size: int) -> np.ndarray:
     return np.where(np.arange(steps) < longer, base + 1, base)
 
 
-def steps_of(orders: Sequence[Tensor], batch_size: int) -> Iterator[list[Part]]:
+def steps_of(orders: Sequence[Tensor], batch_size: int) -> Iterator[list[BatchGroup]]:
     """One epoch, step by step.
 
     Parameters

@@ -17,7 +17,7 @@ from torch.func import functional_call
 from stackkit._data import check_length, check_weights, inner_split
 from stackkit.nn._config import Recipe
 from stackkit.nn._loop import TrainingRun, train
-from stackkit.nn._network_state import NetworkState, Table
+from stackkit.nn._network_state import NetworkState, TrainingTable
 from stackkit.nn._parameters import DTYPES, OPTIMIZERS, check_parameters
 from stackkit.nn._setup import Affine, make_net, make_network_states, make_training_run, row_weights
 from stackkit.nn._torch_settings import held
@@ -90,8 +90,8 @@ class NetLearner(BaseEstimator):
         raise NotImplementedError
 
     def _table(
-        self, inputs: Tensor, y: np.ndarray, rows: np.ndarray, tables: dict[Any, Table], *, known: bool
-    ) -> Table:
+        self, inputs: Tensor, y: np.ndarray, rows: np.ndarray, tables: dict[Any, TrainingTable], *, known: bool
+    ) -> TrainingTable:
         """What all networks read from, shared by the folds that can; ``known``: classes are not to be looked up."""
         raise NotImplementedError
 
@@ -153,7 +153,15 @@ class NetLearner(BaseEstimator):
         return self
 
     def _prepare(
-        self, inputs: np.ndarray, table: Table, y: np.ndarray, rows: np.ndarray, weights: Any, groups: Any, *, on: bool
+        self,
+        inputs: np.ndarray,
+        table: TrainingTable,
+        y: np.ndarray,
+        rows: np.ndarray,
+        weights: Any,
+        groups: Any,
+        *,
+        on: bool,
     ) -> tuple[Any, list[NetworkState], Recipe]:
         """Make what is trained, or take what is there and train it on."""
         random, n_members = check_random_state(self.random_state), self._members(len(rows))
@@ -316,8 +324,8 @@ class NetClassifier(ClassifierMixin, NetLearner):
         return y
 
     def _table(
-        self, inputs: Tensor, y: np.ndarray, rows: np.ndarray, tables: dict[Any, Table], *, known: bool
-    ) -> Table:
+        self, inputs: Tensor, y: np.ndarray, rows: np.ndarray, tables: dict[Any, TrainingTable], *, known: bool
+    ) -> TrainingTable:
         if not known:
             self.classes_ = np.unique(y[rows])
         unknown = np.setdiff1d(y[rows], self.classes_)
@@ -329,7 +337,7 @@ class NetClassifier(ClassifierMixin, NetLearner):
         key = tuple(self.classes_.tolist())
         if key not in tables:
             hits = torch.from_numpy(y[:, np.newaxis] == self.classes_)
-            tables[key] = Table(inputs, hits.to(inputs.device, DTYPES[self.dtype]))
+            tables[key] = TrainingTable(inputs, hits.to(inputs.device, DTYPES[self.dtype]))
         return tables[key]
 
 
@@ -385,8 +393,8 @@ class NetRegressor(RegressorMixin, NetLearner):
         return np.asarray(y, dtype=np.float64)
 
     def _table(
-        self, inputs: Tensor, y: np.ndarray, rows: np.ndarray, tables: dict[Any, Table], *, known: bool
-    ) -> Table:
+        self, inputs: Tensor, y: np.ndarray, rows: np.ndarray, tables: dict[Any, TrainingTable], *, known: bool
+    ) -> TrainingTable:
         if known and y.shape[1:] != self._shape:
             raise ValueError(f"y must be as in the first fit, {self._shape or 'one value'} a row; got {y.shape[1:]}.")
         self._shape = y.shape[1:]
@@ -396,7 +404,7 @@ class NetRegressor(RegressorMixin, NetLearner):
             columns = y.reshape(len(y), -1)
             mean, scale = np.median(columns, axis=0), _spread(columns)
             targets = torch.from_numpy((columns - mean) / scale).to(inputs.device, DTYPES[self.dtype])
-            tables[None] = Table(inputs, targets, mean, scale)
+            tables[None] = TrainingTable(inputs, targets, mean, scale)
         return tables[None]
 
     def _target_affine(self, y: np.ndarray, rows: np.ndarray) -> Affine:
@@ -445,7 +453,7 @@ def _train(
     x = as_tensor(inputs, torch.empty(0, dtype=DTYPES[first.dtype], device=first._where()))
     if not (x.dtype == torch.uint8 or x.isfinite().all()):
         raise ValueError(f"X has values too large for {first.dtype}; scale it, or set dtype='float64'.")
-    tables: dict[Any, Table] = {}
+    tables: dict[Any, TrainingTable] = {}
     training_runs: dict[Recipe, list[TrainingRun]] = {}
     seed = check_random_state(first.random_state).randint(LARGEST_SEED)
     with held(n_threads=first.n_threads, seed=seed):

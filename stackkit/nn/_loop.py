@@ -8,7 +8,7 @@ import copy
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby, pairwise
+from itertools import chain, groupby, pairwise
 from typing import Any, Protocol
 
 from skorch import NeuralNet
@@ -63,16 +63,14 @@ def train(training_runs: Sequence[TrainingRun], recipe: Recipe) -> None:
         training_run.net.notify("on_train_begin", X=None, y=None)
     engines: list[Engine] = []
     for epoch in range(recipe.max_epochs):
-        for training_run in (c for c in training_runs if not c.finished):
+        going = [training_run for training_run in training_runs if not training_run.finished]
+        for training_run in going:
             training_run.net.notify("on_epoch_begin", **training_run.epoch_arguments)
         if epoch == 0:  # only now: a callback may have frozen weights
-            engines = _engines(
-                [network_state for training_run in training_runs for network_state in training_run.network_states],
-                recipe,
-            )
+            engines = _engines(list(chain.from_iterable(run.network_states for run in training_runs)), recipe)
         for engine in engines:
             _run_epoch(engine, epoch, recipe)
-        for training_run in (c for c in training_runs if not c.finished):
+        for training_run in going:
             _end_epoch(training_run, engines, recipe)
         engines = _without_the_finished(engines, training_runs, recipe)
         if not engines:
@@ -165,16 +163,16 @@ def _end_epoch(training_run: TrainingRun, engines: Sequence[Engine], recipe: Rec
 def _without_the_finished(
     engines: Sequence[Engine], training_runs: Sequence[TrainingRun], recipe: Recipe
 ) -> list[Engine]:
-    stopped = {
-        id(network_state)
-        for training_run in training_runs
-        if training_run.finished
-        for network_state in training_run.network_states
-    }
+    stopped = chain.from_iterable(run.network_states for run in training_runs if run.finished)
+    stopped_ids = {id(network_state) for network_state in stopped}
+    patience = math.inf if recipe.patience is None else recipe.patience
+
+    def is_done(state: NetworkState) -> bool:
+        return id(state) in stopped_ids or state.epochs_without_gain >= patience
+
     going = []
     for engine in engines:
-        patience = math.inf if recipe.patience is None else recipe.patience
-        done = [i for i, p in enumerate(engine.network_states) if id(p) in stopped or p.epochs_without_gain >= patience]
+        done = [i for i, state in enumerate(engine.network_states) if is_done(state)]
         on = [i for i in range(len(engine.network_states)) if i not in done]
         if done:
             _finish(engine, done, training_runs)

@@ -15,7 +15,7 @@ POPULATION_ROWS = 16_384
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class TrainingTable:
     """What all networks of one fit read from: ``inputs`` (n, ...) and ``targets`` (n, c), one-hot for classes.
 
     The user's targets are ``targets * scale + mean``.
@@ -43,7 +43,7 @@ class NetworkState:
     Attributes
     ----------
     network : nn.Module
-    table : Table
+    table : TrainingTable
     train, valid : Tensor of int, and Tensor or None
         Rows of the table to learn from, and rows to decide on when to stop.
     order, noise : torch.Generator
@@ -68,7 +68,7 @@ class NetworkState:
     """
 
     network: nn.Module
-    table: Table
+    table: TrainingTable
     train: Tensor
     order: torch.Generator
     noise: torch.Generator

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stackkit.nn._batches import Part, steps_of
+from stackkit.nn._batches import BatchGroup, steps_of
 from stackkit.nn._config import ADAM_BETAS, ADAM_EPS, SGD_MOMENTUM, Recipe, loss_of
 from stackkit.nn._modules import BNMLP
-from stackkit.nn._network_state import NetworkState, Table
+from stackkit.nn._network_state import NetworkState, TrainingTable
 from stackkit.nn._torch_settings import LARGE_PRODUCT, held
 
 aten = torch.ops.aten
@@ -194,7 +194,7 @@ class PackedMLP:
             self._move(self.recipe.rate(epoch + step / len(steps)))
         return (losses / self._n_train).tolist()
 
-    def _steps(self) -> Iterable[list[Part]]:
+    def _steps(self) -> Iterable[list[BatchGroup]]:
         return steps_of([network_state.shuffled() for network_state in self.network_states], self.recipe.batch_size)
 
     def _learn(self, view: View, rows: Tensor) -> Tensor:
@@ -449,7 +449,7 @@ def is_exact_here() -> bool:
     loss: Any = loss_of(network(x), targets, None, classifier=True)
     expected = torch.autograd.grad(loss, list(network.parameters()))
     try:
-        network_state = NetworkState(network, Table(x, targets), rows, generator, generator)
+        network_state = NetworkState(network, TrainingTable(x, targets), rows, generator, generator)
         pack = PackedMLP([network_state], Recipe(classifier=True, max_epochs=1, batch_size=8, lr=0.1))
         return pack.gradient_is(expected)
     except (AttributeError, RuntimeError, TypeError):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from stackkit.nn._loop import TrainingRun
 from stackkit.nn._modules import Average
-from stackkit.nn._network_state import NetworkState, Table
+from stackkit.nn._network_state import NetworkState, TrainingTable
 
 Affine = tuple[np.ndarray, np.ndarray]  # a mean to take away, and a scale to divide by then
 
@@ -98,7 +98,7 @@ def row_weights(
 
 def make_network_states(
     net: Any,
-    table: Table,
+    table: TrainingTable,
     train: np.ndarray,
     valid: np.ndarray | None,
     *,
@@ -150,7 +150,7 @@ def make_training_run(net: Any, network_states: list[NetworkState], *, remembers
     return TrainingRun(net, network_states, arguments, remembers=remembers)
 
 
-def _dataset(net: Any, table: Table, rows: Tensor) -> Any:
+def _dataset(net: Any, table: TrainingTable, rows: Tensor) -> Any:
     inputs, targets = table.inputs[rows].cpu(), table.targets[rows].cpu()
     if isinstance(net, NeuralNetClassifier):
         return net.get_dataset(inputs, targets.argmax(1))

@@ -30,7 +30,7 @@ NOTHING = "\N{EN DASH}"  # in a cell
 SVG = "http://www.w3.org/2000/svg"
 LINK = "http://www.w3.org/1999/xlink"
 
-Table = dict[str, Any]
+TableContext = dict[str, Any]
 
 
 def write_report(
@@ -78,7 +78,7 @@ def render(model: Any, *, X: Any = None, nested: Any = None, command: str | None
 # --- tables -------------------------------------------------------------------------------------------
 
 
-def _table(frame: pd.DataFrame, first: str, text: Sequence[str] = ()) -> Table:
+def _table(frame: pd.DataFrame, first: str, text: Sequence[str] = ()) -> TableContext:
     """Cells as text; the numbers of a column have as many decimals as its largest needs for four digits."""
     columns = [_cells(frame.iloc[:, k]) for k in range(frame.shape[1])]
     rows = [list(row) for row in zip(map(str, frame.index), *columns, strict=True)]
@@ -113,7 +113,7 @@ def _verdict(nested: Any) -> dict[str, Any]:
     }
 
 
-def _board(model: Any, nested: Any) -> Table:
+def _board(model: Any, nested: Any) -> TableContext:
     """The leaderboard with an interval in one column, so that it fits a page."""
     board = model.leaderboard(nested=nested)
     shown = pd.DataFrame(index=board.index)
@@ -159,7 +159,7 @@ def _target_of_numbers(oof: OutOfFold) -> dict[str, Any]:
     return {"target": _table(frame, "target"), "target_caption": ""}
 
 
-def _columns(X: Any) -> Table | None:
+def _columns(X: Any) -> TableContext | None:
     rows = check_rows(X, training=False)
     if getattr(rows, "ndim", 2) != 2 or not (is_pandas(rows) or is_polars(rows) or isinstance(rows, np.ndarray)):
         return None  # images and sparse matrices have no columns worth a line each
@@ -226,7 +226,7 @@ def _kind_of(members: list[Any]) -> str:
     return " > ".join(type(step).__name__ for _, step in steps) if steps else type(members[0]).__name__
 
 
-def _diversity(oof: OutOfFold) -> dict[str, Table]:
+def _diversity(oof: OutOfFold) -> dict[str, TableContext]:
     found = diversity(oof)
     pairs = found.pairs.reset_index()
     pairs.index = pairs["learner"]

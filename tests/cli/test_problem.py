@@ -16,7 +16,7 @@ from stackkit.cli.problem import (
     FINALS,
     LIKE_AN_ID,
     OF_NUMBERS,
-    Columns,
+    ColumnRoles,
     Schema,
     in_order,
     make_final,
@@ -38,7 +38,7 @@ def said():
 def problem_of(tmp_path, said):
     def problem_of(frame, task=None, **columns):
         write_table(frame, tmp_path / "t.csv")
-        return read_problem(read_table(tmp_path / "t.csv", said.append), Columns(**columns), task, said.append)
+        return read_problem(read_table(tmp_path / "t.csv", said.append), ColumnRoles(**columns), task, said.append)
 
     return problem_of
 
@@ -101,7 +101,7 @@ def test_rows_are_named_as_the_file_names_them(problem_of, tmp_path, said):
     by_line = problem_of(frame.assign(id=["a\nb", "c", "d", "e"]), target="y", time_order="when")
     assert by_line.X.index.tolist() == ["line 2", "line 6", "line 5"]
     write_table(frame, tmp_path / "t.parquet")
-    packed = read_problem(read_table(tmp_path / "t.parquet", said.append), Columns("y"), None, said.append)
+    packed = read_problem(read_table(tmp_path / "t.parquet", said.append), ColumnRoles("y"), None, said.append)
     assert packed.X.index.tolist() == ["row 1", "row 3", "row 4"]
 
 

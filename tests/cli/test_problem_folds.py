@@ -20,7 +20,7 @@ from sklearn.model_selection import (
 
 from stackkit import StackingModel
 from stackkit._data.time_split import TimeOrderSplit
-from stackkit.cli.problem import Columns, make_learners, read_problem
+from stackkit.cli.problem import ColumnRoles, make_learners, read_problem
 from stackkit.cli.problem_folds import CV, OUTER, VERDICT, check_folds, check_nested, default_repeats, make_splitter
 from stackkit.cli.tables import TableError, read_table, write_table
 from stackkit.evaluation import plan_nested
@@ -34,7 +34,7 @@ def _quiet(_text):
 def problem_of(tmp_path):
     def problem_of(frame, task=None, **columns):
         write_table(frame, tmp_path / "t.csv")
-        return read_problem(read_table(tmp_path / "t.csv", _quiet), Columns(target="y", **columns), task, _quiet)
+        return read_problem(read_table(tmp_path / "t.csv", _quiet), ColumnRoles(target="y", **columns), task, _quiet)
 
     return problem_of
 
@@ -246,7 +246,7 @@ def test_what_is_not_refused_can_be_used(tmp_path_factory, counts, random, colum
     path = tmp_path_factory.mktemp("t") / "t.csv"
     write_table(_rows(counts, y=[random.randrange(2) for _ in range(sum(counts))]), path)
     try:
-        problem = read_problem(read_table(path, _quiet), Columns(target="y", **{column: "when"}), None, _quiet)
+        problem = read_problem(read_table(path, _quiet), ColumnRoles(target="y", **{column: "when"}), None, _quiet)
         stack, outer = _stack(problem, n_folds, gap=gap), _check_nested(problem, n_folds, n_outer, gap=gap)
     except TableError:
         return

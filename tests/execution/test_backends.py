@@ -147,7 +147,7 @@ def _soon(condition):
 
 @pytest.fixture
 def temp(tmp_path, monkeypatch):
-    """Where joblib's files and the crews' are."""
+    """Where joblib's files and the backends' are."""
     folder = tmp_path / "temp"
     folder.mkdir()
     monkeypatch.setenv("JOBLIB_TEMP_FOLDER", str(folder))
@@ -166,14 +166,16 @@ def test_whoever_works_the_bits_are_the_same(way, kept, tmp_path, monkeypatch):
     options = {"X_test": NEW, "cv": 3, "random_state": 1, "memory": tmp_path / "store" if kept else None}
     expected = cross_fit(LEARNERS, X, Y, X_test=NEW, cv=3, random_state=1)
     used.clear()
-    for n_crews in (1, 1 if kept else 2):
+    for n_backends in (1, 1 if kept else 2):
         with working(way) as how:
             found = cross_fit(LEARNERS, X, Y, **options, **how)
         assert _bits(found) == _bits(expected)
         for name, members in expected.members.items():
             for one, other in zip(members, found.members[name], strict=True):
                 assert one.predict_proba(NEW).tobytes() == other.predict_proba(NEW).tobytes()
-        assert [type(crew) for crew in used] == [BACKENDS[way]] * n_crews  # nobody is hired to read what is kept
+        assert [type(backend) for backend in used] == [
+            BACKENDS[way]
+        ] * n_backends  # and none is made to read what is kept
 
 
 @pytest.mark.slow
@@ -316,10 +318,10 @@ def test_models_nobody_asked_for_need_not_be_pickled(way):
     job = job_of([("holds", Holds())], X, Y, keep_members=False)
     tasks = make_tasks([("holds", Holds())], range(2), 0)
     with working(way) as how:
-        crew = ProcessBackend(job, 1) if BACKENDS[way] is ProcessBackend else JoblibBackend(job, how["n_jobs"])
-        results = _done(crew, tasks)
+        backend = ProcessBackend(job, 1) if BACKENDS[way] is ProcessBackend else JoblibBackend(job, how["n_jobs"])
+        results = _done(backend, tasks)
     assert [result.failure for result in results.values() if result.failure] == []
-    crew.close(now=False)
+    backend.close(now=False)
 
 
 @pytest.mark.parametrize("way", ["one process", "Processes"])
@@ -388,8 +390,8 @@ def test_what_lies_in_the_store_is_not_sent_a_second_way(tmp_path):
 
 
 def test_what_the_store_has_lost_meanwhile_is_a_problem(tmp_path):
-    shelf = open_store(Store(tmp_path / "store", key="a secret that both sides know"))
-    job = job_of([("bayes", GaussianNB())], X, Y, store=shelf)
+    store_files = open_store(Store(tmp_path / "store", key="a secret that both sides know"))
+    job = job_of([("bayes", GaussianNB())], X, Y, store=store_files)
     (task,), _ = with_keys(job, [_task()])
     with pytest.raises(StoreProblem, match="The model of the learner 'bayes', fold 1, is gone"):
         unpacked(packed(_result(in_store=True), None), job, task)
@@ -406,14 +408,14 @@ def test_failures_and_models_nobody_asked_for_need_no_parcel():
 # --- workers ------------------------------------------------------------------------------------------
 
 
-def _done(crew, tasks):
+def _done(backend, tasks):
     """All that comes of them, by learner and fold."""
     waiting, outcomes, end = list(tasks), {}, time.monotonic() + SOON
     while len(outcomes) < len(tasks):
-        assert time.monotonic() < end, "the crew does not end"
-        while waiting and len(tasks) - len(waiting) - len(outcomes) < crew.capacity:
-            crew.start(waiting.pop(0))
-        for task, outcome in crew.wait(1.0):
+        assert time.monotonic() < end, "the backend does not end"
+        while waiting and len(tasks) - len(waiting) - len(outcomes) < backend.capacity:
+            backend.start(waiting.pop(0))
+        for task, outcome in backend.wait(1.0):
             if isinstance(outcome, Lost):
                 outcomes[task.name, task.folds[0]] = outcome
             else:
@@ -453,9 +455,9 @@ def test_a_worker_that_dies_is_known_by_its_task_and_the_others_go_on(temp, trou
     rows = with_row_ids(X)
     learners = [("bayes", GaussianNB()), ("dies", Troubled("dies", trouble=trouble, without_row=0))]
     job = job_of(learners, rows, Y)
-    crew = ProcessBackend(job, 2)
-    outcomes = _done(crew, make_tasks(learners, range(3), 0))
-    crew.close(now=False)
+    backend = ProcessBackend(job, 2)
+    outcomes = _done(backend, make_tasks(learners, range(3), 0))
+    backend.close(now=False)
     lost = outcomes.pop(("dies", 0))
     assert isinstance(lost, Lost)
     assert lost.reason == reason
@@ -468,17 +470,17 @@ def test_a_worker_that_dies_is_known_by_its_task_and_the_others_go_on(temp, trou
 def test_a_task_that_is_dismissed_loses_its_worker_and_no_other_does():
     rows = with_row_ids(X)
     learners = [("hangs", Troubled("hangs", trouble="hang", without_row=0)), ("observes", Observes())]
-    crew = ProcessBackend(job_of(learners, rows, Y), 2)
+    backend = ProcessBackend(job_of(learners, rows, Y), 2)
     hangs, first, *others = make_tasks(learners, range(3), 0)
     children = set(psutil.Process().children())
-    crew.start(hangs)
-    _soon(lambda: crew._running)
-    crew.start(first)
-    ((task, _),) = crew.wait(SOON)
+    backend.start(hangs)
+    _soon(lambda: backend._running)
+    backend.start(first)
+    ((task, _),) = backend.wait(SOON)
     assert task is first
-    crew.stop_worker(hangs)
-    outcomes = _done(crew, others)
-    crew.close(now=False)
+    backend.stop_worker(hangs)
+    outcomes = _done(backend, others)
+    backend.close(now=False)
     assert len(outcomes) == 4
     assert [result.failure for result in outcomes.values() if result.failure] == []
     assert len(set(psutil.Process().children()) - children) <= 2
@@ -487,45 +489,45 @@ def test_a_task_that_is_dismissed_loses_its_worker_and_no_other_does():
 @pytest.mark.parametrize("now", [False, True])
 def test_who_is_at_work_when_all_is_over_is_ended(now, temp):
     learners = [("hangs", Troubled("hangs", trouble="hang"))]
-    crew = ProcessBackend(job_of(learners, with_row_ids(X), Y), 1)
+    backend = ProcessBackend(job_of(learners, with_row_ids(X), Y), 1)
     (task,) = make_tasks(learners, [0], 0)
-    crew.start(task)
-    assert crew.wait(0.2) == []
+    backend.start(task)
+    assert backend.wait(0.2) == []
     waiting = len(processes._WAITING)
-    crew.close(now=now)
+    backend.close(now=now)
     assert not list(temp.iterdir())
     assert len(processes._WAITING) == waiting  # one that hangs is of no use to the next fit
 
 
 def test_waiting_takes_no_longer_than_asked():
     learners = [("slow", Slow(30.0))]
-    crew = ProcessBackend(job_of(learners, X, Y), 1)
+    backend = ProcessBackend(job_of(learners, X, Y), 1)
     (task,) = make_tasks(learners, [0], 0)
-    crew.start(task)
-    assert crew.wait(0.1) == []  # it would have something if it had waited for the end
-    assert crew.wait(0.0) == []
-    crew.close(now=True)
+    backend.start(task)
+    assert backend.wait(0.1) == []  # it would have something if it had waited for the end
+    assert backend.wait(0.0) == []
+    backend.close(now=True)
 
 
 @pytest.mark.parametrize("kind", [CallingThread, lambda job: ThreadBackend(job, 2)])
 def test_who_cannot_be_ended_is_left_to_finish(kind):
-    crew, task = kind(job_of([("bayes", GaussianNB())], X, Y)), _task()
-    crew.start(task)
-    crew.stop_worker(task)
-    ((done, results),) = crew.wait(None)
+    backend, task = kind(job_of([("bayes", GaussianNB())], X, Y)), _task()
+    backend.start(task)
+    backend.stop_worker(task)
+    ((done, results),) = backend.wait(None)
     assert done is task
     assert all(result.failure is None for result in results)
-    crew.close(now=True)
+    backend.close(now=True)
 
 
 def test_here_a_task_is_done_when_it_is_started():
-    crew = CallingThread(job_of([("observes", Observes())], X, Y))
+    backend = CallingThread(job_of([("observes", Observes())], X, Y))
     (task,) = make_tasks([("observes", Observes())], [0], 0)
-    crew.start(task)
-    ((done, (result,)),) = crew.wait(None)
+    backend.start(task)
+    ((done, (result,)),) = backend.wait(None)
     assert done is task
     assert result.member.estimator.pid_ == os.getpid()
-    assert crew.wait(None) == []
+    assert backend.wait(None) == []
 
 
 # --- files --------------------------------------------------------------------------------------------
@@ -551,10 +553,10 @@ def told(monkeypatch):
 
 
 def test_the_tracker_knows_of_the_folder_as_long_as_it_is_there(temp, told):
-    crew = ProcessBackend(job_of(LEARNERS, X, Y), 2)
+    backend = ProcessBackend(job_of(LEARNERS, X, Y), 2)
     (folder,) = map(str, temp.iterdir())
     assert told == [("register", folder, "folder")]
-    crew.close(now=False)
+    backend.close(now=False)
     assert told == [("register", folder, "folder"), ("unregister", folder, "folder")]
 
 
@@ -575,15 +577,15 @@ def test_any_folder_will_do(tmp_path, monkeypatch, name):
 
 
 def test_while_it_runs_one_folder_holds_the_job_and_nobody_else_may_look(temp):
-    crew = ProcessBackend(job_of(LEARNERS, X, Y), 2)
+    backend = ProcessBackend(job_of(LEARNERS, X, Y), 2)
     (folder,) = temp.iterdir()
     assert sorted(path.name for path in folder.iterdir()) == ["job.pkl", "owner.lock"]
     if os.name == "posix":
         assert folder.stat().st_mode & 0o077 == 0
-    results = _done(crew, make_tasks(LEARNERS, range(3), 0))
+    results = _done(backend, make_tasks(LEARNERS, range(3), 0))
     parcels = {result.pickled for result in results.values()}
     assert set(folder.glob("begun-*.pkl")) == parcels
-    crew.close(now=False)
+    backend.close(now=False)
     assert not list(temp.iterdir())
 
 
@@ -610,25 +612,25 @@ def test_a_folder_is_not_taken_for_an_orphan_while_it_is_made(moment, tmp_path, 
             shutil.rmtree(path.parent)
 
     monkeypatch.setattr(shared_folder, "FileLock", Interrupted)
-    crew = ProcessBackend(job_of(LEARNERS, X, Y), 1)
+    backend = ProcessBackend(job_of(LEARNERS, X, Y), 1)
     try:
-        folder = crew._folder.path
+        folder = backend._folder.path
         assert folder.stat().st_mode & 0o777 == 0o700
         assert sorted(path.name for path in folder.iterdir()) == ["job.pkl", "owner.lock"]
         assert (folder != swept[0]) == (moment != "after that")
         remove_if_orphaned(folder / "owner.lock")
         assert folder.exists()
     finally:
-        crew.close(now=True)
+        backend.close(now=True)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_without_joblib_s_folder_the_system_s_is_taken(tmp_path, monkeypatch):
     monkeypatch.delenv("JOBLIB_TEMP_FOLDER", raising=False)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    crew = ProcessBackend(job_of(LEARNERS, X, Y), 1)
+    backend = ProcessBackend(job_of(LEARNERS, X, Y), 1)
     assert [path.name.startswith("stackkit-") for path in tmp_path.iterdir()] == [True]
-    crew.close(now=False)
+    backend.close(now=False)
     assert not list(tmp_path.iterdir())
 
 

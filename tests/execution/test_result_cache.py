@@ -54,7 +54,7 @@ BAYES = ("bayes", GaussianNB())
 
 
 @pytest.fixture
-def shelf(tmp_path):
+def store_files(tmp_path):
     return open_store(Store(tmp_path / "store", key=KEY))
 
 
@@ -288,8 +288,8 @@ def test_new_rows_without_identity_are_no_error_either(tmp_path):
 # --- keeping and reading ------------------------------------------------------------------------------
 
 
-def _tasks(shelf, learners, *, folds=range(3), **options):
-    job = job_of(learners, X, Y, store=shelf, test_print="77", **options)
+def _tasks(store_files, learners, *, folds=range(3), **options):
+    job = job_of(learners, X, Y, store=store_files, test_print="77", **options)
     return job, with_keys(job, make_tasks(learners, folds, 0))[0]
 
 
@@ -308,16 +308,16 @@ def _same_bits(one, other):
 @given(st.tuples(NUMBERS, st.none() | NUMBERS, CODES), st.tuples(SECONDS, SECONDS), st.booleans(), st.booleans())
 def test_what_is_kept_comes_back_bit_for_bit(tmp_path_factory, given_arrays, times, keeps, models):
     oof, new, codes = given_arrays
-    shelf = open_store(Store(tmp_path_factory.getbasetemp() / "kept", key=KEY, store_models=models))
-    job, (task,) = _tasks(shelf, [BAYES], folds=[1], keep_members=keeps, X_test=None if new is None else X)
+    store_files = open_store(Store(tmp_path_factory.getbasetemp() / "kept", key=KEY, store_models=models))
+    job, (task,) = _tasks(store_files, [BAYES], folds=[1], keep_members=keeps, X_test=None if new is None else X)
     estimator = {"weights": oof} if keeps else None
     kept = write_results(
-        shelf, job, task, Result("bayes", 1, Member(estimator, codes, codes), oof, new, *times, peak_bytes=5)
+        store_files, job, task, Result("bayes", 1, Member(estimator, codes, codes), oof, new, *times, peak_bytes=5)
     )
     assert kept.problems == ()
     assert kept.in_store is (models and keeps)
-    assert is_kept(shelf, job, task)
-    (found,) = read_results(shelf, job, task)
+    assert is_kept(store_files, job, task)
+    (found,) = read_results(store_files, job, task)
     assert _same_bits(found.oof, oof)
     assert _same_bits(found.new, new)
     assert _same_bits(found.member.labels, codes)
@@ -331,27 +331,27 @@ def test_what_is_kept_comes_back_bit_for_bit(tmp_path_factory, given_arrays, tim
         assert found.member.estimator is None
 
 
-def test_a_refitted_model_comes_back_without_predictions(shelf):
-    job, (task,) = _tasks(shelf, [BAYES], folds=[ALL_ROWS], keep_members=False)
+def test_a_refitted_model_comes_back_without_predictions(store_files):
+    job, (task,) = _tasks(store_files, [BAYES], folds=[ALL_ROWS], keep_members=False)
     (first,) = run_task(job, task, None)
-    (found,) = read_results(shelf, job, task)
+    (found,) = read_results(store_files, job, task)
     assert found.oof is None
     np.testing.assert_array_equal(found.member.estimator.theta_, first.member.estimator.theta_)
 
 
 def test_without_its_model_a_refit_is_not_kept(tmp_path):
     """The model is all that it gives."""
-    shelf = open_store(Store(tmp_path / "store", key=KEY, store_models=False))
-    job, (task,) = _tasks(shelf, [BAYES], folds=[ALL_ROWS])
+    store_files = open_store(Store(tmp_path / "store", key=KEY, store_models=False))
+    job, (task,) = _tasks(store_files, [BAYES], folds=[ALL_ROWS])
     run_task(job, task, None)
-    assert not is_kept(shelf, job, task)
+    assert not is_kept(store_files, job, task)
 
 
-def test_each_fold_of_a_batch_comes_back_as_its_own(shelf):
-    job, (task,) = _tasks(shelf, [("together", Together())], X_test=X[:5])
+def test_each_fold_of_a_batch_comes_back_as_its_own(store_files):
+    job, (task,) = _tasks(store_files, [("together", Together())], X_test=X[:5])
     results = run_task(job, task, None)
-    assert is_kept(shelf, job, task)
-    found = read_results(shelf, job, task)
+    assert is_kept(store_files, job, task)
+    found = read_results(store_files, job, task)
     assert [result.fold for result in found] == [0, 1, 2]
     for one, other in zip(results, found, strict=True):
         np.testing.assert_array_equal(one.oof, other.oof)
@@ -360,51 +360,51 @@ def test_each_fold_of_a_batch_comes_back_as_its_own(shelf):
 
 
 @pytest.mark.parametrize("suffix", ["table", "model", "new-*"])
-def test_a_missing_part_means_that_nothing_is_there(shelf, suffix):
-    job, (task,) = _tasks(shelf, [BAYES], folds=[0], X_test=X[:5])
+def test_a_missing_part_means_that_nothing_is_there(store_files, suffix):
+    job, (task,) = _tasks(store_files, [BAYES], folds=[0], X_test=X[:5])
     run_task(job, task, None)
-    assert is_kept(shelf, job, task)
-    for path in shelf.folder.rglob(f"*.{suffix}"):
+    assert is_kept(store_files, job, task)
+    for path in store_files.folder.rglob(f"*.{suffix}"):
         path.unlink()
-    assert not is_kept(shelf, job, task)
-    assert read_results(shelf, job, task) is None
+    assert not is_kept(store_files, job, task)
+    assert read_results(store_files, job, task) is None
 
 
-def test_failures_are_not_kept(shelf):
-    job, (task,) = _tasks(shelf, [BAYES], folds=[0])
+def test_failures_are_not_kept(store_files):
+    job, (task,) = _tasks(store_files, [BAYES], folds=[0])
     failed = Result("bayes", 0, failure=Failure("fit", "boom"))
-    assert write_results(shelf, job, task, failed) is failed
-    assert not list(shelf.folder.rglob("*.*"))
+    assert write_results(store_files, job, task, failed) is failed
+    assert not list(store_files.folder.rglob("*.*"))
 
 
-def test_a_learner_without_name_is_not_kept(shelf):
+def test_a_learner_without_name_is_not_kept(store_files):
     learners = [("frozen", FrozenEstimator(GaussianNB().fit(X, Y)))]
-    job, (task,) = _tasks(shelf, learners, folds=[0])
+    job, (task,) = _tasks(store_files, learners, folds=[0])
     (result,) = run_task(job, task, None)
     assert result.failure is None
-    assert not is_kept(shelf, job, task)
-    assert not list(shelf.folder.rglob("*.*"))
+    assert not is_kept(store_files, job, task)
+    assert not list(store_files.folder.rglob("*.*"))
 
 
-def test_what_cannot_be_pickled_is_noted_and_good_all_the_same(shelf):
-    job, (task,) = _tasks(shelf, [("holds", Holds())], folds=[0])
+def test_what_cannot_be_pickled_is_noted_and_good_all_the_same(store_files):
+    job, (task,) = _tasks(store_files, [("holds", Holds())], folds=[0])
     (result,) = run_task(job, task, None)
     assert result.failure is None
     assert result.member.estimator.lock_
     assert not result.in_store
     assert len(result.problems) == 1
     assert "The fitted learner 'holds' cannot be pickled" in result.problems[0]
-    assert not is_kept(shelf, job, task)
+    assert not is_kept(store_files, job, task)
 
 
-def test_a_model_that_cannot_be_unpickled_is_a_problem_and_fitted_again(shelf, log):
-    job, (task,) = _tasks(shelf, [("counted", Counted(log))], folds=[0])
+def test_a_model_that_cannot_be_unpickled_is_a_problem_and_fitted_again(store_files, log):
+    job, (task,) = _tasks(store_files, [("counted", Counted(log))], folds=[0])
     (first,) = run_task(job, task, None)
-    (path,) = shelf.folder.rglob("*.model")
-    shelf.write(path.name, b"no pickle")  # under a good seal
+    (path,) = store_files.folder.rglob("*.model")
+    store_files.write(path.name, b"no pickle")  # under a good seal
     with pytest.raises(StoreProblem, match="cannot be unpickled"):
-        read_results(shelf, job, task)
-    members, problems = read_members(shelf, task)
+        read_results(store_files, job, task)
+    members, problems = read_members(store_files, task)
     assert members is None
     assert len(problems) == 1
     _fits(log)
@@ -412,18 +412,18 @@ def test_a_model_that_cannot_be_unpickled_is_a_problem_and_fitted_again(shelf, l
     assert _fits(log) == {"fit": 1}
     assert "cannot be unpickled" in again.problems[0]
     np.testing.assert_array_equal(again.oof, first.oof)
-    assert read_results(shelf, job, task) is not None
+    assert read_results(store_files, job, task) is not None
 
 
 # --- models without tables ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", [Counted, CountedDraws, CountedTogether])
-def test_a_model_alone_predicts_again_without_being_fitted(shelf, log, kind):
-    job, tasks = _tasks(shelf, [("counted", kind(log))], X_test=X[:9])
+def test_a_model_alone_predicts_again_without_being_fitted(store_files, log, kind):
+    job, tasks = _tasks(store_files, [("counted", kind(log))], X_test=X[:9])
     before = [result for task in tasks for result in run_task(job, task, None)]
     assert _fits(log)
-    for path in [*shelf.folder.rglob("*.table"), *shelf.folder.rglob("*.new-*")]:
+    for path in [*store_files.folder.rglob("*.table"), *store_files.folder.rglob("*.new-*")]:
         path.unlink()
     after = [result for task in tasks for result in run_task(job, task, None)]
     assert _fits(log) == {}
@@ -431,7 +431,7 @@ def test_a_model_alone_predicts_again_without_being_fitted(shelf, log, kind):
         assert one.oof.tobytes() == other.oof.tobytes()
         assert one.new.tobytes() == other.new.tobytes()
         assert one.fit_seconds == other.fit_seconds  # what it took when it was fitted
-    assert all(is_kept(shelf, job, task) for task in tasks)
+    assert all(is_kept(store_files, job, task) for task in tasks)
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])

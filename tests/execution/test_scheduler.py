@@ -1,6 +1,6 @@
 """Which task next, on whom, and what happens when workers die, hang or run out of time.
 
-The crews here have no workers and the clock stands still unless it is told to go on: what is tested are decisions.
+The backends here have no workers and the clock stands still unless it is told to go on: what is tested are decisions.
 """
 
 import contextlib
@@ -58,7 +58,7 @@ class Clock:
 
 
 class Fake:
-    """A crew without workers: each task ends when its seconds are over, and gives what it is told to."""
+    """A backend without workers: each task ends when its seconds are over, and gives what it is told to."""
 
     def __init__(self, clock, capacity=1, *, seconds=None, peaks=None, deaths=None, fails=()):
         self.clock, self.capacity = clock, capacity
@@ -138,7 +138,7 @@ def clock(monkeypatch):
 
 
 @pytest.fixture
-def shelf(tmp_path):
+def store_files(tmp_path):
     return open_store(Store(tmp_path / "store", key=KEY))
 
 
@@ -146,9 +146,9 @@ def _learners(names):
     return [(name, GaussianNB()) for name in names]
 
 
-def _run(crew, tasks, *, job=None, limits=NO_LIMITS, stop_at_failure=False):
+def _run(backend, tasks, *, job=None, limits=NO_LIMITS, stop_at_failure=False):
     job = job or job_of(list({task.name: task.learner for task in tasks}.items()), X, Y)
-    schedule = _Schedule(job, tasks, lambda: crew, limits, stop_at_failure=stop_at_failure)
+    schedule = _Schedule(job, tasks, lambda: backend, limits, stop_at_failure=stop_at_failure)
     schedule.run(lambda _name, _n: None)
     return schedule
 
@@ -170,42 +170,52 @@ def _until(clock, seconds):
 
 
 def test_first_a_fold_of_each_learner_then_the_longest_first(clock):
-    crew = Fake(clock, seconds={"a": 1, "b": 5, "c": 3})
-    schedule = _run(crew, make_tasks(_learners("abc"), range(3), 0))
-    assert crew.started == ["a0", "b0", "c0", "b1", "b2", "c1", "c2", "a1", "a2"]
+    backend = Fake(clock, seconds={"a": 1, "b": 5, "c": 3})
+    schedule = _run(backend, make_tasks(_learners("abc"), range(3), 0))
+    assert backend.started == ["a0", "b0", "c0", "b1", "b2", "c1", "c2", "a1", "a2"]
     assert _whole(schedule) == {"a": 3, "b": 3, "c": 3}
 
 
 def test_a_learner_that_nobody_has_seen_yet_may_take_for_ever(clock):
-    crew = Fake(clock, 2, seconds={"quick": 1, "slow": 9, "unknown": 2})
-    _run(crew, make_tasks(_learners(["slow", "quick", "unknown"]), range(3), 0))
+    backend = Fake(clock, 2, seconds={"quick": 1, "slow": 9, "unknown": 2})
+    _run(backend, make_tasks(_learners(["slow", "quick", "unknown"]), range(3), 0))
     # When unknown0 ends, slow0 is still at work: its seconds are not known, so it may take the longest.
-    assert crew.started == ["slow0", "quick0", "unknown0", "slow1", "slow2", "unknown1", "unknown2", "quick1", "quick2"]
+    assert backend.started == [
+        "slow0",
+        "quick0",
+        "unknown0",
+        "slow1",
+        "slow2",
+        "unknown1",
+        "unknown2",
+        "quick1",
+        "quick2",
+    ]
 
 
 def test_refits_stand_in_the_same_list_and_take_their_rows_share_longer(clock):
     learners = _learners("abc")
     tasks = make_tasks(learners, range(3), 0) + make_tasks(learners, [ALL_ROWS], 0)
-    crew = Fake(clock, seconds={"a": 1, "b": 5, "c": 6})
-    _run(crew, tasks)
+    backend = Fake(clock, seconds={"a": 1, "b": 5, "c": 6})
+    _run(backend, tasks)
     # 60 rows instead of 40: a refit of b takes 7.5 seconds, more than a fold of c.
-    assert crew.started[:3] == ["a0", "b0", "c0"]
-    assert crew.started[3:] == ["c*", "b*", "c1", "c2", "b1", "b2", "a*", "a1", "a2"]
+    assert backend.started[:3] == ["a0", "b0", "c0"]
+    assert backend.started[3:] == ["c*", "b*", "c1", "c2", "b1", "b2", "a*", "a1", "a2"]
 
 
 def test_folds_trained_at_once_count_together(clock):
     learners = [("together", Together()), ("alone", GaussianNB()), ("last", GaussianNB())]
-    crew = Fake(clock, seconds={"together": 1, "alone": 2, "last": 1})
-    schedule = _run(crew, make_tasks(learners, range(4), 0))
-    assert crew.started[0] == "together0"
-    assert crew.started.count("together0") == 1
+    backend = Fake(clock, seconds={"together": 1, "alone": 2, "last": 1})
+    schedule = _run(backend, make_tasks(learners, range(4), 0))
+    assert backend.started[0] == "together0"
+    assert backend.started.count("together0") == 1
     assert _whole(schedule) == {"together": 4, "alone": 4, "last": 4}
 
 
 def test_never_more_tasks_than_places(clock):
-    crew = Fake(clock, 3, seconds={"a": 1, "b": 5, "c": 3})
-    _run(crew, make_tasks(_learners("abc"), range(4), 0))
-    assert max(map(len, crew.crowds)) == 3
+    backend = Fake(clock, 3, seconds={"a": 1, "b": 5, "c": 3})
+    _run(backend, make_tasks(_learners("abc"), range(4), 0))
+    assert max(map(len, backend.crowds)) == 3
 
 
 @settings(max_examples=40, deadline=None)
@@ -218,12 +228,12 @@ def test_every_task_is_done_once_and_none_waits_for_a_free_worker(seconds, capac
     with pytest.MonkeyPatch.context() as patch:
         clock = Clock()
         patch.setattr(_schedule, "time", clock)
-        crew = Fake(clock, capacity, seconds=seconds)
+        backend = Fake(clock, capacity, seconds=seconds)
         tasks = make_tasks(_learners(seconds), range(n_folds), 0)
-        schedule = _run(crew, tasks)
-    assert sorted(crew.started) == sorted(map(label, tasks))
+        schedule = _run(backend, tasks)
+    assert sorted(backend.started) == sorted(map(label, tasks))
     assert sorted((r.name, r.fold) for r in schedule.results) == sorted((t.name, t.folds[0]) for t in tasks)
-    assert sorted(crew.started[: len(seconds)]) == sorted(f"{name}0" for name in seconds)
+    assert sorted(backend.started[: len(seconds)]) == sorted(f"{name}0" for name in seconds)
     # Greedy: no longer than Graham's bound for any order.
     work, longest = n_folds * sum(seconds.values()), max(seconds.values())
     assert clock.now - 1000 <= work / capacity + longest + 1e-6
@@ -233,11 +243,11 @@ def test_every_task_is_done_once_and_none_waits_for_a_free_worker(seconds, capac
 
 
 def test_when_time_will_not_do_the_learner_that_needs_least_comes_first(clock):
-    crew = Fake(clock, seconds={"long": 5, "short": 1, "mid": 2})
+    backend = Fake(clock, seconds={"long": 5, "short": 1, "mid": 2})
     limits = _until(clock, 20)
-    schedule = _run(crew, make_tasks(_learners(["long", "short", "mid"]), range(4), 0), limits=limits)
+    schedule = _run(backend, make_tasks(_learners(["long", "short", "mid"]), range(4), 0), limits=limits)
     order = ["long0", "short0", "mid0", "short1", "short2", "short3", "mid1", "mid2", "mid3", "long1"]
-    assert crew.started == order
+    assert backend.started == order
     assert _whole(schedule) == {"long": 2, "short": 4, "mid": 4}
     assert _failures(schedule) == [("long", 2, OUT_OF_TIME), ("long", 3, OUT_OF_TIME)]
     messages = {result.failure.message for result in schedule.results if result.failure}
@@ -260,29 +270,29 @@ def test_nothing_starts_after_the_deadline_and_what_did_not_is_named(seconds, ca
     with pytest.MonkeyPatch.context() as patch:
         clock = Clock()
         patch.setattr(_schedule, "time", clock)
-        limits, crew = _until(clock, limit), Fake(clock, capacity, seconds=seconds)
+        limits, backend = _until(clock, limit), Fake(clock, capacity, seconds=seconds)
         tasks = make_tasks(_learners(seconds), range(3), 0)
-        schedule = _run(crew, tasks, limits=limits)
-    assert all(at < limits.deadline for at in crew.starts)
+        schedule = _run(backend, tasks, limits=limits)
+    assert all(at < limits.deadline for at in backend.starts)
     done = {(r.name, r.fold) for r in schedule.results if not r.failure}
     late = {(r.name, r.fold) for r in schedule.results if r.failure and r.failure.stage == OUT_OF_TIME}
-    assert {f"{name}{fold}" for name, fold in done} == set(crew.started)
+    assert {f"{name}{fold}" for name, fold in done} == set(backend.started)
     assert done | late == {(t.name, t.folds[0]) for t in tasks}
     assert not done & late
 
 
-def test_with_no_time_at_all_nothing_is_hired(clock):
+def test_with_no_time_at_all_no_backend_is_made(clock):
     tasks = make_tasks(_learners("ab"), range(2), 0)
     job = job_of(_learners("ab"), X, Y)
     limits = Limits(time_limit=1, deadline=clock.now)
-    schedule = _Schedule(job, tasks, lambda: pytest.fail("hired"), limits, stop_at_failure=True)
+    schedule = _Schedule(job, tasks, lambda: pytest.fail("a backend was made"), limits, stop_at_failure=True)
     schedule.run(lambda _name, _n: None)
     assert len(_failures(schedule)) == 4
 
 
-def test_what_is_kept_is_read_even_when_time_is_over(clock, shelf):
+def test_what_is_kept_is_read_even_when_time_is_over(clock, store_files):
     learners = _learners("ab")
-    job = job_of(learners, X, Y, store=shelf)
+    job = job_of(learners, X, Y, store=store_files)
     tasks, _ = with_keys(job, make_tasks(learners, range(3), 0))
     for task in tasks[:4]:
         run_task(job, task, None)
@@ -308,11 +318,11 @@ def test_the_budget_is_kept_and_first_folds_run_alone(learners, capacity, budget
         clock = Clock()
         patch.setattr(_schedule, "time", clock)
         patch.setattr(_schedule, "used_memory", lambda: base)
-        crew = Fake(clock, capacity, seconds={name: s for name, (_, s) in learners.items()}, peaks=peaks)
+        backend = Fake(clock, capacity, seconds={name: s for name, (_, s) in learners.items()}, peaks=peaks)
         tasks = make_tasks(_learners(learners), range(4), 0)
-        schedule = _run(crew, tasks, limits=Limits(max_memory=budget))
+        schedule = _run(backend, tasks, limits=Limits(max_memory=budget))
     assert _whole(schedule) == dict.fromkeys(learners, 4)  # one task runs in any case
-    for started, crowd in zip(crew.started, crew.crowds, strict=True):
+    for started, crowd in zip(backend.started, backend.crowds, strict=True):
         if started.endswith("0") or len(crowd) == 1:
             assert crowd == [started]
         else:
@@ -321,33 +331,33 @@ def test_the_budget_is_kept_and_first_folds_run_alone(learners, capacity, budget
 
 def test_memory_that_suffices_is_used(clock, monkeypatch):
     monkeypatch.setattr(_schedule, "used_memory", lambda: 10)
-    crew = Fake(clock, 3, peaks={"a": 30, "b": 5})
-    _run(crew, make_tasks(_learners("ab"), range(4), 0), limits=Limits(max_memory=75))
-    largest = max(crew.crowds, key=len)
+    backend = Fake(clock, 3, peaks={"a": 30, "b": 5})
+    _run(backend, make_tasks(_learners("ab"), range(4), 0), limits=Limits(max_memory=75))
+    largest = max(backend.crowds, key=len)
     assert len(largest) == 3
-    assert max(sum(task.startswith("a") for task in crowd) for crowd in crew.crowds) == 2  # 10 + 2 * 30 <= 75 < 100
+    assert max(sum(task.startswith("a") for task in crowd) for crowd in backend.crowds) == 2  # 10 + 2 * 30 <= 75 < 100
 
 
 def test_what_the_process_itself_takes_counts_anew_each_time(clock, monkeypatch):
     monkeypatch.setattr(_schedule, "used_memory", lambda: clock.now - 1000)  # it grows by one a second
-    crew = Fake(clock, 2, peaks={"a": 10})
-    _run(crew, make_tasks(_learners("a"), range(9), 0), limits=Limits(max_memory=24))
-    assert [len(crowd) for crowd in crew.crowds][:3] == [1, 1, 2]
-    assert all(len(crowd) == 1 for crowd, at in zip(crew.crowds, crew.starts, strict=True) if at - 1000 > 4)
+    backend = Fake(clock, 2, peaks={"a": 10})
+    _run(backend, make_tasks(_learners("a"), range(9), 0), limits=Limits(max_memory=24))
+    assert [len(crowd) for crowd in backend.crowds][:3] == [1, 1, 2]
+    assert all(len(crowd) == 1 for crowd, at in zip(backend.crowds, backend.starts, strict=True) if at - 1000 > 4)
 
 
-def test_a_learner_known_from_the_store_alone_is_measured_first(clock, shelf, monkeypatch):
+def test_a_learner_known_from_the_store_alone_is_measured_first(clock, store_files, monkeypatch):
     """What a kept result took is not known: nought bytes would let any number run at once."""
     monkeypatch.setattr(_schedule, "used_memory", lambda: 0)
     learners = [("a", GaussianNB())]
-    job = job_of(learners, X, Y, cv=5, store=shelf)
+    job = job_of(learners, X, Y, cv=5, store=store_files)
     tasks, _ = with_keys(job, make_tasks(learners, range(5), 0))
     run_task(job, tasks[0], None)
-    crew = Fake(clock, 4, peaks={"a": 30})
-    _run(crew, tasks, job=job, limits=Limits(max_memory=70))
-    assert "a0" not in crew.started
-    assert crew.crowds[0] == [crew.started[0]]
-    assert max(map(len, crew.crowds)) == 2
+    backend = Fake(clock, 4, peaks={"a": 30})
+    _run(backend, tasks, job=job, limits=Limits(max_memory=70))
+    assert "a0" not in backend.started
+    assert backend.crowds[0] == [backend.started[0]]
+    assert max(map(len, backend.crowds)) == 2
 
 
 # --- threads ------------------------------------------------------------------------------------------
@@ -360,9 +370,9 @@ def test_a_learner_known_from_the_store_alone_is_measured_first(clock, shelf, mo
 def test_networks_take_as_many_places_as_they_have_threads(clock, monkeypatch, place, at_once):
     cores, capacity, n_threads = place
     monkeypatch.setattr(joblib, "cpu_count", lambda: cores)
-    crew = Fake(clock, capacity)
-    _run(crew, make_tasks([("net", Wide(n_threads))], range(8), 0))
-    assert max(map(len, crew.crowds)) == at_once
+    backend = Fake(clock, capacity)
+    _run(backend, make_tasks([("net", Wide(n_threads))], range(8), 0))
+    assert max(map(len, backend.crowds)) == at_once
 
 
 @settings(max_examples=40, deadline=None)
@@ -374,11 +384,11 @@ def test_places_taken_are_never_more_than_there_are(threads, capacity, cores):
         clock = Clock()
         patch.setattr(_schedule, "time", clock)
         patch.setattr(joblib, "cpu_count", lambda: cores)
-        crew = Fake(clock, capacity)
-        schedule = _run(crew, make_tasks(learners, range(3), 0))
+        backend = Fake(clock, capacity)
+        schedule = _run(backend, make_tasks(learners, range(3), 0))
     assert len(schedule.results) == 3 * len(learners)
     of = {name: learner.n_threads for name, learner in learners}
-    for crowd in crew.crowds:
+    for crowd in backend.crowds:
         places = [min(capacity, -(-of[task[:4]] // share)) for task in crowd]
         assert len(crowd) == 1 or sum(map(int, places)) <= capacity
 
@@ -387,47 +397,47 @@ def test_places_taken_are_never_more_than_there_are(threads, capacity, cores):
 
 
 def test_a_lost_task_is_tried_once_more_alone(clock):
-    crew = Fake(clock, 3, deaths={"b1": 1})
-    schedule = _run(crew, make_tasks(_learners("abc"), range(3), 0))
+    backend = Fake(clock, 3, deaths={"b1": 1})
+    schedule = _run(backend, make_tasks(_learners("abc"), range(3), 0))
     assert _whole(schedule) == {"a": 3, "b": 3, "c": 3}
     assert _failures(schedule) == []
-    assert crew.started.count("b1") == 2
-    again = len(crew.started) - crew.started[::-1].index("b1") - 1
-    assert crew.crowds[again] == ["b1"]
-    others = [place for place, name in enumerate(crew.started) if name[0] != "b"]
+    assert backend.started.count("b1") == 2
+    again = len(backend.started) - backend.started[::-1].index("b1") - 1
+    assert backend.crowds[again] == ["b1"]
+    others = [place for place, name in enumerate(backend.started) if name[0] != "b"]
     assert max(others) < again  # nobody else waits for it
-    assert crew.started[again + 1 :] == ["b2"]  # which might have killed its worker, too
+    assert backend.started[again + 1 :] == ["b2"]  # which might have killed its worker, too
 
 
 def test_lost_twice_it_fails_its_learner_with_the_reason_and_the_others_stay(clock):
-    crew = Fake(clock, 3, deaths={"b1": 2})
-    schedule = _run(crew, make_tasks(_learners("abc"), range(3), 0))
-    assert crew.started.count("b1") == 2
+    backend = Fake(clock, 3, deaths={"b1": 2})
+    schedule = _run(backend, make_tasks(_learners("abc"), range(3), 0))
+    assert backend.started.count("b1") == 2
     assert _whole(schedule) == {"a": 3, "b": 1, "c": 3}  # b2 would cost a worker, for nothing
     assert _failures(schedule) == [("b", 1, "fit")]
     assert schedule.results[-1].failure.message == "killed (likely out of memory)"
 
 
 def test_several_lost_tasks_are_tried_alone_one_by_one(clock):
-    crew = Fake(clock, 4, deaths={"a0": 1, "b0": 1, "c1": 2})
-    schedule = _run(crew, make_tasks(_learners("abc"), range(2), 0))
+    backend = Fake(clock, 4, deaths={"a0": 1, "b0": 1, "c1": 2})
+    schedule = _run(backend, make_tasks(_learners("abc"), range(2), 0))
     assert _whole(schedule) == {"a": 2, "b": 2, "c": 1}
-    again = [place for place, name in enumerate(crew.started) if name in crew.started[:place]]
+    again = [place for place, name in enumerate(backend.started) if name in backend.started[:place]]
     assert len(again) == 3
-    assert all(crew.crowds[place] == [crew.started[place]] for place in again)
+    assert all(backend.crowds[place] == [backend.started[place]] for place in again)
 
 
 def test_with_stop_at_failure_a_second_death_ends_it_all(clock):
-    crew = Fake(clock, 1, deaths={"a0": 2, "b0": 2})
-    schedule = _run(crew, make_tasks(_learners("ab"), range(1), 0), stop_at_failure=True)
-    assert crew.started == ["a0", "b0", "a0"]
+    backend = Fake(clock, 1, deaths={"a0": 2, "b0": 2})
+    schedule = _run(backend, make_tasks(_learners("ab"), range(1), 0), stop_at_failure=True)
+    assert backend.started == ["a0", "b0", "a0"]
     assert _failures(schedule) == [("a", 0, "fit")]
 
 
 def test_what_is_left_of_a_learner_that_died_twice_does_not_start(clock):
-    crew = Fake(clock, 2, deaths={"a0": 2, "a1": 2})
-    schedule = _run(crew, make_tasks(_learners("ab"), range(2), 0))
-    assert Counter(crew.started) == {"a0": 2, "b0": 1, "b1": 1}
+    backend = Fake(clock, 2, deaths={"a0": 2, "a1": 2})
+    schedule = _run(backend, make_tasks(_learners("ab"), range(2), 0))
+    assert Counter(backend.started) == {"a0": 2, "b0": 1, "b1": 1}
     assert _failures(schedule) == [("a", 0, "fit")]
 
 
@@ -435,17 +445,17 @@ def test_what_is_left_of_a_learner_that_died_twice_does_not_start(clock):
 
 
 def test_stop_at_failure_starts_nothing_further_but_keeps_what_runs(clock):
-    crew = Fake(clock, 2, seconds={"a": 1, "b": 3}, fails="a")
-    schedule = _run(crew, make_tasks(_learners("ab"), range(4), 0), stop_at_failure=True)
-    assert crew.started == ["a0", "b0"]
+    backend = Fake(clock, 2, seconds={"a": 1, "b": 3}, fails="a")
+    schedule = _run(backend, make_tasks(_learners("ab"), range(4), 0), stop_at_failure=True)
+    assert backend.started == ["a0", "b0"]
     assert _whole(schedule) == {"b": 1}
-    assert crew.closed == [False]
+    assert backend.closed == [False]
 
 
 def test_otherwise_only_that_learner_stops(clock):
-    crew = Fake(clock, 1, fails="a")
-    schedule = _run(crew, make_tasks(_learners("ab"), range(4), 0))
-    assert Counter(task[0] for task in crew.started) == {"a": 1, "b": 4}
+    backend = Fake(clock, 1, fails="a")
+    schedule = _run(backend, make_tasks(_learners("ab"), range(4), 0))
+    assert Counter(task[0] for task in backend.started) == {"a": 1, "b": 4}
     assert _failures(schedule) == [("a", 0, "fit")]
 
 
@@ -462,22 +472,22 @@ def test_after_a_failure_no_further_task_starts():
     assert len(started) == 1
 
 
-def test_an_exception_lets_the_workers_go_at_once_and_gives_claims_back(clock, shelf):
+def test_an_exception_lets_the_workers_go_at_once_and_gives_claims_back(clock, store_files):
     learners = _learners("ab")
-    job = job_of(learners, X, Y, store=shelf)
+    job = job_of(learners, X, Y, store=store_files)
     tasks, _ = with_keys(job, make_tasks(learners, range(2), 0))
 
     class Interrupted(Fake):
         def wait(self, timeout):
             raise KeyboardInterrupt
 
-    crew = Interrupted(clock, 2)
+    backend = Interrupted(clock, 2)
     with pytest.raises(KeyboardInterrupt) as caught:
-        _run(crew, tasks, job=job)
-    assert crew.closed == [True]
+        _run(backend, tasks, job=job)
+    assert backend.closed == [True]
     assert caught.tb is not None  # it keeps the schedule alive: a claim that nobody holds any more goes by itself
     for task in tasks:
-        claim = shelf.claim(task.key)
+        claim = store_files.claim(task.key)
         assert claim is not None
         claim.release()
 
@@ -486,11 +496,11 @@ def test_an_exception_lets_the_workers_go_at_once_and_gives_claims_back(clock, s
 
 
 def test_a_task_that_never_ends_is_dismissed_and_fails_its_learner(clock):
-    crew = Fake(clock, 2, seconds={"a": 1, "b": np.inf})
-    schedule = _run(crew, make_tasks(_learners("ab"), range(3), 0), limits=Limits(task_timeout=10))
-    assert crew.dismissed == ["b0", "b1"]  # b1 began at a time when nothing was known of b
+    backend = Fake(clock, 2, seconds={"a": 1, "b": np.inf})
+    schedule = _run(backend, make_tasks(_learners("ab"), range(3), 0), limits=Limits(task_timeout=10))
+    assert backend.dismissed == ["b0", "b1"]  # b1 began at a time when nothing was known of b
     assert clock.now == 1012  # then the rest of a
-    assert "b2" not in crew.started
+    assert "b2" not in backend.started
     assert _whole(schedule) == {"a": 3}
     assert _failures(schedule) == [("b", 0, "fit"), ("b", 1, "fit")]
     messages = {result.failure.message for result in schedule.results if result.failure}
@@ -498,9 +508,9 @@ def test_a_task_that_never_ends_is_dismissed_and_fails_its_learner(clock):
 
 
 def test_a_task_that_is_in_time_is_left_alone(clock):
-    crew = Fake(clock, 1, seconds={"a": 9.9})
-    schedule = _run(crew, make_tasks(_learners("a"), range(3), 0), limits=Limits(task_timeout=10))
-    assert crew.dismissed == []
+    backend = Fake(clock, 1, seconds={"a": 9.9})
+    schedule = _run(backend, make_tasks(_learners("a"), range(3), 0), limits=Limits(task_timeout=10))
+    assert backend.dismissed == []
     assert _whole(schedule) == {"a": 3}
 
 
@@ -514,11 +524,11 @@ def test_folds_trained_at_once_have_a_fold_s_time_each(clock):
     assert schedule.results[-1].failure.message == "not done within task_timeout=10 seconds a fold."
 
 
-def test_a_dismissed_task_gives_its_claim_back(clock, shelf):
-    job = job_of([("a", GaussianNB())], X, Y, store=shelf)
+def test_a_dismissed_task_gives_its_claim_back(clock, store_files):
+    job = job_of([("a", GaussianNB())], X, Y, store=store_files)
     tasks, _ = with_keys(job, make_tasks([("a", GaussianNB())], range(1), 0))
     _run(Fake(clock, seconds={"a": np.inf}), tasks, job=job, limits=Limits(task_timeout=10))
-    claim = shelf.claim(tasks[0].key)
+    claim = store_files.claim(tasks[0].key)
     assert claim is not None
     claim.release()
 
@@ -546,10 +556,10 @@ class Works:
         pass
 
 
-def _stored(shelf, names="ab", n_folds=3):
+def _stored(store_files, names="ab", n_folds=3):
     """Learners that differ, so that their keys do."""
     learners = [(name, GaussianNB(var_smoothing=10.0**-k)) for k, name in enumerate(names, 3)]
-    job = job_of(learners, X, Y, cv=n_folds, store=shelf)
+    job = job_of(learners, X, Y, cv=n_folds, store=store_files)
     tasks, problems = with_keys(job, make_tasks(learners, range(n_folds), 0))
     assert problems == []
     return job, tasks
@@ -559,59 +569,59 @@ def _tables(schedule):
     return {(r.name, r.fold): r.oof.tobytes() for r in schedule.results}
 
 
-def test_with_everything_in_the_store_nobody_is_hired(shelf):
-    job, tasks = _stored(shelf)
+def test_with_everything_in_the_store_no_backend_is_made(store_files):
+    job, tasks = _stored(store_files)
     first = _run(Works(job), tasks, job=job)
-    second = _Schedule(job, tasks, lambda: pytest.fail("hired"), NO_LIMITS, stop_at_failure=True)
+    second = _Schedule(job, tasks, lambda: pytest.fail("a backend was made"), NO_LIMITS, stop_at_failure=True)
     second.run(lambda _name, _n: None)
     assert _tables(second) == _tables(first)
     assert len(_tables(second)) == 6
 
 
-def test_what_somebody_else_is_at_is_postponed_and_taken_from_the_store_when_done(clock, shelf):
-    job, tasks = _stored(shelf)
+def test_what_somebody_else_is_at_is_postponed_and_taken_from_the_store_when_done(clock, store_files):
+    job, tasks = _stored(store_files)
     theirs = next(task for task in tasks if label(task) == "a0")
-    claim = shelf.claim(theirs.key)
+    claim = store_files.claim(theirs.key)
     asked = []
 
     def they_are_done():
-        asked.append(list(crew.started))
+        asked.append(list(backend.started))
         if len(asked) == 3:
             run_task(job, theirs, None)
             claim.release()
 
     clock.on_sleep = they_are_done
-    crew = Works(job)
-    schedule = _run(crew, tasks, job=job)
-    assert sorted(crew.started) == ["a1", "a2", "b0", "b1", "b2"]
+    backend = Works(job)
+    schedule = _run(backend, tasks, job=job)
+    assert sorted(backend.started) == ["a1", "a2", "b0", "b1", "b2"]
     assert all(len(started) == 5 for started in asked)  # the others go first
     assert len(asked) == 3
     alone = replace(job, store=None)
     assert _tables(schedule) == _tables(_run(Works(alone), tasks, job=alone))
 
 
-def test_what_somebody_else_gave_up_is_done_here(clock, shelf):
-    job, tasks = _stored(shelf)
-    claim = shelf.claim(tasks[0].key)
+def test_what_somebody_else_gave_up_is_done_here(clock, store_files):
+    job, tasks = _stored(store_files)
+    claim = store_files.claim(tasks[0].key)
     clock.on_sleep = claim.release
-    crew = Works(job)
-    schedule = _run(crew, tasks, job=job)
-    assert crew.started[-1] == "a0"
+    backend = Works(job)
+    schedule = _run(backend, tasks, job=job)
+    assert backend.started[-1] == "a0"
     assert len(_tables(schedule)) == 6
 
 
-def test_who_waits_for_somebody_else_heeds_the_time_limit(clock, shelf):
-    job, tasks = _stored(shelf)
-    with shelf.claim(tasks[0].key):
+def test_who_waits_for_somebody_else_heeds_the_time_limit(clock, store_files):
+    job, tasks = _stored(store_files)
+    with store_files.claim(tasks[0].key):
         schedule = _run(Works(job), tasks, job=job, limits=_until(clock, 5))
     assert _failures(schedule) == [("a", 0, OUT_OF_TIME)]
     assert clock.now == pytest.approx(1005, abs=2 * _schedule.POLL_SECONDS)
 
 
-def test_who_runs_for_long_still_looks_what_somebody_else_has_done(clock, shelf):
+def test_who_runs_for_long_still_looks_what_somebody_else_has_done(clock, store_files):
     """b0 runs for 100 seconds; meanwhile another process finishes a0."""
-    job, tasks = _stored(shelf, n_folds=2)
-    claim = shelf.claim(tasks[0].key)
+    job, tasks = _stored(store_files, n_folds=2)
+    claim = store_files.claim(tasks[0].key)
 
     class Watched(Fake):
         def wait(self, timeout):
@@ -621,36 +631,36 @@ def test_who_runs_for_long_still_looks_what_somebody_else_has_done(clock, shelf)
                 assert timeout is not None
             return super().wait(timeout)
 
-    crew = Watched(clock, 4, seconds={"a": 1, "b": 100})
-    _run(crew, tasks, job=job)
-    assert crew.started == ["b0", "a1", "b1", "a0"]
-    assert crew.starts[-1] < 1052
+    backend = Watched(clock, 4, seconds={"a": 1, "b": 100})
+    _run(backend, tasks, job=job)
+    assert backend.started == ["b0", "a1", "b1", "a0"]
+    assert backend.starts[-1] < 1052
 
 
 @pytest.mark.parametrize("suffix", ["table", "model"])
-def test_a_damaged_entry_is_done_again_and_said_once(shelf, suffix):
-    job, tasks = _stored(shelf)
+def test_a_damaged_entry_is_done_again_and_said_once(store_files, suffix):
+    job, tasks = _stored(store_files)
     before = _run(Works(job), tasks, job=job)
-    for path in shelf.folder.rglob(f"{tasks[0].key}*.{suffix}"):
+    for path in store_files.folder.rglob(f"{tasks[0].key}*.{suffix}"):
         content = bytearray(path.read_bytes())
         content[-1] ^= 1
         path.write_bytes(content)
-    crew = Works(job)
-    schedule = _run(crew, tasks, job=job)
-    assert crew.started == ["a0"]
+    backend = Works(job)
+    schedule = _run(backend, tasks, job=job)
+    assert backend.started == ["a0"]
     assert _tables(schedule) == _tables(before)
     assert len(schedule.problems) == 1
     assert "is damaged, or was not written with this store's key" in schedule.problems[0]
-    again = _Schedule(job, tasks, lambda: pytest.fail("hired"), NO_LIMITS, stop_at_failure=True)
+    again = _Schedule(job, tasks, lambda: pytest.fail("a backend was made"), NO_LIMITS, stop_at_failure=True)
     again.run(lambda _name, _n: None)
     assert again.problems == []
 
 
-def test_problems_of_the_store_are_one_warning(shelf):
-    job, tasks = _stored(shelf)
+def test_problems_of_the_store_are_one_warning(store_files):
+    job, tasks = _stored(store_files)
     options = {"n_jobs": 1, "limits": NO_LIMITS, "stop_at_failure": True, "verbose": False}
     run_tasks(job, tasks, **options)
-    for path in shelf.folder.rglob("*.table"):
+    for path in store_files.folder.rglob("*.table"):
         path.write_bytes(path.read_bytes()[:-1] + b"?")
     with pytest.warns(StoreWarning, match="is damaged.* So it went 6 times.* is computed again") as caught:
         results = run_tasks(job, tasks, **options)
@@ -658,21 +668,21 @@ def test_problems_of_the_store_are_one_warning(shelf):
     assert len(results) == 6
 
 
-def test_a_model_that_vanishes_on_the_way_is_fitted_again(shelf):
+def test_a_model_that_vanishes_on_the_way_is_fitted_again(store_files):
     """The worker has put it into the store, and before it is read somebody clears the store."""
-    job, tasks = _stored(shelf, names="a", n_folds=2)
+    job, tasks = _stored(store_files, names="a", n_folds=2)
 
     class Cleared(Works):
         def wait(self, timeout):
             done = super().wait(timeout)
             if len(self.started) == 1:
-                for path in shelf.folder.rglob("*.model"):
+                for path in store_files.folder.rglob("*.model"):
                     path.unlink()
             return [(task, [_without_estimator(result) for result in results]) for task, results in done]
 
-    crew = Cleared(job)
-    schedule = _run(crew, tasks, job=job)
-    assert Counter(crew.started) == {"a0": 2, "a1": 1}
+    backend = Cleared(job)
+    schedule = _run(backend, tasks, job=job)
+    assert Counter(backend.started) == {"a0": 2, "a1": 1}
     assert all(result.member.estimator is not None for result in schedule.results)
 
 
@@ -720,7 +730,7 @@ def test_results_do_not_depend_on_the_order_of_arrival(seed):
         assert seeds[0] == seeds[1]
 
 
-# --- which crew ---------------------------------------------------------------------------------------
+# --- which backend ---------------------------------------------------------------------------------------
 
 
 class Elsewhere(ThreadingBackend):
@@ -759,9 +769,9 @@ def test_who_works_follows_from_joblib_and_the_limits(backend, n_jobs, limits, k
     with contextlib.ExitStack() as stack:
         if backend is not None:
             stack.enter_context(joblib.parallel_config(backend=backend))
-        crew = _schedule._choose_backend(job, None, n_jobs, limits)
-    assert type(crew) is kind
-    crew.close(now=True)
+        backend = _schedule._choose_backend(job, None, n_jobs, limits)
+    assert type(backend) is kind
+    backend.close(now=True)
 
 
 def test_run_tasks_of_nothing_is_nothing():
@@ -772,13 +782,13 @@ def test_run_tasks_of_nothing_is_nothing():
 # --- the plan -----------------------------------------------------------------------------------------
 
 
-def test_the_plan_counts_what_is_kept_and_what_is_to_do(shelf):
+def test_the_plan_counts_what_is_kept_and_what_is_to_do(store_files):
     learners = [("together", Together()), ("a", GaussianNB())]
-    job = job_of(learners, X, Y, store=shelf)
+    job = job_of(learners, X, Y, store=store_files)
     tasks, _ = with_keys(job, make_tasks(learners, range(3), 0))
 
     def plan():
-        return _Schedule(job, tasks, lambda: pytest.fail("hired"), NO_LIMITS, stop_at_failure=True).plan()
+        return _Schedule(job, tasks, lambda: pytest.fail("a backend was made"), NO_LIMITS, stop_at_failure=True).plan()
 
     assert "2 learners, 6 fits; 0 are in the store, 6 to do; all folds at once: together;" in plan()
     run_task(job, next(task for task in tasks if task.name == "a"), None)

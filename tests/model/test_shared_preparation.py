@@ -9,7 +9,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from stackkit._learners.preparation import MAX_CATEGORIES, scaled_preprocessing, tree_preprocessing
 from stackkit._members.fast_predict import FEW_ROWS
-from stackkit._model.shared_preparation import Columns, Levels, TakesApart
+from stackkit._model.shared_preparation import Levels, SplitPreparation, TakesApart
 
 RNG = np.random.default_rng(0)
 N = 200
@@ -44,7 +44,7 @@ def _as_objects(frame):
 def test_parts_give_what_the_whole_gives(make, table):
     whole = make().fit(table(FRAME))
     parts = TakesApart()(whole)
-    assert isinstance(parts, Columns)
+    assert isinstance(parts, SplitPreparation)
     for frame in (FRAME, FRAME.iloc[:FEW_ROWS], FRAME.iloc[7:8], NEW, NEW.iloc[:1]):
         expected, found = whole.transform(table(frame)), parts.transform(table(frame))
         assert found.dtype == expected.dtype

@@ -24,7 +24,7 @@ from stackkit.nn._autograd_engine import Solo, _as_matrices
 from stackkit.nn._config import Recipe
 from stackkit.nn._loop import train
 from stackkit.nn._modules import BNCNN, ConvBlock
-from stackkit.nn._network_state import Table, load_state
+from stackkit.nn._network_state import TrainingTable, load_state
 
 each_task = pytest.mark.parametrize("classifier", [True, False], ids=["classes", "values"])
 
@@ -68,7 +68,7 @@ def convolutional(channels=3, c=3):
 def images_of(table, channels=3):
     draws = torch.Generator().manual_seed(5)
     inputs = torch.randn(len(table.targets), channels, 6, 6, generator=draws, dtype=table.targets.dtype)
-    return Table(inputs + table.targets.argmax(1).view(-1, 1, 1, 1), table.targets)
+    return TrainingTable(inputs + table.targets.argmax(1).view(-1, 1, 1, 1), table.targets)
 
 
 MODULES = {"residual": Residual, "dense": dense, "without bn": without_bn, "convolutional": convolutional}
@@ -139,7 +139,7 @@ def test_the_loss_of_a_float64_network_is_as_exact_as_the_network():
 def test_the_network_gets_inputs_on_the_scale_that_it_expects():
     network_state = pupil_of(dense, scaled=lambda x: (x - 1) / 4)
     other = pupil_of(dense)
-    other.table = Table((other.table.inputs - 1) / 4, other.table.targets)
+    other.table = TrainingTable((other.table.inputs - 1) / 4, other.table.targets)
     for each in (network_state, other):
         trained(each, recipe(population=True))
     assert_same_state(network_state.network, other.network)
@@ -149,7 +149,7 @@ def test_features_that_it_does_not_see_are_zero_to_the_network():
     unseen = torch.tensor([False, True, False, True])
     network_state = pupil_of(dense, unseen=unseen, scaled=lambda x: x + 1, valid=torch.arange(9))
     other = pupil_of(dense, valid=torch.arange(9))
-    other.table = Table((other.table.inputs + 1).masked_fill(unseen, 0.0), other.table.targets)
+    other.table = TrainingTable((other.table.inputs + 1).masked_fill(unseen, 0.0), other.table.targets)
     losses = [trained(each, recipe(population=True))[0].validation_losses() for each in (network_state, other)]
     assert_same_state(network_state.network, other.network)
     assert losses[0] == losses[1]
@@ -158,7 +158,7 @@ def test_features_that_it_does_not_see_are_zero_to_the_network():
 def test_the_network_gets_those_of_the_tables_columns_that_are_its_own():
     network_state = pupil_of(dense, n_features=4)
     other = pupil_of(dense)
-    network_state.table = Table(
+    network_state.table = TrainingTable(
         torch.cat([network_state.table.inputs, torch.ones(60, 2)], 1), network_state.table.targets
     )
     for each in (network_state, other):
@@ -204,7 +204,7 @@ def test_distortions_draw_from_the_networks_own_noise_and_only_training_is_disto
     solo = Solo([network_state], recipe(augment=double))
     solo.epoch(0)
     assert calls == [network_state.noise] * 6
-    table, other.table = other.table, Table(2 * other.table.inputs, other.table.targets)
+    table, other.table = other.table, TrainingTable(2 * other.table.inputs, other.table.targets)
     undistorted = Solo([other], recipe())
     undistorted.epoch(0)
     assert_same_state(network_state.network, other.network)

@@ -102,7 +102,7 @@ def members(estimator):
 
 
 @pytest.fixture
-def enrolled(monkeypatch):
+def states_made(monkeypatch):
     """The network_states of every estimator that is trained, in their order."""
     every = []
 
@@ -181,10 +181,10 @@ def test_weights_pull_predictions_to_the_heavy_rows(make, rows, y):
 
 
 @KINDS
-def test_rows_without_weight_are_not_learned_from(make, rows, y, enrolled):
+def test_rows_without_weight_are_not_learned_from(make, rows, y, states_made):
     weights = np.where(ALL % 3, WEIGHTS, 0.0)
     make(early_stopping=True, validation_fraction=0.3).fit(rows, y, sample_weight=weights)
-    train, valid = rows_of(enrolled[0][0])
+    train, valid = rows_of(states_made[0][0])
     assert train | valid == set(np.flatnonzero(weights).tolist())
 
 
@@ -308,45 +308,45 @@ STOPS = {"early_stopping": True, "validation_fraction": 0.3}
 
 
 @KINDS
-def test_rows_to_stop_by_come_from_the_training_rows_and_are_not_learned_from(make, rows, y, enrolled):
+def test_rows_to_stop_by_come_from_the_training_rows_and_are_not_learned_from(make, rows, y, states_made):
     make(**STOPS, n_members=3).fit(rows, y)
-    for network_state in enrolled[0]:
+    for network_state in states_made[0]:
         train, valid = rows_of(network_state)
         assert not train & valid
         assert train | valid == set(range(N))
         assert len(valid) == 18
 
 
-def test_in_a_fold_they_come_from_the_folds_own_rows(enrolled):
+def test_in_a_fold_they_come_from_the_folds_own_rows(states_made):
     folds = [train for train, _ in KFold(3, shuffle=True, random_state=0).split(X)]
     classifier(**STOPS).fit_folds(X, Y, folds)
-    for rows, (network_state,) in zip(folds, enrolled, strict=True):
+    for rows, (network_state,) in zip(folds, states_made, strict=True):
         train, valid = rows_of(network_state)
         assert not train & valid
         assert train | valid == set(rows.tolist())
 
 
-def test_classes_keep_their_shares_among_them(enrolled):
+def test_classes_keep_their_shares_among_them(states_made):
     rare = np.where(ALL % 10 == 0, 1, 0)
     for seed in range(5):
         classifier(early_stopping=True, validation_fraction=0.5, random_state=seed).fit(X, rare)
-    assert [rare[network_state.valid].sum() for (network_state,) in enrolled] == [3] * 5
+    assert [rare[network_state.valid].sum() for (network_state,) in states_made] == [3] * 5
 
 
 @KINDS
 @pytest.mark.parametrize("name", [int, str])
-def test_groups_are_never_on_both_sides(make, rows, y, enrolled, name):
+def test_groups_are_never_on_both_sides(make, rows, y, states_made, name):
     groups = [name(group) for group in GROUPS]
     make(**STOPS).fit(rows, y, groups=groups)
-    train, valid = rows_of(enrolled[0][0])
+    train, valid = rows_of(states_made[0][0])
     assert not {groups[i] for i in train} & {groups[i] for i in valid}
     assert len(valid) == 20  # 5 of 15 groups
 
 
-def test_groups_stay_together_in_every_fold(enrolled):
+def test_groups_stay_together_in_every_fold(states_made):
     folds = [train for train, _ in KFold(4, shuffle=True, random_state=0).split(X)]
     regressor(**STOPS).fit_folds(X, VALUES, folds, groups=GROUPS)
-    for (network_state,), rows in zip(enrolled, folds, strict=True):
+    for (network_state,), rows in zip(states_made, folds, strict=True):
         train, valid = rows_of(network_state)
         assert train | valid == set(rows.tolist())
         assert not set(GROUPS[list(train)]) & set(GROUPS[list(valid)])
@@ -375,7 +375,7 @@ def test_nothing_is_left_to_learn_from():
 @pytest.mark.parametrize(
     ("make", "rows"), [(classifier, X), (regressor, X), (image_classifier, IMAGES)], ids=["classes", "values", "images"]
 )
-def test_training_stops_when_the_loss_no_longer_falls_and_the_best_state_is_kept(make, rows, enrolled):
+def test_training_stops_when_the_loss_no_longer_falls_and_the_best_state_is_kept(make, rows, states_made):
     """Without Batch Normalization the network's loss in training is its loss in prediction."""
     y = VALUES if make is regressor else RNG.integers(0, 2, N)
     model = make(
@@ -383,9 +383,9 @@ def test_training_stops_when_the_loss_no_longer_falls_and_the_best_state_is_kept
     ).fit(rows, y)
     losses = np.array(model.history_[:, "valid_loss"])
     assert len(losses) == losses.argmin() + 1 + 4 < 300
-    valid = enrolled[0][0].valid.numpy()
+    valid = states_made[0][0].valid.numpy()
     if make is regressor:
-        train = enrolled[0][0].train.numpy()
+        train = states_made[0][0].train.numpy()
         by_hand = mean_squared_error(y[valid], model.predict(rows[valid])) / y[train].var()
     else:
         by_hand = log_loss(y[valid], model.predict_proba(rows[valid]))
@@ -708,11 +708,11 @@ INSIDE = pytest.mark.parametrize("params", [{}, {"batch_norm": False}, {"input_b
 
 @INSIDE
 @MLPS
-def test_what_a_feature_does_in_rows_to_stop_by_has_no_say(make, y, params, enrolled):
+def test_what_a_feature_does_in_rows_to_stop_by_has_no_say(make, y, params, states_made):
     params = params | STOPS | {"dtype": "float32", "max_epochs": 20, "n_iter_no_change": 2, "lr": 0.1}
     plain = make(**params).fit(with_feature(1.0), y)
     values = np.ones(N)
-    values[enrolled[0][0].valid] = RNG.normal(size=18)
+    values[states_made[0][0].valid] = RNG.normal(size=18)
     model = make(**params).fit(with_feature(values), y)
     assert model.loss_curve_ == plain.loss_curve_
     assert_no_say(model, plain)
@@ -1027,10 +1027,10 @@ def test_folds_have_seeds_of_their_own():
         np.testing.assert_array_equal(model.predict_proba(X), twin.predict_proba(X))
 
 
-def test_every_member_of_every_fold_has_an_order_and_a_noise_of_its_own(enrolled):
+def test_every_member_of_every_fold_has_an_order_and_a_noise_of_its_own(states_made):
     classifier(n_members=3).fit_folds(X, Y, [ALL[:40], ALL[20:]])
     classifier(n_members=3, random_state=1).fit(X, Y)
-    network_states = [network_state for network_states in enrolled for network_state in network_states]
+    network_states = [network_state for network_states in states_made for network_state in network_states]
     seeds = {
         generator.initial_seed()
         for network_state in network_states
@@ -1412,13 +1412,13 @@ WRAPS = pytest.mark.parametrize(
 @WRAPS
 @pytest.mark.parametrize("params", [{}, STOPS], ids=["", "stops"])
 @pytest.mark.parametrize("make", [classifier, regressor])
-def test_no_row_of_a_test_fold_reaches_a_pupil(wrap, params, make, enrolled):
+def test_no_row_of_a_test_fold_reaches_a_network(wrap, params, make, states_made):
     rows = with_row_ids(X)
     y = Y if make is classifier else VALUES
     cv = RepeatedKFold(n_splits=3, n_repeats=2, random_state=0)
     oof = cross_fit([("net", wrap(make(**params, n_members=2)))], rows, y, cv=cv, sample_weight=WEIGHTS)
-    assert len(enrolled) == 6
-    for network_states, (train, _) in zip(enrolled, oof.folds.pairs, strict=True):
+    assert len(states_made) == 6
+    for network_states, (train, _) in zip(states_made, oof.folds.pairs, strict=True):
         for network_state in network_states:
             own = (
                 network_state.train
@@ -1430,12 +1430,12 @@ def test_no_row_of_a_test_fold_reaches_a_pupil(wrap, params, make, enrolled):
 
 @pytest.mark.parametrize("params", [{}, STOPS], ids=["", "stops"])
 @pytest.mark.parametrize("make", [image_classifier, image_regressor])
-def test_no_image_of_a_test_fold_reaches_a_pupil(params, make, enrolled):
+def test_no_image_of_a_test_fold_reaches_a_network(params, make, states_made):
     images = np.random.default_rng(0).integers(0, 256, (N, 6, 6)).astype(np.uint8)
     images[:, 0, 0] = ALL
     y = Y if make is image_classifier else VALUES
     oof = cross_fit([("net", make(**params))], images, y, cv=KFold(3, shuffle=True, random_state=0))
-    for (network_state,), (train, _) in zip(enrolled, oof.folds.pairs, strict=True):
+    for (network_state,), (train, _) in zip(states_made, oof.folds.pairs, strict=True):
         own = (
             network_state.train
             if network_state.valid is None
@@ -1526,19 +1526,19 @@ def test_sparse_matrices_between_the_steps_are_refused_in_words():
         cross_fit([("net", make_pipeline(OneHotEncoder(), classifier()))], towns, Y, cv=3)
 
 
-def test_groups_are_routed_to_the_nets(enrolled):
+def test_groups_are_routed_to_the_nets(states_made):
     net = classifier(**STOPS)
     with sklearn.config_context(enable_metadata_routing=True):
         net.set_fit_request(groups=True)
         StackingModel([("net", net)], cv=GroupKFold(3)).fit(X, Y, groups=GROUPS)
-    for (network_state,) in enrolled:
+    for (network_state,) in states_made:
         train, valid = rows_of(network_state)
         assert valid
         assert not set(GROUPS[list(train)]) & set(GROUPS[list(valid)])
 
 
-def test_groups_of_a_stack_stay_together_among_the_rows_to_stop_by(enrolled):
+def test_groups_of_a_stack_stay_together_among_the_rows_to_stop_by(states_made):
     cross_fit([("net", classifier(**STOPS))], X, Y, cv=GroupKFold(3), groups=GROUPS)
-    for (network_state,) in enrolled:
+    for (network_state,) in states_made:
         train, valid = rows_of(network_state)
         assert not set(GROUPS[list(train)]) & set(GROUPS[list(valid)])

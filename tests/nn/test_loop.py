@@ -25,7 +25,7 @@ from stackkit.nn._autograd_engine import Solo
 from stackkit.nn._config import Recipe
 from stackkit.nn._loop import _engines, train
 from stackkit.nn._modules import BNMLP
-from stackkit.nn._network_state import Table, load_state, state_of
+from stackkit.nn._network_state import TrainingTable, load_state, state_of
 from stackkit.nn._packed_engine import PackedMLP
 
 N_TRAIN, N_VALID = (50, 47, 49, 45), 10  # as many batches in all folds
@@ -359,7 +359,7 @@ def values_on_the_users_scale():
     """Another scale in each column; the rest of what a lesson on them needs."""
     values = make_table(n=80, classifier=False).targets.numpy() * [1.0, 100.0, 0.01] + [0.0, 1e4, -5.0]
     mean, scale = values.mean(0), values.std(0)
-    table = Table(TABLE.inputs, torch.from_numpy((values - mean) / scale), mean, scale)
+    table = TrainingTable(TABLE.inputs, torch.from_numpy((values - mean) / scale), mean, scale)
     rows, _ = fold(0)
     affine = values[rows].mean(0), values[rows].std(0)
     return values, {

@@ -5,7 +5,7 @@ from lessons import make_mlp, make_pupil, make_table
 from torch import nn
 
 from stackkit.nn import _network_state as _pupil
-from stackkit.nn._network_state import Table, load_state, state_of
+from stackkit.nn._network_state import TrainingTable, load_state, state_of
 
 # --- the table ----------------------------------------------------------------------------------------------
 
@@ -13,7 +13,7 @@ from stackkit.nn._network_state import Table, load_state, state_of
 def test_a_mean_and_a_scale_of_the_users_targets_mean_the_same_in_the_table():
     user = np.array([[100.0, 2.0], [130.0, -4.0], [70.0, 9.0]])
     mean, scale = np.array([90.0, 1.0]), np.array([25.0, 3.0])
-    table = Table(torch.zeros(3, 1), torch.from_numpy((user - mean) / scale), mean, scale)
+    table = TrainingTable(torch.zeros(3, 1), torch.from_numpy((user - mean) / scale), mean, scale)
     affine = user[:2].mean(0), user[:2].std(0)
     seen_mean, seen_scale = table.seen(affine)
     np.testing.assert_allclose((table.targets.numpy() - seen_mean) / seen_scale, (user - affine[0]) / affine[1])

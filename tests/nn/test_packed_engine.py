@@ -28,7 +28,7 @@ from stackkit.nn import _packed_engine as _packed
 from stackkit.nn._config import Recipe
 from stackkit.nn._loop import train
 from stackkit.nn._modules import BNMLP
-from stackkit.nn._network_state import Table, load_state, state_of
+from stackkit.nn._network_state import TrainingTable, load_state, state_of
 from stackkit.nn._packed_engine import CACHE_BYTES, MOST_NETWORKS, PackedMLP, is_exact_here, pack_size
 from stackkit.nn.batchnorm import population_statistics
 
@@ -199,7 +199,7 @@ def test_networks_that_have_fewer_of_the_tables_columns_than_others_learn_as_if_
     losses = pack.validation_losses()
     pack.population_statistics()
     for i, (network_state, width) in enumerate(zip(network_states, widths, strict=True)):
-        network_state.table = Table(table.inputs[:, :width], table.targets)
+        network_state.table = TrainingTable(table.inputs[:, :width], table.targets)
         twin, plain = as_plain(network_state.network)
         epochs = train_by_hand(plain, network_state, how)
         assert losses[i] == pytest.approx(epochs[-1]["valid"], abs=1e-9)
@@ -302,7 +302,7 @@ def test_features_that_a_network_does_not_see_are_zero_to_it_alone(options):
         network_state.valid = other.valid = torch.arange(20)
         if columns is not None:
             network_state.unseen = torch.isin(torch.arange(4), torch.tensor(columns))
-            other.table = Table(table.inputs.index_fill(1, torch.tensor(columns), 0.0), table.targets)
+            other.table = TrainingTable(table.inputs.index_fill(1, torch.tensor(columns), 0.0), table.targets)
     pack, alone = pack_of(network_states, recipe()), [pack_of([other], recipe()) for other in others]
     assert pack.epoch(0) == pytest.approx([one.epoch(0)[0] for one in alone], abs=1e-9)
     pack.keep([1, 3])

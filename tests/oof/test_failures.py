@@ -133,7 +133,7 @@ class OneSecondEach:
     def monotonic(self):
         return self.now
 
-    def hired(self, job):
+    def backend_for(self, job):
         self._job = job
         return self
 
@@ -155,7 +155,7 @@ def worker(monkeypatch):
     worker = OneSecondEach()
     monkeypatch.setattr(_schedule, "time", worker)
     monkeypatch.setattr(_limits, "time", worker)
-    monkeypatch.setattr(_schedule, "_choose_backend", lambda job, _client, _n_jobs, _limits: worker.hired(job))
+    monkeypatch.setattr(_schedule, "_choose_backend", lambda job, _client, _n_jobs, _limits: worker.backend_for(job))
     return worker
 
 

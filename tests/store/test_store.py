@@ -12,8 +12,8 @@ import joblib
 import numpy as np
 import platformdirs
 import pytest
-from shelves import KEY, MODEL, NEW, TABLE, files_in, is_ready, other_process, path_of, posix, some_table, used
 from sklearn.base import BaseEstimator, clone
+from store_helpers import KEY, MODEL, NEW, TABLE, files_in, is_ready, other_process, path_of, posix, some_table, used
 
 from stackkit._store import store as _store
 from stackkit._store.files import StoreProblem
@@ -35,7 +35,7 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def shelf(folder):
+def store_files(folder):
     return open_store(Store(folder, key=KEY))
 
 
@@ -46,7 +46,7 @@ def test_key_is_made_once(folder, tmp_path, home):
     some_table(open_store(folder))
     made = (home / "stackkit" / "store.key").read_bytes()
     assert re.fullmatch(rb"[0-9a-f]{64}", made)
-    assert open_store(str(folder)).read_table(TABLE) is not None
+    assert open_store(str(folder)).read_arrays(TABLE) is not None
     assert open_store(tmp_path / "other").key == bytes.fromhex(made.decode())
     assert files_in(home) == ["stackkit/store.key"]
     assert open_store(Store(folder, key_file=tmp_path / "own" / "key")).key != bytes.fromhex(made.decode())
@@ -178,9 +178,9 @@ def test_others_may_not_look(tmp_path, home, umask):
     folder = tmp_path / "deep" / "folder"
     before = os.umask(umask)
     try:
-        shelf = open_store(folder)
-        some_table(shelf)
-        claim = shelf.claim("ab12")
+        store_files = open_store(folder)
+        some_table(store_files)
+        claim = store_files.claim("ab12")
         (folder / "stackkit-1" / "tmp" / "1-0123456789abcdef").touch(0o600)
         paths = [tmp_path / "deep", folder, *folder.rglob("*"), tmp_path / "home", home, *home.rglob("*")]
         modes = {path: stat.S_IMODE(path.stat().st_mode) for path in paths}
@@ -203,15 +203,15 @@ def test_info_of_no_folder_makes_none(folder):
     assert not folder.exists()
 
 
-def test_info_counts(shelf, folder):
+def test_info_counts(store_files, folder):
     for name in (TABLE, MODEL, NEW, "ab12-1.table", "abff-0.table"):
-        shelf.write(name, bytes(1000))
+        store_files.write(name, bytes(1000))
     used(folder, MODEL, 3600)
     (folder / "mine.table").write_bytes(bytes(500))
     path_of(folder, "ab12.table").with_suffix("").mkdir()
     path_of(folder, "cd.table").parent.mkdir()
     path_of(folder, "cd.table").with_name("ab12-9.table").touch()  # where the store puts no such name
-    shelf.claim("ab12")
+    store_files.claim("ab12")
     info = Store(folder, size_limit="2 MB").info()
     assert (info.n_entries, info.n_tables, info.n_models, info.size) == (2, 4, 1, 5 * 1040)
     assert info.size_limit == 2_000_000
@@ -230,9 +230,9 @@ def test_sizes_in_words(size, words):
     assert _store._in_words(size) == words
 
 
-def test_clear_leaves_what_is_not_the_stores(shelf, folder, tmp_path):
+def test_clear_leaves_what_is_not_the_stores(store_files, folder, tmp_path):
     for name in (TABLE, MODEL, NEW, "cd34-0.model"):
-        shelf.write(name, b"content")
+        store_files.write(name, b"content")
     root = folder / "stackkit-1"
     (root / "tmp" / "7-0123456789abcdef").touch()
     (root / "locks").mkdir()
@@ -255,24 +255,24 @@ def test_clear_leaves_what_is_not_the_stores(shelf, folder, tmp_path):
     assert not (root / "locks").exists()
 
 
-def test_clear_leaves_no_trace_and_may_be_repeated(shelf, folder):
-    some_table(shelf)
-    shelf.claim("ab12").release()
-    shelf.prune()
+def test_clear_leaves_no_trace_and_may_be_repeated(store_files, folder):
+    some_table(store_files)
+    store_files.claim("ab12").release()
+    store_files.prune()
     for _ in range(2):
         Store(folder).clear()
         assert list(folder.iterdir()) == []
     folder.rmdir()
     store_clear(folder)
     assert not folder.exists()
-    some_table(shelf)
-    assert shelf.read_table(TABLE) is not None
+    some_table(store_files)
+    assert store_files.read_arrays(TABLE) is not None
 
 
-def test_clear_leaves_the_locks_of_the_living(shelf, folder):
-    with shelf.claim("ab12"):
+def test_clear_leaves_the_locks_of_the_living(store_files, folder):
+    with store_files.claim("ab12"):
         store_clear(folder)
-        assert shelf.claim("ab12") is None
+        assert store_files.claim("ab12") is None
     assert files_in(folder) == []
 
 
@@ -292,9 +292,9 @@ def test_store_is_a_good_parameter():
     Store(3, size_limit="much", key=7, store_models="no")  # looked at when it is used
 
 
-def test_key_is_not_shown(shelf, folder):
+def test_key_is_not_shown(store_files, folder):
     store = Store(folder, key=KEY, size_limit=10)
-    for shown in (store, shelf, Holder(store), store.info()):
+    for shown in (store, store_files, Holder(store), store.info()):
         assert KEY not in repr(shown) + str(shown)
     with pytest.raises(ValueError, match="got 5") as caught:
         open_store(Store(folder, key="hush!"))
@@ -381,15 +381,15 @@ def test_folder_that_is_a_file(folder):
 
 def test_folder_that_cannot_be_made_opens_all_the_same(folder):
     folder.write_text("mine")
-    shelf = open_store(Store(folder / "below", key=KEY))
+    store_files = open_store(Store(folder / "below", key=KEY))
     with pytest.raises(StoreProblem, match=r"could not be written \(Not a directory\)"):
-        shelf.write(MODEL, b"content")
+        store_files.write(MODEL, b"content")
     with pytest.raises(StoreProblem, match=r"could not be read \(Not a directory\)"):
-        shelf.read(MODEL)
-    assert not shelf.has(MODEL)
-    with shelf.claim("ab12") as claim:
+        store_files.read(MODEL)
+    assert not store_files.has(MODEL)
+    with store_files.claim("ab12") as claim:
         assert claim is not None
-    shelf.prune()
+    store_files.prune()
     assert store_info(folder / "below").n_entries == 0
 
 
@@ -403,7 +403,7 @@ def test_folder_is_the_same_from_everywhere(tmp_path, monkeypatch):
 
 
 def test_settings_reach_the_shelf(folder):
-    shelf = open_store(Store(folder, store_models=False, size_limit="1 kB", key=KEY))
-    assert (shelf.store_models, shelf.size_limit, shelf.folder) == (False, 1000, folder)
+    store_files = open_store(Store(folder, store_models=False, size_limit="1 kB", key=KEY))
+    assert (store_files.store_models, store_files.size_limit, store_files.folder) == (False, 1000, folder)
     assert open_store(Store(folder, key=KEY)).store_models
-    assert pickle.loads(pickle.dumps(shelf)) == shelf
+    assert pickle.loads(pickle.dumps(store_files)) == store_files

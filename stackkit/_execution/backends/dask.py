@@ -104,7 +104,7 @@ class _Payload:
 
 
 @dataclass(frozen=True)
-class _Call:
+class _DaskCall:
     """A task, and the settings of the process that wants it done.
 
     ``filters`` are pickled one by one: one may be of a library that a worker has not, and does not need.
@@ -116,12 +116,12 @@ class _Call:
 
 
 def _call_of(task: Task) -> bytes:
-    return cloudpickle.dumps(_Call(task, get_config(), tuple(pickle.dumps(one) for one in warnings.filters)))
+    return cloudpickle.dumps(_DaskCall(task, get_config(), tuple(pickle.dumps(one) for one in warnings.filters)))
 
 
 def _work(payload: _Payload, pickled: bytes, fit: str, key: str) -> list[Result]:
     _check_versions(payload.versions)
-    call: _Call = pickle.loads(pickled)
+    call: _DaskCall = pickle.loads(pickled)
     sys.modules["distributed"].get_worker().log_event(fit, key)  # all libraries are loaded
     near = payload.sender == _here()  # a cluster of threads: what belongs to the process is set already
     job = replace(payload.job, home=os.getpid()) if near else payload.job

@@ -48,7 +48,7 @@ class ProcessBackend(Backend):
 
     def start(self, task: Task) -> None:
         self._notes[task] = self._folder.path / f"begun-{len(self._notes)}"
-        call = _Call(self._folder.path, self._notes[task], task, self.threads, get_config(), warnings.filters)
+        call = _ProcessCall(self._folder.path, self._notes[task], task, self.threads, get_config(), warnings.filters)
         while True:
             worker = self._free.pop() if self._free else _start_worker()
             try:
@@ -153,7 +153,7 @@ def _end_with(parent: int) -> None:
 
 
 @dataclass(frozen=True)
-class _Call:
+class _ProcessCall:
     """What a worker is told: where the job lies, where to note that it begins, the task, and what surrounds it."""
 
     folder: Path
@@ -164,7 +164,7 @@ class _Call:
     filters: Sequence[Any]
 
 
-def _run_call(call: _Call) -> list[Result]:
+def _run_call(call: _ProcessCall) -> list[Result]:
     job = _open(call.folder / "job.pkl")
     call.note.touch()
     with config_context(**call.config), warnings.catch_warnings():

@@ -19,7 +19,7 @@ import os, pathlib, sys, time
 from stackkit._store import store as store
 def ready():
     print("ready", flush=True)
-def shelf(**settings):
+def store_files(**settings):
     return store.open_store(store.Store(sys.argv[1], key={KEY!r}, **settings))
 """
 
@@ -49,8 +49,8 @@ def files_in(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
 
 
-def some_table(shelf, name=TABLE):
-    shelf.write_table(name, {"oof": np.arange(6.0).reshape(3, 2)}, {"seconds": 1.5})
+def some_table(store_files, name=TABLE):
+    store_files.write_arrays(name, {"oof": np.arange(6.0).reshape(3, 2)}, {"seconds": 1.5})
 
 
 def used(folder, name, seconds_ago):
