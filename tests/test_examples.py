@@ -81,8 +81,17 @@ def test_titanic_refuses_a_file_without_the_target(tmp_path):
     assert "has no column survived" in done.stderr
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("data", ["nowhere", pytest.param(os.environ.get("STACKKIT_DATA"), marks=needs_mnist)])
+# The same code reads scikit-learn's digits or MNIST: one of them in each change's checks, the other at night.
+DIGITS_OR_MNIST = pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param("nowhere", marks=pytest.mark.slow),
+        pytest.param(os.environ.get("STACKKIT_DATA"), marks=[needs_mnist, pytest.mark.nightly]),
+    ],
+)
+
+
+@DIGITS_OR_MNIST
 def test_mnist(tmp_path, data):
     done = _run(tmp_path, "--quick", example="02_mnist.py", STACKKIT_DATA=data)
     assert done.returncode == 0, done.stderr
@@ -97,8 +106,7 @@ def test_mnist(tmp_path, data):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mnist_confusion.png", "mnist_hardest.png"]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("data", ["nowhere", pytest.param(os.environ.get("STACKKIT_DATA"), marks=needs_mnist)])
+@DIGITS_OR_MNIST
 def test_batch_norm(tmp_path, data):
     done = _run(tmp_path, "--quick", example="03_batch_norm.py", STACKKIT_DATA=data)
     assert done.returncode == 0, done.stderr
@@ -196,7 +204,7 @@ def check_otto(done, *, digits):
     assert float(re.search(r"Peak memory of all processes together: (\S+) GB", done.stdout)[1]) < 6
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @needs_otto
 def test_otto(tmp_path):
     check_otto(_run(tmp_path, "--quick", example="09_otto.py"), digits=False)

@@ -479,8 +479,7 @@ def test_a_fit_that_ends_before_its_workers_begin_leaves_nothing(log, store, chi
 
 
 @slow
-@pytest.mark.parametrize("whom", ["group", "parent"])
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize(("n_jobs", "whom"), [(1, "parent"), (2, "group")])
 def test_an_interrupted_fit_ends_and_keeps_what_is_done(log, store, children, n_jobs, whom):
     learners = team(log, "one", "two", seconds=0.5)  # so that some are left when the signal comes
     model = stack(learners, memory=store, n_jobs=n_jobs)
@@ -675,7 +674,7 @@ def check_is_noticed(kept, damage, where=""):
 
 
 @slow
-@pytest.mark.parametrize(("kind", "step"), [(".table", 3), (".model", 7), (".new", 7)])
+@pytest.mark.parametrize(("kind", "step"), [(".table", 17), (".model", 17), (".new", 7)])
 def test_no_flipped_bit_gets_through(store, kind, step):
     kept = Kept(store, [("one", GaussianNB())])  # the quickest to fit and to name
     path = kept.paths(kind)[0]
