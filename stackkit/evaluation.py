@@ -160,7 +160,8 @@ def nested_scores(
     y : array-like of shape (n_rows,) or (n_rows, n_outputs)
         Target.
     cv : int, splitter, iterable of index pairs, or None
-        The outer folds. None means five, numbers mean (stratified) K-fold without shuffling; repeated and grouped
+        The outer folds. None means five folds of shuffled rows, stratified for classes, with ``groups`` kept
+        together where they are given; numbers mean (stratified) K-fold without shuffling. Repeated and grouped
         splitters work.
     scoring : str, callable or None
         A scorer of scikit-learn, higher is better; a callable gets y as an array. None means what the leaderboard
@@ -201,7 +202,7 @@ def nested_scores(
     >>> from stackkit import StackingModel
     >>> from stackkit.evaluation import nested_scores
     >>> X, y = load_iris(return_X_y=True)
-    >>> model = StackingModel([("knn", KNeighborsClassifier()), ("bayes", GaussianNB())], random_state=0)
+    >>> model = StackingModel([("knn", KNeighborsClassifier()), ("bayes", GaussianNB())], cv=5, random_state=0)
     >>> nested = nested_scores(model, X, y, cv=5, scoring="accuracy")
     >>> list(nested.table.index)
     ['stack', 'best learner', 'plain mean', 'knn', 'bayes']
@@ -250,7 +251,8 @@ def plan_nested(
     _check_names(plan)
     methods = [method for method in ("predict", "predict_proba", "decision_function") if hasattr(plan.final, method)]
     chosen = make_scoring(scoring, methods, plan.X, plan.target, plan.weights)
-    splitter = splitter_of(cv, y, classifier=plan.target.task == "classification")
+    classifier = plan.target.task == "classification"
+    splitter = splitter_of(cv, y, classifier=classifier, random_state=model.random_state)
     by_group = {} if groups is None else {"groups": groups}
     outer = make_folds(splitter, plan.X, y, seed=split_seed(settings.entropy), **by_group)
     _check_outer(outer, plan)

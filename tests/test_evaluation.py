@@ -169,7 +169,6 @@ def test_containers_of_any_kind_change_nothing(kind):
 @pytest.mark.parametrize(
     "cv",
     [
-        None,
         3,
         KFold(3, shuffle=True, random_state=1),
         RepeatedKFold(n_splits=3, n_repeats=2, random_state=0),
@@ -178,7 +177,7 @@ def test_containers_of_any_kind_change_nothing(kind):
         PredefinedSplit(np.arange(131) % 3),
         list(KFold(3).split(np.arange(131))),
     ],
-    ids=["None", "number", "shuffled", "repeated", "drawn", "in time", "predefined", "pairs"],
+    ids=["number", "shuffled", "repeated", "drawn", "in time", "predefined", "pairs"],
 )
 def test_outer_folds_of_any_kind(cv):
     X, y = _classes(2)

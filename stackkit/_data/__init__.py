@@ -4,6 +4,7 @@ Anything goes in; what comes out is as all other folders expect it.
 """
 
 from stackkit._data.class_weights import check_class_weights, class_weights_coded, with_class_weights_of
+from stackkit._data.default_folds import ShuffledFolds
 from stackkit._data.estimators import Learners, check_learners, check_methods, infer_task, with_names
 from stackkit._data.folds import Folds, SameFolds, make_folds, splitter_of
 from stackkit._data.inner_split import inner_split
@@ -17,6 +18,7 @@ __all__ = [
     "Folds",
     "Learners",
     "SameFolds",
+    "ShuffledFolds",
     "Target",
     "TaskName",
     "TimeOrderSplit",

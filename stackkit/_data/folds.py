@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 from sklearn.model_selection import check_cv
+from sklearn.utils.multiclass import type_of_target
+
+from stackkit._data.default_folds import N_FOLDS, SEED, ShuffledFolds
 
 
 @dataclass(frozen=True)
@@ -76,8 +79,15 @@ class SameFolds:
         return len(self.pairs)
 
 
-def splitter_of(cv: Any, y: Any, *, classifier: bool) -> Any:
-    """The splitter that ``cv`` stands for: stratified K-fold for classes, as in scikit-learn."""
+def splitter_of(cv: Any, y: Any, *, classifier: bool, random_state: Any = None, n_repeats: int = 1) -> Any:
+    """The splitter that ``cv`` stands for: numbers mean K-fold without shuffling, as in scikit-learn; None shuffles.
+
+    The folds of None are seeded by `make_folds` from ``random_state``, where there is one.
+    """
+    if cv is None:
+        stratified = classifier and type_of_target(y) in ("binary", "multiclass")
+        seed = SEED if random_state is None else None
+        return ShuffledFolds(N_FOLDS, n_repeats, stratified=stratified, random_state=seed)
     if isinstance(cv, str):
         raise ValueError(  # noqa: TRY004 - what check_cv raises for any other cv that it cannot use
             f"The 'cv' parameter must be a number of folds, a splitter or an iterable of index pairs; got {cv!r}. "

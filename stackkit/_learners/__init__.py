@@ -4,7 +4,7 @@ In: a task and a table. Out: unfitted estimators.
 """
 
 from stackkit._learners.adapted import with_adapted_nets
-from stackkit._learners.defaults import REPEATS, check_preset, default_learners, default_splitter
+from stackkit._learners.defaults import REPEATS, check_preset, default_learners
 from stackkit._learners.preparation import FUNCTIONS, TablePreparation, as_frame, column_kind, scaled_preprocessing
 
 __all__ = [
@@ -15,7 +15,6 @@ __all__ = [
     "check_preset",
     "column_kind",
     "default_learners",
-    "default_splitter",
     "scaled_preprocessing",
     "with_adapted_nets",
 ]

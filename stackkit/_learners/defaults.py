@@ -17,7 +17,6 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeCV
-from sklearn.model_selection import RepeatedKFold, RepeatedStratifiedKFold
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import Pipeline
@@ -56,7 +55,7 @@ REGRESSORS_OF = {
     "fast": {"ridge", "random_forest", "xgboost", "bn_mlp"},
     "balanced": {"ridge", "random_forest", "extra_trees", "xgboost", "bn_mlp", "bn_mlp_wide"},
 }
-REPEATS = {"fast": 1, "balanced": 1, "best": 3}  # of five folds
+REPEATS = {"fast": 1, "balanced": 1, "best": 3}  # of the default folds; what they give is averaged
 
 DENSE = {"naive_bayes", "lda", "bn_mlp", "bn_mlp_wide", "hist_gradient_boosting"}  # they take no sparse matrix
 OF_TREES = {"random_forest", "extra_trees", "xgboost", "xgboost_stopped", "xgboost_deep", "hist_gradient_boosting"}
@@ -131,14 +130,6 @@ def _preparation(name: str, X: Any) -> Any:
 def check_preset(preset: Any, owner: str) -> None:
     if preset not in PRESETS:
         raise choice("preset", owner, PRESETS, preset)
-
-
-def default_splitter(preset: str, task: str) -> Any:
-    """None stands for five folds, in scikit-learn too; repeats are averaged."""
-    if REPEATS[preset] == 1:
-        return None
-    repeated = RepeatedStratifiedKFold if task == "classification" else RepeatedKFold
-    return repeated(n_splits=5, n_repeats=REPEATS[preset])
 
 
 def default_learners(task: str, X: Any = None, *, preset: str = "fast") -> list[tuple[str, Any]]:

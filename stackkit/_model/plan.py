@@ -32,7 +32,7 @@ from stackkit._data import (
     take_rows,
     task_of_target,
 )
-from stackkit._learners import check_preset, default_splitter
+from stackkit._learners import REPEATS, check_preset
 from stackkit._members import make_blocks, rows_of_params
 from stackkit._model.parameters import known_task, learners_for, named_learners
 from stackkit._model.routing import route
@@ -141,5 +141,5 @@ def _final_of(model: Any, learners: Learners, methods: Sequence[str], target: Ta
 
 
 def _splitter_of(model: Any, y: Any, task: TaskName) -> Any:
-    cv = default_splitter(model.preset, task) if model.cv is None else model.cv
-    return splitter_of(cv, y, classifier=task == "classification")
+    classifier, repeats = task == "classification", REPEATS[model.preset]
+    return splitter_of(model.cv, y, classifier=classifier, random_state=model.random_state, n_repeats=repeats)

@@ -9,7 +9,7 @@ from sklearn.model_selection import KFold
 from sklearn.utils import Bunch
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 
-from stackkit._data import Learners
+from stackkit._data import Learners, ShuffledFolds
 from stackkit._oof import learner_params
 
 
@@ -21,7 +21,8 @@ def router_of(model: Any, learners: Learners, final: Any) -> MetadataRouter:
     to_final = MethodMapping().add(caller="fit", callee="fit").add(caller="predict", callee="predict")
     router.add(final_estimator=final, method_mapping=to_final)
     # Not splitter_of(model.cv): that would use up a generator of index pairs.
-    splitter = model.cv if hasattr(model.cv, "split") else KFold()
+    default = ShuffledFolds() if model.cv is None else KFold()
+    splitter = model.cv if hasattr(model.cv, "split") else default
     return router.add(splitter=splitter, method_mapping=MethodMapping().add(caller="fit", callee="split"))
 
 

@@ -61,9 +61,11 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
     task : {"classification", "regression"} or None
         Says what neither estimator tells.
     cv : int, splitter, iterable of index pairs, or None
-        The folds, made once for all learners. None means five; numbers mean (stratified) K-fold
-        without shuffling, as in scikit-learn: shuffle where the rows are sorted. Repeated, grouped
-        and time series splitters work; rows that no fold tests do not train the final estimator.
+        The folds, made once for all learners. None means five folds of shuffled rows, stratified for
+        classes, with ``groups`` kept together where they are given; without ``random_state`` they are the
+        same in each call. Numbers mean (stratified) K-fold without shuffling, as in scikit-learn: a warning
+        tells where the rows are sorted. Repeated, grouped and time series splitters work; rows that no fold
+        tests do not train the final estimator.
     stack_method : {"auto", "predict_proba", "decision_function", "predict"} or dict by learner
         Which method fills the columns. "auto" takes the first of the three that a learner has.
     passthrough : bool or list of columns
@@ -204,7 +206,7 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         y : array-like of shape (n_rows,) or (n_rows, n_outputs)
             Classes of any type, a multilabel indicator, or numbers.
         groups : array-like of shape (n_rows,), optional
-            Passed to the splitter.
+            Passed to the splitter; with ``cv=None``, rows of one group are never on both sides of a fold.
         sample_weight : array-like of shape (n_rows,), optional
             Without metadata routing: passed to each learner and the final estimator whose ``fit``
             takes it; a warning names the others. With routing: passed to whoever requests it.

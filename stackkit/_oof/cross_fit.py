@@ -57,14 +57,15 @@ def cross_fit(
     X_test : same kind as X, shape (n_test_rows, ...), optional
         New rows, predicted by the mean over each learner's K fold models.
     cv : int, splitter, iterable of index pairs, or None
-        The folds, made once for all learners. None means five folds; numbers mean (stratified) K-fold
-        without shuffling, as in scikit-learn. Repeated splitters average over the repeats; a time
-        series splitter leaves its first rows uncovered.
+        The folds, made once for all learners. None means five folds of shuffled rows, stratified for
+        classes, with ``groups`` kept together where they are given; without ``random_state`` they are the
+        same in each call. Numbers mean (stratified) K-fold without shuffling, as in scikit-learn. Repeated
+        splitters average over the repeats; a time series splitter leaves its first rows uncovered.
     stack_method : {"auto", "predict_proba", "decision_function", "predict"} or dict by learner
         Which method fills the columns. "auto" takes the first of the three that a learner has.
         Binary probabilities keep the second class's column; multi-class ones a column a class.
     groups : array-like of shape (n_rows,), optional
-        Passed to the splitter.
+        Passed to the splitter; with ``cv=None``, rows of one group are never on both sides of a fold.
     sample_weight : array-like of shape (n_rows,), optional
         Passed to each learner whose ``fit`` takes it; the others are named in a warning. With metadata routing: passed
         to whoever requests it.
@@ -128,7 +129,7 @@ def cross_fit(
     check_class_weights(learners, target)
     weights = check_weights(sample_weight, X.shape[0])
     split_params = {} if groups is None else {"groups": groups}
-    splitter = splitter_of(cv, y, classifier=task == "classification")
+    splitter = splitter_of(cv, y, classifier=task == "classification", random_state=random_state)
     return run_cross_fit(
         learners,
         X,

@@ -37,7 +37,6 @@ MASKS = [(np.arange(N) >= 8, np.arange(N) < 8), (np.arange(N) % 3 > 0, np.arange
 
 SPLITTERS = [
     3,
-    None,
     KFold(4),
     KFold(3, shuffle=True, random_state=1),
     StratifiedKFold(3, shuffle=True, random_state=1),
@@ -112,7 +111,6 @@ def test_a_number_means_stratified_folds_for_classes_and_plain_ones_for_numbers(
     grouped = np.repeat([0, 1], N // 2)
     assert_pairs_equal(door(3, grouped).folds.pairs, list(StratifiedKFold(3).split(X, grouped)))
     assert_pairs_equal(door(3, X[:, 0], DummyRegressor()).folds.pairs, list(KFold(3).split(X)))
-    assert_pairs_equal(door(None, X[:, 0], DummyRegressor()).folds.pairs, list(KFold(5).split(X)))
 
 
 @both_doors

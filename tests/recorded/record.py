@@ -130,7 +130,9 @@ def predictions(name: str) -> np.ndarray:
     make, (X, y), params = STACKS[name]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = make().set_params(random_state=0).fit(X, y, **params)
+        model = make()
+        cv = 5 if model.cv is None else model.cv  # what None meant when these were recorded
+        model = model.set_params(random_state=0, cv=cv).fit(X, y, **params)
     few = X[:20]
     given = model.predict_proba(few) if hasattr(model, "predict_proba") else model.predict(few)
     return np.column_stack([np.asarray(given, dtype=float).reshape(20, -1), model.oof_.train[-20:]])

@@ -1,0 +1,107 @@
+"""The folds that ``cv=None`` stands for: shuffled, stratified for classes, with groups kept together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from sklearn.model_selection import BaseCrossValidator, GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
+from sklearn.utils import check_random_state
+
+N_FOLDS = 5
+SEED = 0  # where the user gives none: two calls with the same rows have the same folds
+
+
+class ShuffledFolds(BaseCrossValidator):
+    """K-fold of shuffled rows; where ``groups`` are given, rows of one group are never on both sides.
+
+    Rows of a file are often sorted, and folds of neighbouring rows then test what they never trained on.
+
+    Parameters
+    ----------
+    n_splits : int
+        Number of folds; where there are fewer groups, as many folds as groups.
+    n_repeats : int
+        How often all rows are split, each time shuffled anew.
+    stratified : bool
+        Whether each fold has about the same share of each class.
+    random_state : int, RandomState or None
+        Seeds the shuffling.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> for train, test in ShuffledFolds(3, random_state=0).split(np.zeros((6, 1))):
+    ...     print(train, test)
+    [0 2 3 4] [1 5]
+    [1 3 4 5] [0 2]
+    [0 1 2 5] [3 4]
+    """
+
+    # As in scikit-learn's splitters of groups: without metadata routing nobody has to ask for it.
+    __metadata_request__split = {"groups": True}  # noqa: RUF012
+
+    def __init__(
+        self, n_splits: int = N_FOLDS, n_repeats: int = 1, *, stratified: bool = False, random_state: Any = None
+    ) -> None:
+        self.n_splits = n_splits
+        self.n_repeats = n_repeats
+        self.stratified = stratified
+        self.random_state = random_state
+
+    def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Rows to train on and rows to test.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, ...)
+            Rows.
+        y : array-like of shape (n_rows,), optional
+            Classes, where folds are stratified.
+        groups : array-like of shape (n_rows,), optional
+            Group of each row.
+
+        Yields
+        ------
+        train, test : ndarray
+            Row numbers.
+        """
+        rng = check_random_state(self.random_state)
+        n_splits = self._n_folds(groups)
+        for _ in range(self.n_repeats):
+            splitter = self._splitter(groups is not None)(n_splits, shuffle=True, random_state=rng.randint(2**31 - 1))
+            yield from splitter.split(X, y, groups)
+
+    def _splitter(self, grouped: bool) -> Any:
+        if grouped:
+            return StratifiedGroupKFold if self.stratified else GroupKFold
+        return StratifiedKFold if self.stratified else KFold
+
+    def _n_folds(self, groups: Any) -> int:
+        if groups is None:
+            return self.n_splits
+        n_groups = len(np.unique(np.asarray(groups)))
+        if n_groups < 2:
+            raise ValueError(
+                "The 'groups' parameter must name two groups or more, for each fold tests groups that it does not "
+                f"train on; got {n_groups}. Leave groups out, or set cv."
+            )
+        return min(self.n_splits, n_groups)
+
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
+        """Return the number of folds, of all repeats together.
+
+        Parameters
+        ----------
+        X, y : object
+            Not used.
+        groups : array-like of shape (n_rows,), optional
+            Group of each row.
+
+        Returns
+        -------
+        int
+            The number of folds.
+        """
+        return self.n_repeats * self._n_folds(groups)

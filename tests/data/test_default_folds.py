@@ -1,0 +1,125 @@
+"""What cv=None means: folds of shuffled rows, stratified for classes, groups kept together, the same in each call."""
+
+import numpy as np
+import pytest
+import sklearn
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.model_selection import StratifiedKFold
+
+from stackkit import StackingModel, cross_fit
+from stackkit._data import ShuffledFolds
+from stackkit.evaluation import nested_scores
+
+N = 120
+X = np.arange(2.0 * N).reshape(N, 2)
+CLASSES = np.repeat(["a", "b", "c"], [60, 40, 20])  # sorted
+NUMBERS = np.arange(float(N))
+GROUPS = np.arange(N) // 10
+
+
+def _model(y, **settings):
+    dummy = DummyRegressor() if y is NUMBERS else DummyClassifier(strategy="prior")
+    return StackingModel([("it", dummy)], dummy, **settings)
+
+
+def fit_model(y, random_state=None, **params):
+    return _model(y, random_state=random_state).fit(X, y, **params).oof_.folds.pairs
+
+
+def cross(y, random_state=None, **params):
+    return cross_fit(_model(y).estimators, X, y, random_state=random_state, **params).folds.pairs
+
+
+def nested(y, random_state=None, **params):
+    return nested_scores(_model(y, random_state=random_state), X, y, **params).folds.pairs
+
+
+every_door = pytest.mark.parametrize("door", [fit_model, cross, nested])
+
+
+def _equal(one, other):
+    return all(np.array_equal(a, b) for pair in zip(one, other, strict=True) for a, b in zip(*pair, strict=True))
+
+
+@every_door
+@pytest.mark.parametrize("y", [CLASSES, NUMBERS], ids=["classes", "numbers"])
+def test_five_folds_of_shuffled_rows(door, y):
+    pairs = door(y)
+    assert len(pairs) == 5
+    assert sorted(np.concatenate([test for _, test in pairs])) == list(range(N))
+    for train, test in pairs:
+        assert not set(train) & set(test)
+        assert len(train) + len(test) == N
+        assert np.diff(np.sort(test)).max() > 5  # not a stretch of neighbours
+        if y is CLASSES:
+            assert np.unique(y[test], return_counts=True)[1].tolist() == [12, 8, 4]
+
+
+@every_door
+def test_two_calls_agree_and_random_state_seeds_them(door):
+    assert _equal(door(CLASSES), door(CLASSES))
+    assert _equal(door(CLASSES, 1), door(CLASSES, 1))
+    assert not _equal(door(CLASSES, 1), door(CLASSES))
+    assert not _equal(door(CLASSES, 1), door(CLASSES, 2))
+
+
+@every_door
+@pytest.mark.parametrize("y", [CLASSES, NUMBERS], ids=["classes", "numbers"])
+def test_groups_stay_together(door, y):
+    for train, test in door(y, groups=GROUPS):
+        assert not set(GROUPS[train]) & set(GROUPS[test])
+
+
+def test_groups_stay_together_under_metadata_routing():
+    with sklearn.config_context(enable_metadata_routing=True):
+        for train, test in fit_model(CLASSES, groups=GROUPS):
+            assert not set(GROUPS[train]) & set(GROUPS[test])
+
+
+def test_inner_folds_keep_groups_together_too():
+    class Looks(DummyClassifier):
+        def fit(self, X, y, sample_weight=None):
+            seen.append({int(row) // 10 for row in X[:, 0] / 2})
+            self.rows_ = set(X[:, 0])
+            return super().fit(X, y)
+
+        def predict_proba(self, X):
+            assert not {int(row) // 10 for row in X[:, 0] / 2} & {int(row) // 10 for row in np.array([*self.rows_]) / 2}
+            return super().predict_proba(X)
+
+    seen = []
+    looks = Looks(strategy="prior")
+    nested_scores(StackingModel([("it", looks)], DummyClassifier()), X, CLASSES, groups=GROUPS)
+    assert len(seen) == 25
+
+
+def test_fewer_groups_than_folds_are_as_many_folds():
+    assert len(fit_model(CLASSES, groups=np.arange(N) % 3)) == 3
+    with pytest.raises(ValueError, match=r"'groups' parameter must name two groups or more.*got 1\. Leave groups out"):
+        fit_model(CLASSES, groups=np.zeros(N))
+
+
+def test_best_repeats_them_each_time_shuffled_anew():
+    model = _model(CLASSES, preset="best").fit(X, CLASSES)
+    pairs = model.oof_.folds.pairs
+    assert len(pairs) == 15
+    assert set(model.oof_.folds.n_tested) == {3}
+    assert not _equal(pairs[:5], pairs[5:10])
+    assert _equal(pairs, _model(CLASSES, preset="best").fit(X, CLASSES).oof_.folds.pairs)
+
+
+def test_a_multilabel_target_has_plain_folds():
+    y = np.stack([CLASSES == "a", np.arange(N) % 2 == 0], axis=1).astype(int)
+    pairs = cross_fit([DummyClassifier(strategy="prior")], X, y).folds.pairs
+    assert _equal(pairs, list(ShuffledFolds(random_state=0).split(X)))
+
+
+def test_a_number_of_folds_is_not_shuffled():
+    pairs = cross_fit([DummyClassifier(strategy="prior")], X, CLASSES, cv=4).folds.pairs
+    assert _equal(pairs, list(StratifiedKFold(4).split(X, CLASSES)))
+
+
+@pytest.mark.parametrize("groups", [None, GROUPS])
+def test_as_many_pairs_as_are_promised(groups):
+    folds = ShuffledFolds(4, 3, random_state=0)
+    assert len(list(folds.split(X, NUMBERS, groups))) == folds.get_n_splits(X, NUMBERS, groups) == 12
