@@ -24,7 +24,7 @@ from stackkit._assessment import (
     make_scoring,
 )
 from stackkit._blending import final_labels, final_probabilities
-from stackkit._data import Folds, Learners, make_folds, splitter_of, take_rows
+from stackkit._data import Folds, Learners, make_folds, splitter_of, take_rows, warn_of_row_order
 from stackkit._members import Block, Member
 from stackkit._model import (
     OuterFold,
@@ -254,6 +254,9 @@ def plan_nested(
     classifier = plan.target.task == "classification"
     splitter = splitter_of(cv, y, classifier=classifier, random_state=model.random_state)
     by_group = {} if groups is None else {"groups": groups}
+    for folds_of in (splitter, plan.splitter):
+        if warn_of_row_order(folds_of, plan.X, plan.y, grouped=groups is not None, stacklevel=3):
+            break
     outer = make_folds(splitter, plan.X, y, seed=split_seed(settings.entropy), **by_group)
     _check_outer(outer, plan)
     folds = [_outer_fold(model, plan, settings, outer, number) for number in range(len(outer))]

@@ -35,6 +35,10 @@ class MissingScoreWarning(UserWarning):
     """The test rows of a fold all weigh zero: there is no score of them."""
 
 
+class RowOrderWarning(UserWarning):
+    """The order of the rows does not suit the folds: scores of learners may be far off."""
+
+
 class NotProbabilitiesWarning(UserWarning):
     """A meta-learner that blends class probabilities was given something else."""
 

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from stackkit._assessment import full_board
 from stackkit._blending import default_blend
-from stackkit._data import as_features, check_rows
+from stackkit._data import as_features, check_rows, warn_of_row_order
 from stackkit._execution import CallbackSupportMixin, with_callbacks
 from stackkit._members import Member
 from stackkit._model.compact import CompactModel, check_refit, compact_model
@@ -227,6 +227,7 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         """
         settings = settings_for(self)
         plan = make_plan(self, X, y, groups=groups, sample_weight=sample_weight, **params)
+        warn_of_row_order(plan.splitter, plan.X, plan.y, grouped=groups is not None, stacklevel=3)
         fitted = fit_stack(self, plan, settings)
         self._take(plan, fitted)
         fitted.listeners.end()

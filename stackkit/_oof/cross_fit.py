@@ -15,6 +15,7 @@ from stackkit._data import (
     infer_task,
     make_folds,
     splitter_of,
+    warn_of_row_order,
     with_names,
 )
 from stackkit._learners import with_adapted_nets
@@ -130,6 +131,7 @@ def cross_fit(
     weights = check_weights(sample_weight, X.shape[0])
     split_params = {} if groups is None else {"groups": groups}
     splitter = splitter_of(cv, y, classifier=task == "classification", random_state=random_state)
+    warn_of_row_order(splitter, X, y, grouped=groups is not None, stacklevel=2)
     return run_cross_fit(
         learners,
         X,
