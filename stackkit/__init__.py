@@ -12,7 +12,7 @@ from stackkit._blending import (
     LogPoolClassifier,
 )
 from stackkit._learners import default_learners
-from stackkit._model import CompactModel, StackingModel
+from stackkit._model import CompactModel, StackingClassifier, StackingModel, StackingRegressor
 from stackkit._oof import OutOfFold, cross_fit
 from stackkit._persistence import load, save
 from stackkit._store import Store, store_clear, store_info
@@ -26,7 +26,9 @@ __all__ = [
     "LinearPoolRegressor",
     "LogPoolClassifier",
     "OutOfFold",
+    "StackingClassifier",
     "StackingModel",
+    "StackingRegressor",
     "Store",
     "cross_fit",
     "default_learners",

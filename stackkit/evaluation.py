@@ -272,7 +272,12 @@ def _outer_fold(model: StackingModel, plan: Plan, settings: Settings, outer: Fol
 
 
 def _check_inner(cv: Any) -> None:
-    if cv is None or isinstance(cv, int | np.integer) or (hasattr(cv, "split") and not isinstance(cv, PredefinedSplit)):
+    if (
+        cv is None
+        or cv == "prefit"
+        or isinstance(cv, int | np.integer)
+        or (hasattr(cv, "split") and not isinstance(cv, PredefinedSplit))
+    ):
         return
     raise ValueError(
         "The 'cv' parameter of the model must be a number of folds or a splitter, for nested_scores makes inner folds "

@@ -20,7 +20,7 @@ EDGES = {
     "exceptions": "",
     "datasets": "",
     "_utils": "",
-    "_data": "_utils",
+    "_data": "_utils exceptions",
     "_members": "_data _utils",
     "_store": "_data _utils",
     "_execution": "_data _members _store _utils exceptions",

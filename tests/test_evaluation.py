@@ -545,7 +545,7 @@ def test_errors_of_fit_come_before_anything_is_fitted(tmp_path):
         nested_scores(model, X, y[:-1])
     with pytest.raises(ValueError, match="'cv' parameter must be"):
         nested_scores(model, X, y, cv="five")
-    with pytest.raises(TypeError, match="takes groups and sample_weight; got"):
+    with pytest.raises(ValueError, match="takes groups and sample_weight; other"):
         nested_scores(model, X, y, colour="red")
     with pytest.raises(ValueError, match="n_splits=100"):  # the rows suffice, those of an outer fold do not
         nested_scores(_stack([("counted", Counted(log))], cv=KFold(100)), X, y, cv=3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sklearn.base import is_classifier, is_regressor
@@ -38,9 +38,14 @@ def with_names(estimators: Any) -> list[tuple[str, Any]]:
 
 def check_learners(estimators: Any, *, reserved: Sequence[str] = ()) -> Learners:
     """Named learners that can be fitted and can predict, without those that the user dropped."""
+    if isinstance(estimators, Mapping):
+        raise TypeError(
+            "The 'estimators' parameter must be a list of (name, estimator) pairs, for their order counts; got a "
+            f"{type(estimators).__name__} of {list(estimators)}. Pass list(estimators.items())."
+        )
     if isinstance(estimators, str) or not isinstance(estimators, Sequence) or len(estimators) == 0:
         raise ValueError(
-            "The 'estimators' parameter must be a non-empty list of (name, estimator) pairs, or of "
+            "Invalid 'estimators' attribute, 'estimators' must be a non-empty list of (name, estimator) pairs, or of "
             f"estimators; got {estimators!r}. Pass at least one learner, such as "
             "[('forest', RandomForestClassifier())]."
         )
@@ -135,7 +140,7 @@ def _method_of(name: str, learner: Any, wanted: Any, task: TaskName) -> str:
     if not hasattr(learner, wanted):
         offers = [method for method in STACK_METHODS if hasattr(learner, method)]
         raise ValueError(
-            f"The learner {name!r} ({type(learner).__name__}) does not implement the method {wanted!r} that "
+            f"The learner {name!r} ({type(learner).__name__}) does not implement the method {wanted} that "
             f"'stack_method' asks for; it offers {offers}. Choose one of them, or 'auto'."
         )
     return str(wanted)

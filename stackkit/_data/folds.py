@@ -91,7 +91,8 @@ def splitter_of(cv: Any, y: Any, *, classifier: bool, random_state: Any = None, 
     if isinstance(cv, str):
         raise ValueError(  # noqa: TRY004 - what check_cv raises for any other cv that it cannot use
             f"The 'cv' parameter must be a number of folds, a splitter or an iterable of index pairs; got {cv!r}. "
-            "For learners that are fitted already, wrap each in sklearn.frozen.FrozenEstimator."
+            "For learners that are fitted already, a stack takes 'prefit', and cross_fit each of them in a "
+            "sklearn.frozen.FrozenEstimator."
         )
     splitter = check_cv(cv, y, classifier=classifier)
     pairs = getattr(splitter, "cv", ()) if not hasattr(cv, "split") else ()

@@ -11,6 +11,7 @@ from stackkit._model.nested import OuterFold, nested_tables
 from stackkit._model.parameters import learners_for, settings_for
 from stackkit._model.plan import Plan, make_plan
 from stackkit._model.predictor import Predictor
+from stackkit._model.stackers import StackingClassifier, StackingRegressor
 from stackkit._model.stacking import StackingModel
 
 __all__ = [
@@ -20,7 +21,9 @@ __all__ = [
     "OuterFold",
     "Plan",
     "Predictor",
+    "StackingClassifier",
     "StackingModel",
+    "StackingRegressor",
     "check_levels",
     "checks_levels",
     "fit_final",

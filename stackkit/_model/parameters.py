@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from types import FrameType
 from typing import Any
+from warnings import warn
 
 from sklearn.base import is_classifier, is_regressor
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils.validation import check_is_fitted
 
 from stackkit._data import TASKS, Learners, TaskName, check_learners, with_names
 from stackkit._learners import default_learners, with_adapted_nets
@@ -25,8 +31,16 @@ def named_learners(model: Any) -> list[tuple[str, Any]]:
         return []
 
 
+def fixed_task(model: Any) -> TaskName | None:
+    """The task of a class that has but one, as StackingClassifier."""
+    task: TaskName | None = getattr(type(model), "task", None)
+    return task
+
+
 def known_task(model: Any) -> TaskName | None:
     """The task, as far as the parameters tell."""
+    if (fixed := fixed_task(model)) is not None:
+        return fixed
     if model.task is not None and model.task not in TASKS:
         raise choice("task", "StackingModel", (*TASKS, None), model.task)
     learners = [learner for _, learner in named_learners(model)]
@@ -40,13 +54,53 @@ def known_task(model: Any) -> TaskName | None:
     return task
 
 
+def warn_of_unstratified(model: Any, task: TaskName) -> None:
+    """Tell that scikit-learn's cross-validation could not know that this model classifies.
+
+    It asks the unfitted model, and stratifies its folds for classifiers alone: of sorted classes each fold tests one
+    that it did not train on. Only who called ``fit`` tells that this is what happens.
+    """
+    if known_task(model) is not None or task != "classification":
+        return
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the way to ask who called
+    while frame is not None:
+        if str(frame.f_globals.get("__name__")).startswith("sklearn.model_selection"):
+            warn(
+                "scikit-learn's cross-validation could not tell that this StackingModel is a classifier, and made "
+                "folds that are not stratified: scores may be far off. Use StackingClassifier, or "
+                "task='classification'.",
+                UserWarning,
+                stacklevel=4,
+            )
+            return
+        frame = frame.f_back
+
+
 def learners_for(model: Any, task: TaskName, X: Any) -> Learners:
     """The user's, checked, or the default ones for these rows."""
     if model.estimators is None:
         return default_learners(task, X, preset=model.preset)
     # Parameters of the model have these names; the routing calls the splitter by the last one.
     reserved = (*type(model)._get_param_names(), "splitter")  # noqa: SLF001 - scikit-learn's, of every estimator
-    return with_adapted_nets(check_learners(model.estimators, reserved=reserved))
+    learners = with_adapted_nets(check_learners(model.estimators, reserved=reserved))
+    return _frozen(learners) if is_prefit_cv(model.cv) else learners
+
+
+def is_prefit_cv(cv: Any) -> bool:
+    """Whether the learners are fitted already, and are only asked."""
+    return isinstance(cv, str) and cv == "prefit"
+
+
+def _frozen(learners: Learners) -> Learners:
+    for name, learner in learners:
+        try:
+            check_is_fitted(learner)
+        except NotFittedError as error:
+            raise NotFittedError(
+                f"cv='prefit' takes learners that are fitted; {name!r} is not. Fit it, or set cv to a number of folds. "
+                f"({error})"
+            ) from error
+    return [(name, FrozenEstimator(learner)) for name, learner in learners]
 
 
 def settings_for(model: Any, **others: Any) -> Settings:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
+from sklearn.base import is_classifier, is_regressor
 from sklearn.utils import Bunch
 from sklearn.utils.validation import validate_data
 
@@ -34,8 +35,8 @@ from stackkit._data import (
 )
 from stackkit._learners import REPEATS, check_preset
 from stackkit._members import make_blocks, rows_of_params
-from stackkit._model.parameters import known_task, learners_for, named_learners
-from stackkit._model.routing import route
+from stackkit._model.parameters import fixed_task, is_prefit_cv, known_task, learners_for, named_learners
+from stackkit._model.routing import check_known_metadata, check_takes_weights, route
 from stackkit._oof import split_seed
 
 INPUTS = ("n_features_in_", "feature_names_in_")
@@ -99,6 +100,9 @@ class Plan:
 
 def make_plan(model: Any, X: Any, y: Any, *, groups: Any, sample_weight: Any, **params: Any) -> Plan:
     """Check and decide everything that a fit of this stack needs; the model is not written to."""
+    check_known_metadata(model, params)
+    if sample_weight is not None and fixed_task(model):
+        check_takes_weights([*named_learners(model), ("final_estimator", model.final_estimator)])
     _check_estimators(model)
     rows = check_rows(X, training=True)
     inputs = _inputs_of(model, rows)
@@ -124,6 +128,17 @@ def _check_estimators(model: Any) -> None:
     if model.estimators is not None:
         learners_for(model, "classification", None)
     check_usable(model.final_estimator)
+    _check_final_task(model)
+
+
+def _check_final_task(model: Any) -> None:
+    """In scikit-learn's words, which its users' code may look for."""
+    wrong = {"classification": is_regressor, "regression": is_classifier, None: lambda _: False}[fixed_task(model)]
+    if model.final_estimator is not None and wrong(model.final_estimator):
+        wanted = "classifier" if fixed_task(model) == "classification" else "regressor"
+        raise ValueError(
+            f"'final_estimator' parameter should be a {wanted}. Got {model.final_estimator!r}. Use a {wanted}, or None."
+        )
 
 
 def _inputs_of(model: Any, rows: Any) -> dict[str, Any]:
@@ -142,4 +157,5 @@ def _final_of(model: Any, learners: Learners, methods: Sequence[str], target: Ta
 
 def _splitter_of(model: Any, y: Any, task: TaskName) -> Any:
     classifier, repeats = task == "classification", REPEATS[model.preset]
-    return splitter_of(model.cv, y, classifier=classifier, random_state=model.random_state, n_repeats=repeats)
+    cv = None if is_prefit_cv(model.cv) else model.cv  # whatever the folds: nobody is fitted on them
+    return splitter_of(cv, y, classifier=classifier, random_state=model.random_state, n_repeats=repeats)

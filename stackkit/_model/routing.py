@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from sklearn import get_config
 from sklearn.model_selection import KFold
 from sklearn.utils import Bunch
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+from sklearn.utils.metadata_routing import (
+    MetadataRequest,
+    MetadataRouter,
+    MethodMapping,
+    get_routing_for_object,
+    process_routing,
+)
 
 from stackkit._data import Learners, ShuffledFolds
+from stackkit._members import weight_params
+from stackkit._model.parameters import fixed_task
 from stackkit._oof import learner_params
 
 
@@ -19,28 +28,51 @@ def router_of(model: Any, learners: Learners, final: Any) -> MetadataRouter:
     for name, learner in learners:
         router.add(**{name: learner}, method_mapping=MethodMapping().add(caller="fit", callee="fit"))
     to_final = MethodMapping().add(caller="fit", callee="fit").add(caller="predict", callee="predict")
-    router.add(final_estimator=final, method_mapping=to_final)
+    if final is not None:
+        router.add(final_estimator=final, method_mapping=to_final)
     # Not splitter_of(model.cv): that would use up a generator of index pairs.
     default = ShuffledFolds() if model.cv is None else KFold()
     splitter = model.cv if hasattr(model.cv, "split") else default
     return router.add(splitter=splitter, method_mapping=MethodMapping().add(caller="fit", callee="split"))
 
 
+def _router_of_fit(model: Any, learners: Learners, final: Any) -> MetadataRouter:
+    return router_of(model, learners, None if _as_scikit_learn_does(model, final) else final)
+
+
+def _as_scikit_learn_does(model: Any, final: Any) -> bool:
+    """Whether the final estimator gets the weights unasked: in scikit-learn's stackers it does.
+
+    Where it has said what it wants, that counts.
+    """
+    if fixed_task(model) is None:
+        return False
+    request = get_routing_for_object(final)
+    return isinstance(request, MetadataRequest) and not any(wish is not None for wish in request.fit.requests.values())
+
+
+def check_known_metadata(model: Any, params: dict[str, Any]) -> None:
+    """Refuse, without metadata routing, what nobody could be asked whether it wants it."""
+    if params and not get_config()["enable_metadata_routing"]:
+        raise ValueError(
+            f"{type(model).__name__}.fit takes groups and sample_weight; other metadata, such as {sorted(params)}, is "
+            "only supported if enable_metadata_routing=True: see sklearn.set_config, and set_fit_request of who takes "
+            "it."
+        )
+
+
 def route(model: Any, learners: Learners, final: Any, given: dict[str, Any]) -> Bunch:
     """What goes to each of the ``learners``, to the ``final_estimator`` and to the ``splitter``."""
     given = {name: value for name, value in given.items() if value is not None}
     if get_config()["enable_metadata_routing"]:
-        routed = process_routing(_Routes(router_of(model, learners, final)), "fit", **given)
+        routed = process_routing(_Routes(_router_of_fit(model, learners, final)), "fit", **given)
+        to_final = routed.get("final_estimator", {}).get("fit", {})
+        if _as_scikit_learn_does(model, final):
+            to_final = weight_params(final, given.get("sample_weight")) or {}
         return Bunch(
             learners={name: routed[name]["fit"] for name, _ in learners},
-            final_estimator=routed["final_estimator"]["fit"],
+            final_estimator=to_final,
             splitter=routed["splitter"]["split"],
-        )
-    unknown = sorted(set(given) - {"groups", "sample_weight"})
-    if unknown:
-        raise TypeError(
-            f"StackingModel.fit takes groups and sample_weight; got {unknown} besides. Other metadata need "
-            "sklearn.set_config(enable_metadata_routing=True) and set_fit_request on whoever takes them."
         )
     takers = [*learners, ("final_estimator", final)]
     params = learner_params(takers, given.get("sample_weight"), given.get("groups"))
@@ -49,6 +81,18 @@ def route(model: Any, learners: Learners, final: Any, given: dict[str, Any]) -> 
         final_estimator=params["final_estimator"],
         splitter={name: given[name] for name in given if name == "groups"},
     )
+
+
+def check_takes_weights(estimators: Learners) -> None:
+    """Refuse weights for who takes none, in scikit-learn's words, which its users' code may look for."""
+    if get_config()["enable_metadata_routing"]:
+        return
+    for name, estimator in estimators:
+        if hasattr(estimator, "fit") and weight_params(estimator, np.ones(1)) is None:
+            raise TypeError(
+                f"Underlying estimator {type(estimator).__name__} does not support sample weights: {name!r}. Leave "
+                "sample_weight or this estimator out, or use StackingModel, which goes on with a warning."
+            )
 
 
 class _Routes:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, TransformerMixin
-from sklearn.utils import ClassifierTags, RegressorTags, get_tags, metadata_routing
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import Bunch, ClassifierTags, RegressorTags, get_tags, metadata_routing
 from sklearn.utils.metadata_routing import MetadataRouter
 from sklearn.utils.validation import check_is_fitted
 
@@ -18,12 +19,13 @@ from stackkit._assessment import full_board
 from stackkit._blending import default_blend
 from stackkit._data import as_features, check_rows, warn_of_row_order
 from stackkit._execution import CallbackSupportMixin, with_callbacks
-from stackkit._members import Member
+from stackkit._members import Block, Member
 from stackkit._model.compact import CompactModel, check_refit, compact_model
 from stackkit._model.fit import Fitted, fit_stack
-from stackkit._model.learner_predictor import learner_predictor_of
+from stackkit._model.fold_average import FoldAverage
+from stackkit._model.learner_predictor import LearnerPredictor, learner_predictor_of
 from stackkit._model.levels import with_upper_board
-from stackkit._model.parameters import known_task, named_learners, settings_for
+from stackkit._model.parameters import known_task, named_learners, settings_for, warn_of_unstratified
 from stackkit._model.plan import Plan, make_plan
 from stackkit._model.predictor import Predicts
 from stackkit._model.routing import router_of
@@ -118,6 +120,12 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         Columns of X.
     feature_names_in_ : ndarray of str
         Names of X's columns; only where it has them.
+    estimators_ : list of estimators
+        One per learner: the one refitted, or one that averages over the fold models.
+    named_estimators_ : Bunch
+        The same by name.
+    stack_method_ : list of str
+        The method that fills each learner's columns.
     failures_ : DataFrame
         Learners that failed and were dropped: learner, fold, stage, error, traceback.
     level_check_ : LevelCheck
@@ -228,6 +236,7 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         settings = settings_for(self)
         plan = make_plan(self, X, y, groups=groups, sample_weight=sample_weight, **params)
         warn_of_row_order(plan.splitter, plan.X, plan.y, grouped=groups is not None, stacklevel=3)
+        warn_of_unstratified(self, plan.target.task)
         fitted = fit_stack(self, plan, settings)
         self._take(plan, fitted)
         fitted.listeners.end()
@@ -291,7 +300,10 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         return self._as_features(predictor.table(rows, list(predictor.blocks), self.n_jobs), rows)
 
     def _as_features(self, table: np.ndarray, X: Any) -> Any:
-        return as_features(table, self.oof_.columns, X, self._picked)
+        return as_features(table, self._column_names(), X, self._picked)
+
+    def _column_names(self) -> list[str]:
+        return self.oof_.columns
 
     # --- for production -----------------------------------------------------------------------------
 
@@ -381,6 +393,29 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         panels = self._predictor.panels
         return {name: [member.estimator for member in panel.members] for name, panel in panels.items()}
 
+    @property
+    def estimators_(self) -> list[Any]:
+        """One fitted estimator per learner: the refitted one, or one that averages over its fold models.
+
+        Learners see classes as codes 0, 1, ..., as in scikit-learn's stackers.
+        """
+        check_is_fitted(self)
+        predictor = self._predictor
+        return [_one_estimator(predictor.panels[name], block) for name, block in predictor.blocks.items()]
+
+    @property
+    def named_estimators_(self) -> Bunch:
+        """The same by name, with "drop" for those that were left out."""
+        check_is_fitted(self)
+        left_out = dict.fromkeys((name for name, _ in named_learners(self)), "drop")
+        return Bunch(**left_out | dict(zip(self._predictor.blocks, self.estimators_, strict=True)))
+
+    @property
+    def stack_method_(self) -> list[str]:
+        """The method that fills each learner's columns."""
+        check_is_fitted(self)
+        return [block.method for block in self._predictor.blocks.values()]
+
     def leaderboard(self, *, nested: Any = None, marginal: bool | str = "auto") -> pd.DataFrame:
         """Each learner's out-of-fold scores, cost, weight and use, the best first.
 
@@ -469,7 +504,7 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
             )
         if known is not None and not np.array_equal(known, names):
             raise ValueError("input_features is not equal to feature_names_in_. Leave it out.")
-        return np.asarray([*self.oof_.columns, *names[self._picked]], dtype=object)
+        return np.asarray([*self._column_names(), *names[self._picked]], dtype=object)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters, with those of the learners and the final estimator as name__parameter.
@@ -559,3 +594,11 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         )
         serial = _VisualBlock("parallel", [final], names=["final_estimator"], dash_wrapped=False)
         return _VisualBlock("serial", (parallel, serial), dash_wrapped=False)
+
+
+def _one_estimator(predictor: LearnerPredictor, block: Block) -> Any:
+    members = predictor.members
+    if len(members) > 1:
+        return FoldAverage(predictor, block)
+    estimator = members[0].estimator
+    return estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator

@@ -31,7 +31,14 @@ from stackkit._blending import (
 from stackkit._data import Folds, SameFolds, TimeOrderSplit
 from stackkit._learners import FUNCTIONS, TablePreparation
 from stackkit._members import Block, Member
-from stackkit._model import LearnerPredictor, LevelCheck, Predictor, StackingModel
+from stackkit._model import (
+    LearnerPredictor,
+    LevelCheck,
+    Predictor,
+    StackingClassifier,
+    StackingModel,
+    StackingRegressor,
+)
 from stackkit._oof import OutOfFold
 from stackkit._persistence.audit import Refused, full_name
 from stackkit._persistence.frames import (
@@ -217,9 +224,10 @@ _PLAIN = (
     TimeOrderSplit,
 )
 _BY_CLASS: dict[str, Codec] = {
-    full_name(StackingModel): Codec(
-        "StackingModel", _encode_stack, plain_attributes("StackingModel", StackingModel).decode
-    ),
+    **{
+        full_name(cls): Codec(cls.__name__, _encode_stack, plain_attributes(cls.__name__, cls).decode)
+        for cls in (StackingModel, StackingClassifier, StackingRegressor)
+    },
     full_name(Member): Codec("Member", _encode_member, dataclass_fields("Member", Member).decode),
     full_name(OutOfFold): Codec("OutOfFold", _encode_oof, dataclass_fields("OutOfFold", OutOfFold).decode),
     **{full_name(cls): dataclass_fields(cls.__name__, cls) for cls in (Block, Folds, LevelCheck, Predictor)},

@@ -74,10 +74,10 @@ class NoEstimator:
 @pytest.mark.parametrize(
     ("estimators", "error", "match"),
     [
-        ([], ValueError, r"'estimators' parameter must be a non-empty list .* got \[\]\. Pass at least one"),
-        ("drop", ValueError, r"'estimators' parameter must be a non-empty list .* got 'drop'"),
-        ({"tree": TREE}, ValueError, r"'estimators' parameter must be a non-empty list .* got {'tree'"),
-        (TREE, ValueError, r"'estimators' parameter must be a non-empty list .* got DecisionTreeClassifier"),
+        ([], ValueError, r"'estimators' must be a non-empty list .* got \[\]\. Pass at least one"),
+        ("drop", ValueError, r"'estimators' must be a non-empty list .* got 'drop'"),
+        ({"tree": TREE}, TypeError, r"got a dict of \['tree'\]\. Pass list\(estimators\.items\(\)\)\."),
+        (TREE, ValueError, r"'estimators' must be a non-empty list .* got DecisionTreeClassifier"),
         (
             [("tree", "drop"), ("bayes", "drop")],
             ValueError,
@@ -215,7 +215,7 @@ def test_repeated_classes_are_numbered_from_one():
         (
             {"bayes": "decision_function"},
             (
-                r"learner 'bayes' \(GaussianNB\) does not implement the method 'decision_function' that "
+                r"learner 'bayes' \(GaussianNB\) does not implement the method decision_function that "
                 r"'stack_method' asks for; it offers \['predict_proba', 'predict'\]\. Choose one of them"
             ),
         ),

@@ -224,13 +224,6 @@ def edge(rows):
 @pytest.mark.parametrize(
     ("cv", "match"),
     [
-        (
-            "prefit",
-            (
-                r"'cv' parameter must be a number of folds, a splitter or an iterable of index pairs; got 'prefit'\. "
-                r".* wrap each in sklearn.frozen.FrozenEstimator"
-            ),
-        ),
         ("five", "'cv' parameter must be .* got 'five'"),
         (1, "n_splits=2 or more, got n_splits=1"),
         (2.5, "Expected .?cv.? as an integer.* Got 2.5"),
@@ -311,3 +304,8 @@ def test_folds_have_names_for_errors():
     pairs = ((np.arange(3), np.array([5, 3, 4])),)
     assert Folds(pairs, 7).title(0) == "fold 0 of 1"
     assert Folds(pairs, 7, ("inner fold 0 of outer fold 1",)).title(0) == "inner fold 0 of outer fold 1"
+
+
+def test_learners_that_are_fitted_already_have_a_stack_of_their_own():
+    with pytest.raises(ValueError, match=r"got 'prefit'\. .* a stack takes 'prefit', and cross_fit each .*FrozenEstimator"):
+        cross("prefit")

@@ -582,7 +582,7 @@ def test_weights_as_a_plain_keyword(binary):
 
 
 def test_other_metadata_needs_routing(binary):
-    with pytest.raises(TypeError, match=r"got \['colour'\].*enable_metadata_routing"):
+    with pytest.raises(ValueError, match=r"such as \['colour'\].*enable_metadata_routing"):
         StackingModel(CLASSIFIERS).fit(*binary, colour=np.ones(160))
 
 
