@@ -11,7 +11,14 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
-from stackkit import ConvexClassifier, EnsembleSelectionRegressor, StackingModel, nn
+from stackkit import (
+    ConvexClassifier,
+    EnsembleSelectionRegressor,
+    StackingClassifier,
+    StackingModel,
+    StackingRegressor,
+    nn,
+)
 from stackkit._learners import defaults as _learners
 
 OUT_OF_FOLD = "fit_transform returns out-of-fold predictions; transform asks models that saw the rows"
@@ -55,6 +62,8 @@ VARIANTS = [
     (StackingModel(_trees(), cv=3, refit=True), EQUAL),
     (StackingModel(_regressors(), cv=3, refit=True), UNEQUAL),
     (StackingModel([LinearRegression(), Ridge(alpha=5)], EnsembleSelectionRegressor(), cv=3), UNEQUAL),
+    (StackingClassifier(_linear_and_bayes(), LogisticRegression()), EQUAL),
+    (StackingRegressor(_regressors()), UNEQUAL),
 ]
 MODELS = UNLIKE + VARIANTS
 # What learners and blends do to rows, weights, classes and types; the rest of the checks ask how parameters are kept,
