@@ -39,6 +39,10 @@ class RowOrderWarning(UserWarning):
     """The order of the rows does not suit the folds: scores of learners may be far off."""
 
 
+class UnreadValuesWarning(UserWarning):
+    """New rows have texts where the training rows have numbers, or a column without a value."""
+
+
 class NotProbabilitiesWarning(UserWarning):
     """A meta-learner that blends class probabilities was given something else."""
 

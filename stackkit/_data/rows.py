@@ -123,6 +123,8 @@ def _check_no_empty_column(columns: Iterator[tuple[Any, np.ndarray]], n_rows: in
 def check_like(X: Any, X_test: Any) -> Any:
     """New rows with the columns of the training rows, or an error that shows the difference."""
     new = check_rows(X_test, training=False)
+    if hasattr(X, "columns") and hasattr(new, "columns") and set(X.columns) == set(new.columns):
+        new = new[list(X.columns)]  # by name, whatever their order
     ours, theirs = (list(rows.columns) if hasattr(rows, "columns") else rows.shape[1:] for rows in (X, new))
     if ours != theirs:
         missing, added = (
@@ -131,7 +133,7 @@ def check_like(X: Any, X_test: Any) -> Any:
             else (ours, theirs)
         )
         raise ValueError(
-            "X_test must have the columns of X, in the same order and kind of container; got "
+            "X_test must have the columns of X, in the same kind of container; got "
             f"{added} where X has {missing}. Select them: X_test[X.columns]."
         )
     return new

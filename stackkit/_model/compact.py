@@ -134,7 +134,7 @@ class CompactModel(Predicts, BaseEstimator):
 def compact_model(stack: Any, predictor: Predictor, *, pack: bool) -> CompactModel:
     """A stack's predictor and public facts, without the rest."""
     model = CompactModel.__new__(CompactModel)
-    for name in ("classes_", "n_features_in_", "feature_names_in_"):
+    for name in ("classes_", "n_features_in_", "feature_names_in_", "_known_columns"):
         if hasattr(stack, name):
             setattr(model, name, getattr(stack, name))
     model.n_jobs = stack.n_jobs

@@ -17,6 +17,7 @@ from stackkit._blending import BLENDS, final_labels, final_probabilities, final_
 from stackkit._data import beside, check_rows
 from stackkit._members import Block, Member, settle
 from stackkit._model.learner_predictor import LearnerPredictor, predict_table
+from stackkit._model.new_rows import in_training_order, tell_of_values
 
 
 @dataclass(frozen=True)
@@ -160,6 +161,9 @@ class Predicts:
 
     def _new_rows(self, X: Any) -> Any:
         check_is_fitted(self)
-        rows = check_rows(X, training=False)
+        rows = in_training_order(check_rows(X, training=False), getattr(self, "feature_names_in_", None))
         validate_data(self, X=rows, reset=False, skip_check_array=True)
+        # A model that was saved by an earlier version does not know.
+        if (known := getattr(self, "_known_columns", None)) is not None:
+            tell_of_values(rows, known, verbose=getattr(self, "verbose", False))
         return rows

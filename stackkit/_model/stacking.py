@@ -25,6 +25,7 @@ from stackkit._model.fit import Fitted, fit_stack
 from stackkit._model.fold_average import FoldAverage
 from stackkit._model.learner_predictor import LearnerPredictor, learner_predictor_of
 from stackkit._model.levels import with_upper_board
+from stackkit._model.new_rows import known_columns
 from stackkit._model.parameters import known_task, named_learners, settings_for, warn_of_unstratified
 from stackkit._model.plan import Plan, make_plan
 from stackkit._model.predictor import Predicts
@@ -250,6 +251,7 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
             "failures_": fitted.failures,
             "_predictor": fitted.predictor,
             "_entropy": fitted.entropy,
+            "_known_columns": known_columns(plan.X),
             "_picked": plan.picked,
             "_task": plan.target.task,
         }

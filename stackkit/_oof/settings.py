@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any
 from warnings import warn
 
@@ -58,11 +59,18 @@ def settings_of(
     """The user's parameters, checked; the clock of ``time_limit`` starts."""
     if on_error not in ("raise", "drop"):
         raise choice("on_error", "a stack", ("raise", "drop"), on_error)
+    if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, Integral) or n_jobs == 0):
+        raise ValueError(
+            f"The 'n_jobs' parameter must be a number of workers, -1 for all cores, or None; got {n_jobs!r}. Use -1 "
+            "for all."
+        )
     limits = limits_from_now(task_timeout, time_limit, max_memory)
     # With a store, None has to be the same the next time: else nothing could be found again.
     seed = 0 if random_state is None and memory is not None else random_state
     entropy = int(check_random_state(seed).randint(2**31))
-    return Settings(n_jobs, memory, _opened(memory), limits, entropy, on_error, verbose)
+    return Settings(
+        None if n_jobs is None else int(n_jobs), memory, _opened(memory), limits, entropy, on_error, verbose
+    )
 
 
 def _opened(memory: Any) -> StoreFiles | None:

@@ -58,6 +58,10 @@ LIKE_AN_ID = re.compile(r"(.*[\W_])?(id|uuid|guid|index|Unnamed: \d+)|.*[a-z0-9]
 OF_NUMBERS = re.compile(r"r2|explained_variance|d2_(absolute|pinball|tweedie).*|.*(error|deviance)")
 SUCH_AS = {"classification": "'neg_log_loss', 'accuracy' or 'f1'", "regression": "'neg_mean_absolute_error' or 'r2'"}
 MOST_SHOWN = 10  # classes on one line
+WANTED = (
+    "add columns that are known when a row is to be predicted: of a time series, such as the day of the week, the "
+    "month, and the target of the days or weeks before"
+)
 
 
 @dataclass(frozen=True)
@@ -156,7 +160,9 @@ def _check_columns(table: TextTable, columns: ColumnRoles, other: Sequence[str])
             raise TableError(
                 table.path, f"no column {name!r}, which {option} names; {hint}", 1 if table.lines else None
             )
-    twice = [name for name, count in Counter(name for _, name in columns.named()).items() if count > 1]
+    # A date that differs from row to row names the rows as well as it orders them.
+    named = [name for option, name in columns.named() if (option, name) != ("--time-order", columns.id)]
+    twice = [name for name, count in Counter(named).items() if count > 1]
     if twice:
         options = " and ".join(option for option, name in columns.named() if name == twice[0])
         raise table.error(f"the column {twice[0]!r} is named by {options}; a column is one of these only")
@@ -256,9 +262,11 @@ def _read_groups(table: TextTable, name: str, rows: np.ndarray, say: Say) -> np.
 
 def _read_kinds(table: TextTable, features: list[str], rows: np.ndarray, say: Say) -> dict[str, str]:
     if not features:
-        raise table.error("no column is left to predict from")
+        raise table.error(f"no column is left to predict from; {WANTED}")
     known = table.kinds or {}
     kinds = {name: known.get(name) or kind_of(name, table.texts[name].iloc[rows], say) for name in features}
+    if all(kind.startswith("date") for kind in kinds.values()):
+        say(f"warning: there are no features but dates; {WANTED}")
     counts = Counter(kind.partition(" ")[0] for kind in kinds.values())
     say(f"features: {len(kinds)} (" + ", ".join(f"{kind} {counts[kind]}" for kind in sorted(counts)) + ")")
     for name in features:

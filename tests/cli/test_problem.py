@@ -49,6 +49,35 @@ def flowers(problem_of):
     return problem_of(X.assign(y=y, group=np.arange(150) // 3, when=np.arange(150)[::-1]), target="y")
 
 
+def test_a_date_may_name_the_rows_and_order_them(problem_of):
+    days = pd.date_range("2026-01-01", periods=40)[::-1].strftime("%Y-%m-%d")
+    problem = problem_of(
+        pd.DataFrame({"day": days, "x": range(40), "y": [0.5 * i for i in range(40)]}),
+        target="y",
+        id="day",
+        time_order="day",
+    )
+    assert problem.X.index.tolist() == sorted(days)
+    assert list(problem.X) == ["x"]
+    assert problem.times.tolist() == list(range(40))
+    assert problem.schema.id == "day"
+
+
+@pytest.mark.parametrize("how", [{"time_order": "day"}, {"id": "day"}])
+def test_nothing_but_a_date_and_the_target_says_what_is_wanted(problem_of, how):
+    days = pd.date_range("2026-01-01", periods=40).strftime("%Y-%m-%d")
+    with pytest.raises(
+        TableError, match=r"no column is left to predict from; add columns .* such as the day of the week"
+    ):
+        problem_of(pd.DataFrame({"day": days, "y": [0.5 * i for i in range(40)]}), target="y", **how)
+
+
+def test_a_date_as_the_only_feature_says_what_is_wanted(problem_of, said):
+    days = pd.date_range("2026-01-01", periods=40).strftime("%Y-%m-%d")
+    problem_of(pd.DataFrame({"day": days, "y": [0.5 * i for i in range(40)]}), target="y")
+    assert any("no features but dates; add columns" in text for text in said)
+
+
 # --- the target ------------------------------------------------------------------------------------------------------
 
 
