@@ -31,7 +31,7 @@ EDGES = {
     "_assessment": "_blending _data _execution _members _oof _utils",
     "plots": "_assessment _blending _data _members _oof _utils",
     "report": "_assessment _data _learners _oof _utils plots",
-    "_model": "_assessment _blending _data _execution _learners _members _oof _utils report",
+    "_model": "_assessment _blending _data _execution _learners _members _oof _utils exceptions report",
     "evaluation": "_assessment _blending _data _members _model _oof _utils",
     "_persistence": "_blending _data _learners _members _model _oof _utils exceptions nn",
     "cli": "_assessment _blending _data _learners _model _oof _persistence _store _utils evaluation exceptions report",
