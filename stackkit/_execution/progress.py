@@ -1,10 +1,12 @@
-"""The plan and the progress of a fit, on stderr, from the parent, only if asked."""
+"""The plan and the progress of a fit, from the parent, only if asked: on stderr, or as outputs of a notebook's cell."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from importlib import import_module
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import (
@@ -15,6 +17,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+REDRAWN_AFTER = 0.2  # seconds between two messages to a notebook: results from a store come by the thousand
 
 
 class Advance(Protocol):
@@ -41,10 +45,39 @@ def progress(plan: str, total: int, *, verbose: bool) -> Iterator[Advance]:
         TimeRemainingColumn(),
     )
     say(plan, verbose=True)
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        bar = bars.add_task("learners x folds", total=total)
+    console = Console(stderr=True)
+    bars = Progress(*columns, console=console)
+    bar = bars.add_task("learners x folds", total=total)
+    with _NotebookOutput(bars) if console.is_jupyter else bars as shown:
 
         def advance(name: str, n: int) -> None:
-            bars.update(bar, advance=n, description=f"learners x folds ({name})")
+            shown.update(bar, advance=n, description=f"learners x folds ({name})")
 
         yield advance
+
+
+class _NotebookOutput:
+    """Bars as one output of a notebook, which is written over.
+
+    Rich itself needs ipywidgets for that. Without, it warns ten times a second, and draws nothing until the end.
+    """
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+
+    def __enter__(self) -> _NotebookOutput:
+        self._output = import_module("IPython.display").display(self._bars, display_id=True)
+        self._drawn = time.monotonic()
+        return self
+
+    def update(self, bar: Any, **changes: Any) -> None:
+        self._bars.update(bar, **changes)
+        if time.monotonic() - self._drawn >= REDRAWN_AFTER:
+            self._draw()
+
+    def __exit__(self, *_: object) -> None:
+        self._draw()
+
+    def _draw(self) -> None:
+        self._output.update(self._bars)
+        self._drawn = time.monotonic()

@@ -1,6 +1,9 @@
-"""The plan and the progress: on stderr, and only when asked."""
+"""The plan and the progress: on stderr or in a notebook's cell, and only when asked."""
 
+import builtins
 import re
+import sys
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -75,3 +78,72 @@ def test_a_learner_s_name_may_have_brackets(name, capsys):
     """In rich's markup [/] ends something, and where nothing was begun it is an error."""
     cross_fit([(name, GaussianNB())], X, Y, cv=2, verbose=True)
     assert f"({name})" in _words(capsys.readouterr().err)
+
+
+# --- in a notebook ------------------------------------------------------------------------------------
+
+
+class ZMQInteractiveShell:
+    """The name by which rich knows a notebook."""
+
+
+@pytest.fixture(params=["without ipywidgets", "with ipywidgets"])
+def outputs(request, monkeypatch):
+    """The outputs of a notebook's cell: of each, the texts that were shown in it, one after the other."""
+    shown = []
+
+    def display(thing, display_id=None):
+        versions = [thing._repr_mimebundle_((), ())["text/plain"]]
+        shown.append(versions)
+        return SimpleNamespace(update=lambda thing: versions.append(thing._repr_mimebundle_((), ())["text/plain"]))
+
+    modules = {"IPython": ModuleType("IPython"), "IPython.display": ModuleType("IPython.display"), "ipywidgets": None}
+    modules["IPython.display"].display = display
+    if request.param == "with ipywidgets":
+        modules["ipywidgets"] = ModuleType("ipywidgets")
+        modules["ipywidgets"].Output = None  # nobody needs it
+    for name, found in modules.items():
+        monkeypatch.setitem(sys.modules, name, found)
+    monkeypatch.setattr(builtins, "get_ipython", ZMQInteractiveShell, raising=False)
+    return shown
+
+
+def test_a_notebook_gets_the_plan_and_one_line_that_is_written_over(outputs, capsys, recwarn, monkeypatch):
+    monkeypatch.setattr("stackkit._execution.progress.REDRAWN_AFTER", 0)
+    cross_fit([("bayes", GaussianNB()), ("[/]", GaussianNB())], X, Y, cv=4, verbose=True)
+    assert capsys.readouterr() == ("", "")
+    assert not recwarn.list
+    (plan,), line = outputs
+    assert plan.startswith("stackkit: 2 learners, 8 fits")
+    counts = [re.search(r"[0-9]+/8", text)[0] for text in line]
+    assert list(dict.fromkeys(counts)) == [f"{n}/8" for n in range(9)]
+    assert all(text.count("\n") == 1 for text in line)
+    assert "([/])" in _words(line[-1])
+
+
+def test_a_notebook_is_not_flooded_and_sees_the_end(outputs, monkeypatch):
+    monkeypatch.setattr("stackkit._execution.progress.REDRAWN_AFTER", 1000)
+    with progress("a plan", 500, verbose=True) as advance:
+        for _ in range(500):
+            advance("a", 1)
+    _, line = outputs
+    assert len(line) == 2
+    assert "500/500" in line[-1]
+
+
+def test_a_notebook_sees_how_far_a_fit_came_that_fails(outputs, monkeypatch):
+    monkeypatch.setattr("stackkit._execution.progress.REDRAWN_AFTER", 1000)
+
+    def failing():
+        with progress("a plan", 3, verbose=True) as advance:
+            advance("a", 2)
+            raise KeyError("a")
+
+    with pytest.raises(KeyError):
+        failing()
+    assert "2/3" in outputs[-1][-1]
+
+
+def test_a_notebook_without_verbose_shows_nothing(outputs):
+    cross_fit([GaussianNB()], X, Y, cv=2)
+    assert not outputs
