@@ -47,7 +47,7 @@ INNER_FILES = {
 LAZY = {"nn", "report", "plots"}
 LOADED_LAZILY = {"report", "plots", "nn", "_persistence.network_codecs", "cli.commands"}
 # scikit-learn has no public name for the block of its HTML diagram.
-PRIVATE_ALLOWED = {("_model.stacking", "sklearn.utils._repr_html.estimator")}
+PRIVATE_ALLOWED = {("_model.diagram", "sklearn.utils._repr_html.estimator")}
 MODULES = sorted(
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
     for path in PACKAGE.rglob("*.py")

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -65,7 +65,7 @@ class _NotebookOutput:
     def __init__(self, bars: Progress) -> None:
         self._bars = bars
 
-    def __enter__(self) -> _NotebookOutput:
+    def __enter__(self) -> Self:
         self._output = import_module("IPython.display").display(self._bars, display_id=True)
         self._drawn = time.monotonic()
         return self

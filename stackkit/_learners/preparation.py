@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 from sklearn.compose import ColumnTransformer
+from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -117,6 +118,16 @@ def _to_documents(X: Any) -> list[str]:
     return [" ".join((EVERYWHERE, *row)) for row in _to_text(X)]
 
 
+def _same_names(transformer: FunctionTransformer, names: Any) -> Any:
+    """Names of columns that stay what they are: with a callable, where "one-to-one" gives None for names unknown.
+
+    scikit-learn's HTML diagram asks for the names before there are any, and takes an error for an answer, but not None.
+    """
+    if names is None:
+        raise NotFittedError(f"This {type(transformer).__name__} is not fitted yet, and knows no names of columns.")
+    return names
+
+
 # What fitted default learners hold by name: a saved model may ask for these functions, and for no others here.
 FUNCTIONS = (
     _number_columns,
@@ -128,12 +139,13 @@ FUNCTIONS = (
     _to_days,
     _to_text,
     _to_documents,
+    _same_names,
 )
 
 
 def _function(func: Callable[..., Any]) -> FunctionTransformer:
     # Arrays between the steps, also under scikit-learn's global `transform_output="pandas"`.
-    return FunctionTransformer(func, feature_names_out="one-to-one").set_output(transform="default")
+    return FunctionTransformer(func, feature_names_out=_same_names).set_output(transform="default")
 
 
 class TablePreparation(ColumnTransformer):
@@ -141,6 +153,11 @@ class TablePreparation(ColumnTransformer):
 
     It makes dense arrays out of columns that are picked at ``fit``.
     """
+
+    @property
+    def _sk_visual_block_(self) -> Any:
+        # One box in scikit-learn's diagram: each learner has a preparation, and a stack of them was 5,000 pixels wide.
+        raise AttributeError
 
 
 def _preprocessing(number_steps: Callable[[], list[Any]]) -> ColumnTransformer:

@@ -11,8 +11,10 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import ClassifierTags, RegressorTags, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
+from sklearn.utils.metaestimators import available_if
 
 from stackkit._members import in_steps, make_blocks, speaks_for
+from stackkit._model.diagram import CAN_DRAW, diagram_of
 from stackkit._model.learner_predictor import LearnerPredictor
 from stackkit._model.plan import Plan
 from stackkit._model.predictor import Predictor, Predicts
@@ -125,6 +127,10 @@ class CompactModel(Predicts, BaseEstimator):
         for kind, allowed in self._input_kinds.items():
             setattr(tags.input_tags, kind, allowed)
         return tags
+
+    @available_if(lambda _: CAN_DRAW)
+    def _sk_visual_block_(self) -> Any:
+        return diagram_of(self)
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
         learners = ", ".join(f"{len(panel.members)} x {name}" for name, panel in self._predictor.panels.items())

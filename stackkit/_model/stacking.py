@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, MetaEstimatorMixin, TransformerMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Bunch, ClassifierTags, RegressorTags, get_tags, metadata_routing
 from sklearn.utils.metadata_routing import MetadataRouter
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from stackkit._assessment import full_board
@@ -21,6 +22,7 @@ from stackkit._data import as_features, check_rows, warn_of_row_order
 from stackkit._execution import CallbackSupportMixin, with_callbacks
 from stackkit._members import Block, Member
 from stackkit._model.compact import CompactModel, check_refit, compact_model
+from stackkit._model.diagram import CAN_DRAW, diagram_of
 from stackkit._model.fit import Fitted, fit_stack
 from stackkit._model.fold_average import FoldAverage
 from stackkit._model.learner_predictor import LearnerPredictor, learner_predictor_of
@@ -583,19 +585,9 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         tags.input_tags.sparse = all(taker.sparse for taker in inputs)
         return tags
 
+    @available_if(lambda _: CAN_DRAW)
     def _sk_visual_block_(self) -> Any:
-        from sklearn.utils._repr_html.estimator import _VisualBlock  # noqa: PLC0415 - no public name
-
-        named = named_learners(self) or [("default_learners", "default_learners")]
-        final = self._final_prototype()
-        parallel = _VisualBlock(
-            "parallel",
-            [learner for _, learner in named],
-            names=[name for name, _ in named],
-            dash_wrapped=False,
-        )
-        serial = _VisualBlock("parallel", [final], names=["final_estimator"], dash_wrapped=False)
-        return _VisualBlock("serial", (parallel, serial), dash_wrapped=False)
+        return diagram_of(self)
 
 
 def _one_estimator(predictor: LearnerPredictor, block: Block) -> Any:

@@ -92,7 +92,8 @@ def outputs(request, monkeypatch):
     """The outputs of a notebook's cell: of each, the texts that were shown in it, one after the other."""
     shown = []
 
-    def display(thing, display_id=None):
+    def display(thing, *, display_id):
+        assert display_id  # else it has no handle to write over it
         versions = [thing._repr_mimebundle_((), ())["text/plain"]]
         shown.append(versions)
         return SimpleNamespace(update=lambda thing: versions.append(thing._repr_mimebundle_((), ())["text/plain"]))

@@ -8,8 +8,18 @@ import polars as pl
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from passengers import passengers
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
+from sklearn.exceptions import NotFittedError
 
-from stackkit._learners.preparation import MAX_CATEGORIES, MAX_WORDS, scaled_preprocessing, tree_preprocessing
+from stackkit._learners.preparation import (
+    MAX_CATEGORIES,
+    MAX_WORDS,
+    scaled_preprocessing,
+    sparse_preprocessing,
+    tree_preprocessing,
+)
 
 PREPROCESSINGS = [scaled_preprocessing, tree_preprocessing]
 
@@ -170,3 +180,26 @@ def test_names_of_the_prepared_columns(preprocessing):
     names = fitted.get_feature_names_out()
     assert len(names) == fitted.transform(frame).shape[1]
     assert {"numbers__Fare", "categories__Sex_female", "text__mrs"} <= set(names)
+
+
+@pytest.mark.parametrize("preprocessing", PREPROCESSINGS)
+def test_all_its_parts_can_be_drawn(preprocessing, frame_and_y):
+    """scikit-learn 1.9 asks parts for their names that a fitted ColumnTransformer never fitted: it fits copies."""
+    fitted = ColumnTransformer(preprocessing().transformers).fit(frame_and_y[0])
+    assert "_to_numbers" in fitted._repr_html_()
+    assert "TablePreparation" in preprocessing().fit(frame_and_y[0])._repr_html_()
+
+
+def test_sparse_preprocessing_can_be_drawn():
+    columns = ColumnTransformer([("all", sparse_preprocessing(), [0, 1])]).fit(sparse.csr_matrix(np.eye(3)))
+    assert "_as_csr" in columns._repr_html_()
+
+
+def test_functions_keep_the_names_that_they_are_given():
+    frame = pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0]})
+    (_, numbers, _), *_ = tree_preprocessing().transformers
+    with pytest.raises(NotFittedError, match="FunctionTransformer is not fitted yet, and knows no names of columns"):
+        numbers[0].get_feature_names_out()
+    assert list(numbers[0].get_feature_names_out(["x", "y"])) == ["x", "y"]
+    assert list(clone(numbers).fit(frame).get_feature_names_out()) == ["a", "b"]
+    assert list(clone(numbers).fit(frame.to_numpy()).get_feature_names_out()) == ["x0", "x1"]
