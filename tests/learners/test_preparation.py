@@ -183,16 +183,16 @@ def test_names_of_the_prepared_columns(preprocessing):
 
 
 @pytest.mark.parametrize("preprocessing", PREPROCESSINGS)
-def test_all_its_parts_can_be_drawn(preprocessing, frame_and_y):
-    """scikit-learn 1.9 asks parts for their names that a fitted ColumnTransformer never fitted: it fits copies."""
-    fitted = ColumnTransformer(preprocessing().transformers).fit(frame_and_y[0])
-    assert "_to_numbers" in fitted._repr_html_()
-    assert "TablePreparation" in preprocessing().fit(frame_and_y[0])._repr_html_()
+def test_parts_that_no_column_went_to_can_be_drawn(preprocessing):
+    """They are not fitted, and scikit-learn 1.9 asks them for names all the same."""
+    numbers = pd.DataFrame({"a": [1.0, 2.0, 3.0]})
+    assert "_to_documents" in ColumnTransformer(preprocessing().transformers).fit(numbers)._repr_html_()
+    assert "TablePreparation" in preprocessing().fit(numbers)._repr_html_()
 
 
 def test_sparse_preprocessing_can_be_drawn():
-    columns = ColumnTransformer([("all", sparse_preprocessing(), [0, 1])]).fit(sparse.csr_matrix(np.eye(3)))
-    assert "_as_csr" in columns._repr_html_()
+    columns = ColumnTransformer([("all", sparse_preprocessing(), [0, 1]), ("none", sparse_preprocessing(), [])])
+    assert "_as_csr" in columns.fit(sparse.csr_matrix(np.eye(3)))._repr_html_()
 
 
 def test_functions_keep_the_names_that_they_are_given():
