@@ -39,15 +39,15 @@ from stackkit._model import (
     settings_for,
 )
 from stackkit._oof import Settings, split_seed
-from stackkit._utils import single_threaded_blas
+from stackkit._utils import Summarised, Summary, single_threaded_blas
 
 __all__ = ["Diversity", "NestedScores", "diversity", "nested_scores"]
 
 STACK, BEST, MEAN = "stack", "best learner", "plain mean"
 
 
-@dataclass(frozen=True)
-class NestedScores:
+@dataclass(frozen=True, repr=False)
+class NestedScores(Summarised):
     """What the stack and its learners score on rows that none of them saw.
 
     Attributes
@@ -78,6 +78,10 @@ class NestedScores:
     scoring: str
     folds: Folds
     failures: pd.DataFrame
+
+    def _summary(self) -> Summary:
+        title = f"NestedScores: {self.scoring} on {len(self.folds)} outer folds"
+        return Summary(title, self.verdict(), tables={"Rows that nobody saw": self.table})
 
     @property
     def helps(self) -> bool | None:

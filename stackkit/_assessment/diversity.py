@@ -11,13 +11,14 @@ import pandas as pd
 from stackkit._assessment.marginal import target_of
 from stackkit._assessment.scorers import answers_of, labels_of
 from stackkit._oof import OutOfFold
+from stackkit._utils import Summarised, Summary
 
 ROUNDING = 1e-10  # what is smaller, of numbers of size 1, is no difference between predictions
 COLUMNS = ["correlation", "error_correlation", "disagreement", "q_statistic", "double_fault"]
 
 
-@dataclass(frozen=True)
-class Diversity:
+@dataclass(frozen=True, repr=False)
+class Diversity(Summarised):
     """How alike learners predict, and how alike they err.
 
     Attributes
@@ -42,6 +43,13 @@ class Diversity:
 
     pairs: pd.DataFrame
     learners: pd.DataFrame
+
+    def _summary(self) -> Summary:
+        return Summary(
+            f"Diversity of {len(self.learners)} learners in {len(self.pairs)} pairs; less is more diverse, but for "
+            "disagreement",
+            tables={"Each learner's mean over its pairs": self.learners, "Pairs": self.pairs},
+        )
 
 
 def diversity(oof: OutOfFold) -> Diversity:

@@ -18,7 +18,7 @@ from stackkit._members import Block, Member, fit_member, requested_weights
 from stackkit._model.nested import OuterFold, nested_tables
 from stackkit._model.plan import Plan
 from stackkit._oof import Settings
-from stackkit._utils import choice, single_threaded_blas
+from stackkit._utils import Summarised, Summary, choice, single_threaded_blas
 
 UPPER = "final_estimator__"  # as scikit-learn's nested parameters spell it
 MOST_TRAINED = 10_000  # rows that the check of a level fits learners to
@@ -75,8 +75,8 @@ def with_upper_board(board: pd.DataFrame, final: Any, **options: Any) -> pd.Data
 # --- is it worth keeping? -----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class LevelCheck:
+@dataclass(frozen=True, repr=False)
+class LevelCheck(Summarised):
     """What a second level was worth on rows that neither level saw.
 
     Attributes
@@ -103,6 +103,9 @@ class LevelCheck:
     se: float
     n_rows: int
     reason: str
+
+    def _summary(self) -> Summary:
+        return Summary("LevelCheck", self.reason)
 
 
 def check_choice(levels: Any) -> bool:

@@ -10,10 +10,11 @@ import pandas as pd
 
 from stackkit._data import Folds
 from stackkit._members import Block
+from stackkit._utils import Summarised, Summary
 
 
-@dataclass(frozen=True)
-class OutOfFold:
+@dataclass(frozen=True, repr=False)
+class OutOfFold(Summarised):
     """Out-of-fold predictions of several learners, and what made them. It computes nothing.
 
     Attributes
@@ -65,6 +66,25 @@ class OutOfFold:
     def to_frame(self) -> pd.DataFrame:
         """P as a DataFrame with the learners' names and the row labels of X."""
         return pd.DataFrame(self.train, index=self.index, columns=self.columns)
+
+    def _summary(self) -> Summary:
+        n_rows, n_columns = self.train.shape
+        n_covered = np.count_nonzero(self.covered)
+        facts = {
+            "target": self._target(),
+            "rows with a prediction": "all" if n_covered == n_rows else f"{n_covered:,}",
+            "new rows predicted": "none" if self.test is None else f"{len(self.test):,}",
+        }
+        if len(self.failures):
+            facts["failed"] = ", ".join(map(str, self.failures["learner"].unique()))
+        means = self.scores.groupby(level="learner", sort=False).mean().reindex(list(self.blocks))
+        size = f"{n_rows:,} rows x {n_columns} columns, of {len(self.blocks)} learners on {len(self.folds)} folds"
+        return Summary(f"OutOfFold: {size}", facts=facts, tables={"Mean over folds": means})
+
+    def _target(self) -> str:
+        if self.classes is None:
+            return "numbers" if self.y.ndim == 1 else f"numbers in {self.y.shape[1]} columns"
+        return f"{len(self.classes)} {'labels' if isinstance(self.classes, list) else 'classes'}"
 
 
 def close_gaps(blocks: dict[str, Block]) -> dict[str, Block]:

@@ -25,7 +25,7 @@ from stackkit._store.files import (
     read_file,
     unique,
 )
-from stackkit._utils import check_bytes, why
+from stackkit._utils import Summary, check_bytes, why
 
 _KEY = re.compile(rb"[0-9a-f]{64}")
 _SHORTEST_KEY = 16
@@ -83,6 +83,16 @@ class StoreInfo:
         if self.oldest is None or self.newest is None:
             return text
         return f"{text}, used from {self.oldest:%Y-%m-%d %H:%M} to {self.newest:%Y-%m-%d %H:%M}"
+
+    def _repr_html_(self) -> str:
+        limit = "" if self.size_limit is None else f" of at most {_in_words(self.size_limit)}"
+        facts = {
+            "folder": str(self.folder),
+            "entries": f"{self.n_entries:,}, in {self.n_tables:,} tables and {self.n_models:,} models",
+            "size": f"{_in_words(self.size)}{limit}",
+            "last used": "never" if self.newest is None else f"{self.newest:%Y-%m-%d %H:%M}",
+        }
+        return Summary("Store", facts=facts).as_html()
 
 
 @dataclass(frozen=True)
@@ -199,6 +209,12 @@ class Store:
             oldest=min(used, default=None),
             newest=max(used, default=None),
         )
+
+    def _repr_html_(self) -> str:
+        try:
+            return self.info()._repr_html_()
+        except (TypeError, ValueError, OSError) as error:  # settings are checked when they are used
+            return Summary("Store", str(error)).as_html()
 
     def clear(self) -> None:
         """Remove what the store has written, and nothing else."""

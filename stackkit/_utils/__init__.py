@@ -1,9 +1,10 @@
-"""Small tools that know nothing of stacking: files that appear whole, versions, native threads."""
+"""Small tools that know nothing of stacking: files that appear whole, versions, native threads, summaries."""
 
 from stackkit._utils.files import draft_of, written_whole
 from stackkit._utils.library_versions import LIBRARIES, versions
 from stackkit._utils.numbers import EPSILON, SUM_TOLERANCE
 from stackkit._utils.sizes import check_bytes
+from stackkit._utils.summaries import Summarised, Summary
 from stackkit._utils.threads import (
     limit_threads,
     own_threads_held,
@@ -21,6 +22,8 @@ __all__ = [
     "EPSILON",
     "LIBRARIES",
     "SUM_TOLERANCE",
+    "Summarised",
+    "Summary",
     "check_bytes",
     "choice",
     "closest",
