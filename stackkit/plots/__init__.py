@@ -1,8 +1,9 @@
 """Pictures of a stack and of its out-of-fold table, after scikit-learn's Display classes.
 
 Each class is made by `from_estimator` (a fitted :class:`~stackkit.StackingModel`) or `from_oof` (what
-:func:`~stackkit.cross_fit` returns), keeps the numbers that it shows, and draws them by `plot`. Colours are told apart
-by colour-blind people, and shapes differ too.
+:func:`~stackkit.cross_fit` returns), keeps the numbers that it shows, and draws them by `plot`: into ``ax``, in the
+style of keyword arguments that go to the main artists. Colours are told apart by colour-blind people, and shapes differ
+too; text can be read on white and on black.
 """
 
 from stackkit.plots._correlation import CorrelationDisplay

@@ -11,7 +11,7 @@ from scipy.spatial.distance import squareform
 
 from stackkit._assessment import correlations
 from stackkit._oof import OutOfFold
-from stackkit.plots._drawing import INK, as_drawn, finish, start
+from stackkit.plots._drawing import INK, as_drawn, entitle, finish, start, styled
 from stackkit.plots._inputs import checked, oof_of
 
 MOST_NUMBERED = 12  # learners whose correlations are written into the cells
@@ -62,7 +62,7 @@ class CorrelationDisplay:
         self.correlations = correlations
 
     @classmethod
-    def from_estimator(cls, model: Any, *, ax: Any = None) -> Self:
+    def from_estimator(cls, model: Any, *, ax: Any = None, **kwargs: Any) -> Self:
         """Show the learners of a fitted stack.
 
         Parameters
@@ -71,16 +71,18 @@ class CorrelationDisplay:
             Fitted.
         ax : matplotlib Axes, optional
             Where to draw. None makes a figure.
+        **kwargs : dict
+            Style, passed to matplotlib's ``imshow``.
 
         Returns
         -------
         CorrelationDisplay
             Drawn.
         """
-        return cls.from_oof(oof_of(model), ax=ax)
+        return cls.from_oof(oof_of(model), ax=ax, **kwargs)
 
     @classmethod
-    def from_oof(cls, oof: OutOfFold, *, ax: Any = None) -> Self:
+    def from_oof(cls, oof: OutOfFold, *, ax: Any = None, **kwargs: Any) -> Self:
         """Show the learners of an out-of-fold table.
 
         Parameters
@@ -89,6 +91,8 @@ class CorrelationDisplay:
             What ``cross_fit`` returned, or a model's ``oof_``.
         ax : matplotlib Axes, optional
             Where to draw. None makes a figure.
+        **kwargs : dict
+            Style, passed to matplotlib's ``imshow``.
 
         Returns
         -------
@@ -97,15 +101,17 @@ class CorrelationDisplay:
         """
         found = correlations(checked(oof))
         order = _neighbours(found.to_numpy())
-        return cls(correlations=found.iloc[order, order]).plot(ax)
+        return cls(correlations=found.iloc[order, order]).plot(ax, **kwargs)
 
-    def plot(self, ax: Any = None) -> Self:
+    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
         """Draw the heat map; up to twelve learners with the numbers in it.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
             Where to draw. None makes a figure that grows with the number of learners.
+        **kwargs : dict
+            Style, passed to matplotlib's ``imshow``.
 
         Returns
         -------
@@ -118,7 +124,8 @@ class CorrelationDisplay:
         ax = start(self, ax, cells + margin + 1.3, cells + margin + 0.4)
         least = np.nanmin(values, initial=0.9)
         low = np.floor(10 * least) / 10
-        image = ax.imshow(values, cmap="cividis", vmin=low, vmax=1, aspect="auto", interpolation="nearest")
+        style = {"cmap": "cividis", "vmin": low, "vmax": 1, "aspect": "auto", "interpolation": "nearest"}
+        image = ax.imshow(values, **styled("image", style, kwargs))
         if numbered:
             for (i, j), value in np.ndenumerate(values):
                 # On a colour of its own, hence not in INK: white on the darker half.
@@ -132,6 +139,7 @@ class CorrelationDisplay:
         scale = ax.inset_axes((1.03, 0, 0.03, 1))
         bar = ax.figure.colorbar(image, cax=scale, label="correlation, out of fold")
         bar.outline.set_edgecolor(INK)
+        entitle(ax, "Correlation of out-of-fold predictions")
         for axes in (ax, scale):
             finish(axes, grid=None)
         return self

@@ -10,7 +10,7 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from stackkit._oof import OutOfFold
-from stackkit.plots._drawing import GREY, INK, STYLES, finish, legend_above, so_many_others, start
+from stackkit.plots._drawing import GREY, INK, STYLES, entitle, finish, legend_above, so_many_others, start, styled
 from stackkit.plots._inputs import checked, in_colour, oof_of
 
 # Where fitted estimators keep the one that they hold.
@@ -60,7 +60,7 @@ class LearningCurvesDisplay:
         self.coloured = coloured
 
     @classmethod
-    def from_estimator(cls, model: Any, *, ax: Any = None) -> Self:
+    def from_estimator(cls, model: Any, *, ax: Any = None, **kwargs: Any) -> Self:
         """Show the nets of a fitted stack.
 
         Parameters
@@ -69,6 +69,8 @@ class LearningCurvesDisplay:
             Fitted. Its fold models are shown; those fitted on all rows where it kept no others.
         ax : matplotlib Axes, optional
             Where to draw. None makes a figure.
+        **kwargs : dict
+            Style, passed to matplotlib's ``plot`` for the means over fold models.
 
         Returns
         -------
@@ -81,10 +83,12 @@ class LearningCurvesDisplay:
             No learner is a net with a history.
         """
         oof = oof_of(model)
-        return cls._of(oof, {name: oof.members.get(name) or found for name, found in model.members_.items()}, ax)
+        return cls._of(
+            oof, {name: oof.members.get(name) or found for name, found in model.members_.items()}, ax, kwargs
+        )
 
     @classmethod
-    def from_oof(cls, oof: OutOfFold, *, ax: Any = None) -> Self:
+    def from_oof(cls, oof: OutOfFold, *, ax: Any = None, **kwargs: Any) -> Self:
         """Show the nets of an out-of-fold table.
 
         Parameters
@@ -93,16 +97,18 @@ class LearningCurvesDisplay:
             What ``cross_fit`` returned, or a model's ``oof_``.
         ax : matplotlib Axes, optional
             Where to draw. None makes a figure.
+        **kwargs : dict
+            Style, passed to matplotlib's ``plot`` for the means over fold models.
 
         Returns
         -------
         LearningCurvesDisplay
             Drawn.
         """
-        return cls._of(oof, checked(oof).members, ax)
+        return cls._of(oof, checked(oof).members, ax, kwargs)
 
     @classmethod
-    def _of(cls, oof: OutOfFold, members: dict[str, list[Any]], ax: Any) -> Self:
+    def _of(cls, oof: OutOfFold, members: dict[str, list[Any]], ax: Any, style: dict[str, Any]) -> Self:
         rows = {
             (name, i, epoch): (losses["train_loss"], losses.get("valid_loss", np.nan))
             for name, found in members.items()
@@ -117,15 +123,17 @@ class LearningCurvesDisplay:
         curves = pd.DataFrame.from_dict(rows, orient="index", columns=["train_loss", "valid_loss"], dtype=float)
         curves.index = pd.MultiIndex.from_tuples(list(rows), names=["learner", "model", "epoch"])
         nets = list(dict.fromkeys(name for name, *_ in rows))
-        return cls(curves=curves, coloured=in_colour(oof, nets, None)).plot(ax)
+        return cls(curves=curves, coloured=in_colour(oof, nets, None)).plot(ax, **style)
 
-    def plot(self, ax: Any = None) -> Self:
+    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
         """Draw the losses: on training rows dashed, on validation rows whole.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
             Where to draw. None makes a figure.
+        **kwargs : dict
+            Style, passed to matplotlib's ``plot`` for the means over fold models.
 
         Returns
         -------
@@ -135,8 +143,8 @@ class LearningCurvesDisplay:
         ax = start(self, ax, 7, 5.4)
         nets = list(self.curves.index.unique("learner"))
         others = [name for name in nets if name not in self.coloured]
-        drawn = {name: self._draw(ax, name, (GREY, "", "-")) for name in others}
-        drawn |= {name: self._draw(ax, name, style) for name, style in zip(self.coloured, STYLES, strict=False)}
+        drawn = {name: self._draw(ax, name, (GREY, "", "-"), {}) for name in others}
+        drawn |= {name: self._draw(ax, name, style, kwargs) for name, style in zip(self.coloured, STYLES, strict=False)}
         shown = [(name, drawn[name]) for name in self.coloured]
         shown += [(so_many_others(others), drawn[others[0]])] if others else []
         proxies = [("training rows", 2, "--"), ("validation rows", 2, "-"), ("one fold model", 0.7, "-")]
@@ -145,13 +153,14 @@ class LearningCurvesDisplay:
                 shown += [(label, ax.plot([], [], color=INK, linewidth=width, linestyle=dashes)[0])]
         labels, handles = zip(*shown, strict=True)
         legend_above(ax, handles, labels)
+        entitle(ax, "Learning curves of the networks")
         ax.set_xlabel("epoch")
         ax.set_ylabel("loss that the net is trained on")
         ax.xaxis.get_major_locator().set_params(integer=True)
         finish(ax, grid="both")
         return self
 
-    def _draw(self, ax: Any, name: str, style: tuple[Any, ...]) -> Any:
+    def _draw(self, ax: Any, name: str, style: tuple[Any, ...], given: dict[str, Any]) -> Any:
         """All lines of one net; returns what stands for it in the legend."""
         colour, marker, _ = style
         handle = None
@@ -163,8 +172,8 @@ class LearningCurvesDisplay:
             if marker:
                 ax.plot(models.index, models, linewidth=0.6, alpha=0.55, **line)
             mean, every = models.ffill().mean(axis=1), max(1, len(models) // 8)
-            width = 2.2 if marker else 0.8
-            (handle,) = ax.plot(models.index, mean, linewidth=width, marker=marker, markevery=every, **line)
+            line |= {"linewidth": 2.2 if marker else 0.8, "marker": marker, "markevery": every}
+            (handle,) = ax.plot(models.index, mean, **styled("line", line, given))
         return handle
 
 

@@ -19,10 +19,12 @@ from stackkit.plots._drawing import (
     STACK_STYLE,
     STYLES,
     as_drawn,
+    entitle,
     finish,
     legend_above,
     so_many_others,
     start,
+    styled,
 )
 from stackkit.plots._inputs import (
     STACK_LABEL,
@@ -115,7 +117,7 @@ class HardestRowsDisplay:
         self.table_ = pd.concat([pd.DataFrame(first, index=losses.index), losses], axis=1)
 
     @classmethod
-    def from_estimator(cls, model: Any, *, n_rows: int = 20, ax: Any = None) -> Self:
+    def from_estimator(cls, model: Any, *, n_rows: int = 20, ax: Any = None, **kwargs: Any) -> Self:
         """Show the hardest training rows of a fitted stack.
 
         Parameters
@@ -127,6 +129,8 @@ class HardestRowsDisplay:
             How many, at least 1.
         ax : matplotlib Axes, optional
             Where to draw. None makes a figure.
+        **kwargs : dict
+            Style, passed to matplotlib's ``scatter`` for the marks of the stack and of the learners in colour.
 
         Returns
         -------
@@ -139,10 +143,12 @@ class HardestRowsDisplay:
             No learner has a loss on each row, or ``n_rows`` is not usable.
         """
         oof = oof_of(model)
-        return cls._of(oof, stack_of(oof, model), n_rows, weights_of(model), ax)
+        return cls._of(oof, stack_of(oof, model), n_rows, weights_of(model), {"ax": ax} | kwargs)
 
     @classmethod
-    def from_oof(cls, oof: OutOfFold, final_estimator: Any = None, *, n_rows: int = 20, ax: Any = None) -> Self:
+    def from_oof(
+        cls, oof: OutOfFold, final_estimator: Any = None, *, n_rows: int = 20, ax: Any = None, **kwargs: Any
+    ) -> Self:
         """Show the hardest rows of an out-of-fold table.
 
         Parameters
@@ -155,6 +161,8 @@ class HardestRowsDisplay:
             How many, at least 1.
         ax : matplotlib Axes, optional
             Where to draw. None makes a figure.
+        **kwargs : dict
+            Style, passed to matplotlib's ``scatter`` for the marks of the stack and of the learners in colour.
 
         Returns
         -------
@@ -162,10 +170,17 @@ class HardestRowsDisplay:
             Drawn.
         """
         stack = stack_from(oof, final_for(checked(oof), final_estimator))
-        return cls._of(oof, stack, n_rows, None, ax)
+        return cls._of(oof, stack, n_rows, None, {"ax": ax} | kwargs)
 
     @classmethod
-    def _of(cls, oof: OutOfFold, stack: OutOfFold | None, n_rows: int, weights: pd.Series | None, ax: Any) -> Self:
+    def _of(
+        cls,
+        oof: OutOfFold,
+        stack: OutOfFold | None,
+        n_rows: int,
+        weights: pd.Series | None,
+        shown: dict[str, Any],
+    ) -> Self:
         if not is_integer(n_rows, 1):
             raise ValueError(
                 f"The 'n_rows' parameter of HardestRowsDisplay must be an integer of at least 1; got {n_rows!r}. Use "
@@ -193,15 +208,17 @@ class HardestRowsDisplay:
             positions=rows,
             coloured=in_colour(oof, losses.columns, weights),
             loss="absolute error" if oof.classes is None else "log-loss",
-        ).plot(ax)
+        ).plot(**shown)
 
-    def plot(self, ax: Any = None) -> Self:
+    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
         """Draw a line a row up to the loss that ranks it, and a mark for each learner's.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
             Where to draw. None makes a figure whose height grows with the number of rows.
+        **kwargs : dict
+            Style, passed to matplotlib's ``scatter`` for the marks of the stack and of the learners in colour.
 
         Returns
         -------
@@ -221,10 +238,11 @@ class HardestRowsDisplay:
         others = [name for name in drawn if name not in self.coloured]
         colour, marker, _ = STACK_STYLE if self.by_stack else (INK, "|", "-")
         label = STACK_LABEL if self.by_stack else "mean over the learners"
-        shown = [(label, ax.scatter(self.ranking, height, s=52, marker=marker, color=colour, zorder=3))]
+        style = styled("mark", {"marker": marker, "s": 52, "color": colour, "zorder": 3}, kwargs)
+        shown = [(label, ax.scatter(self.ranking, height, **style))]
         for name, (colour, marker, _) in zip(self.coloured, STYLES, strict=False):
             style = {"marker": marker, "s": 26, "facecolors": "none", "edgecolors": colour, "linewidths": 1.3}
-            shown.append((name, ax.scatter(drawn[name], height, **style)))
+            shown.append((name, ax.scatter(drawn[name], height, **styled("mark", style, kwargs))))
         if others:
             spots = {"s": 14, "color": GREY, "alpha": 0.5, "linewidths": 0, "zorder": 0.9}
             shown.append((so_many_others(others), ax.scatter(drawn[others], np.repeat(height, len(others)), **spots)))
@@ -235,6 +253,7 @@ class HardestRowsDisplay:
         ax.set_xlim(left=0)
         ax.set_xlabel(f"{self.loss} of the row, out of fold{f' (at the edge: {most:.3g} and more)' if beyond else ''}")
         legend_above(ax, handles, names)
+        entitle(ax, "Rows that are predicted worst")
         finish(ax, grid="x")
         return self
 

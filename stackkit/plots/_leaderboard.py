@@ -10,7 +10,19 @@ import pandas as pd
 from stackkit._assessment import score_board, target_of
 from stackkit._oof import METRICS, OutOfFold
 from stackkit._utils import choice
-from stackkit.plots._drawing import BLUE, GREY, INK, ORANGE, as_drawn, finish, legend_above, start, width_with
+from stackkit.plots._drawing import (
+    BLUE,
+    GREY,
+    INK,
+    ORANGE,
+    as_drawn,
+    entitle,
+    finish,
+    legend_above,
+    start,
+    styled,
+    width_with,
+)
 from stackkit.plots._inputs import checked, oof_of
 
 METRIC_NAMES = {"log_loss": "log-loss", "rmse": "RMSE", "accuracy": "accuracy", "r2": "R²"}
@@ -74,7 +86,9 @@ class LeaderboardDisplay:
         self.lower_is_better = lower_is_better
 
     @classmethod
-    def from_estimator(cls, model: Any, *, metric: str | None = None, nested: Any = None, ax: Any = None) -> Self:
+    def from_estimator(
+        cls, model: Any, *, metric: str | None = None, nested: Any = None, ax: Any = None, **kwargs: Any
+    ) -> Self:
         """Show the learners of a fitted stack.
 
         Parameters
@@ -88,6 +102,8 @@ class LeaderboardDisplay:
             of the stack, of the best learner and of the plain mean.
         ax : matplotlib Axes, optional
             Where to draw. None makes a figure.
+        **kwargs : dict
+            Style, passed to matplotlib's ``errorbar``.
 
         Returns
         -------
@@ -99,10 +115,12 @@ class LeaderboardDisplay:
         ValueError
             The metric is not one of the two, is not that of ``nested``, or no learner has it.
         """
-        return cls.from_oof(oof_of(model), metric=metric, nested=nested, ax=ax)
+        return cls.from_oof(oof_of(model), metric=metric, nested=nested, ax=ax, **kwargs)
 
     @classmethod
-    def from_oof(cls, oof: OutOfFold, *, metric: str | None = None, nested: Any = None, ax: Any = None) -> Self:
+    def from_oof(
+        cls, oof: OutOfFold, *, metric: str | None = None, nested: Any = None, ax: Any = None, **kwargs: Any
+    ) -> Self:
         """Show the learners of an out-of-fold table.
 
         Parameters
@@ -111,6 +129,8 @@ class LeaderboardDisplay:
             What ``cross_fit`` returned, or a model's ``oof_``.
         metric, nested, ax : optional
             As in ``from_estimator``.
+        **kwargs : dict
+            Style, passed to matplotlib's ``errorbar``.
 
         Returns
         -------
@@ -127,10 +147,10 @@ class LeaderboardDisplay:
             outer = _outer_scores(nested)
             scores = scores.join(outer[N_COMBINED:])
             above = outer[:N_COMBINED].sort_values("outer", ascending=lower, kind="stable")
-        return cls(scores=_rows(above, scores), metric=METRIC_NAMES[metric], lower_is_better=lower).plot(ax)
+        return cls(scores=_rows(above, scores), metric=METRIC_NAMES[metric], lower_is_better=lower).plot(ax, **kwargs)
 
     @classmethod
-    def from_nested(cls, nested: Any, *, ax: Any = None) -> Self:
+    def from_nested(cls, nested: Any, *, ax: Any = None, **kwargs: Any) -> Self:
         """Show nested scores alone, whatever their metric is.
 
         Parameters
@@ -139,6 +159,8 @@ class LeaderboardDisplay:
             What :func:`stackkit.evaluation.nested_scores` returned.
         ax : matplotlib Axes, optional
             Where to draw. None makes a figure.
+        **kwargs : dict
+            Style, passed to matplotlib's ``errorbar``.
 
         Returns
         -------
@@ -150,15 +172,17 @@ class LeaderboardDisplay:
         parts = (outer[:N_COMBINED], outer[N_COMBINED:])
         above, scores = (part.sort_values("outer", ascending=lower, kind="stable") for part in parts)
         name = METRIC_NAMES.get(SCORINGS.get(scoring, ""), scoring.removeprefix("neg_").replace("_", " "))
-        return cls(scores=_rows(above, scores), metric=name, lower_is_better=lower).plot(ax)
+        return cls(scores=_rows(above, scores), metric=name, lower_is_better=lower).plot(ax, **kwargs)
 
-    def plot(self, ax: Any = None) -> Self:
+    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
         """Draw a dot and whiskers for each score.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
             Where to draw. None makes a figure whose height grows with the number of learners.
+        **kwargs : dict
+            Style, passed to matplotlib's ``errorbar``.
 
         Returns
         -------
@@ -181,7 +205,7 @@ class LeaderboardDisplay:
             y = height + shift * (both & ~self.scores["combined"].to_numpy())
             style = {"color": colour, "marker": marker, "markersize": 6, "capsize": 2.5, "linestyle": "none"}
             reach = [(score - low).tolist(), (high - score).tolist()]  # lists: matplotlib 3.8 stumbles over one row
-            handles.append(ax.errorbar(score, y, xerr=reach, **style))
+            handles.append(ax.errorbar(score, y, xerr=reach, **styled("line", style, kwargs)))
             labels.append(label)
         for y in height[self.scores[["oof", "outer"]].isna().all(axis=1)]:
             ax.text(0.01, y, f"no {self.metric}", transform=ax.get_yaxis_transform(), va="center", color=INK)
@@ -191,6 +215,7 @@ class LeaderboardDisplay:
         ax.set_ylim(0.4, n_rows + 0.6)
         ax.set_xlabel(f"{self.metric} ({'lower' if self.lower_is_better else 'higher'} is better)")
         legend_above(ax, handles, labels)
+        entitle(ax, "Scores of the learners")
         finish(ax, grid="x")
         return self
 

@@ -21,12 +21,14 @@ from stackkit.plots._drawing import (
     STACK_STYLE,
     STYLES,
     as_drawn,
+    entitle,
     finish,
     in_legend,
     legend_above,
     line_style,
     so_many_others,
     start,
+    styled,
 )
 from stackkit.plots._inputs import (
     STACK_LABEL,
@@ -123,7 +125,15 @@ class ReliabilityDisplay:
 
     @classmethod
     def from_estimator(
-        cls, model: Any, X: Any = None, y: Any = None, *, n_bins: int = 10, strategy: str = "uniform", ax: Any = None
+        cls,
+        model: Any,
+        X: Any = None,
+        y: Any = None,
+        *,
+        n_bins: int = 10,
+        strategy: str = "uniform",
+        ax: Any = None,
+        **kwargs: Any,
     ) -> Self:
         """Show a fitted stack and its learners.
 
@@ -143,6 +153,8 @@ class ReliabilityDisplay:
             Bins of the same width, or with the same number of rows.
         ax : matplotlib Axes, optional
             Where to draw. None makes a figure.
+        **kwargs : dict
+            Style, passed to matplotlib's ``plot`` for the curves of the stack and of the learners in colour.
 
         Returns
         -------
@@ -162,7 +174,7 @@ class ReliabilityDisplay:
                 "The 'X' and 'y' parameters of ReliabilityDisplay must be given together, or neither of them; got only "
                 f"{'y' if X is None else 'X'}. Pass both, or leave both out for the out-of-fold table."
             )
-        options = {"weights": weights, "n_bins": n_bins, "strategy": strategy, "ax": ax}
+        options = {"weights": weights, "n_bins": n_bins, "strategy": strategy, "ax": ax, "style": kwargs}
         if X is None:
             return cls._of_table(oof, stack_of(oof, model), **options)
         table = model.transform(X)
@@ -180,6 +192,7 @@ class ReliabilityDisplay:
         n_bins: int = 10,
         strategy: str = "uniform",
         ax: Any = None,
+        **kwargs: Any,
     ) -> Self:
         """Show the learners of an out-of-fold table, and a stack of them.
 
@@ -191,6 +204,8 @@ class ReliabilityDisplay:
             It is cross-fitted on the table. None means the one that a stack of these learners would have.
         n_bins, strategy, ax : optional
             As in ``from_estimator``.
+        **kwargs : dict
+            Style, passed to matplotlib's ``plot`` for the curves of the stack and of the learners in colour.
 
         Returns
         -------
@@ -199,7 +214,7 @@ class ReliabilityDisplay:
         """
         _check_single_label(checked(oof))
         stack = stack_from(oof, final_for(oof, final_estimator))
-        return cls._of_table(oof, stack, weights=None, n_bins=n_bins, strategy=strategy, ax=ax)
+        return cls._of_table(oof, stack, weights=None, n_bins=n_bins, strategy=strategy, ax=ax, style=kwargs)
 
     @classmethod
     def _of_table(cls, oof: OutOfFold, second: OutOfFold | None, **options: Any) -> Self:
@@ -220,6 +235,7 @@ class ReliabilityDisplay:
         *,
         weights: pd.Series | None,
         ax: Any,
+        style: dict[str, Any],
         **options: Any,
     ) -> Self:
         _check_bins(options["n_bins"], options["strategy"])
@@ -236,15 +252,17 @@ class ReliabilityDisplay:
             coloured=in_colour(oof, list(blocks), weights),
             event=str(oof.classes[1]) if len(oof.classes) == 2 else None,
             **options,
-        ).plot(ax)
+        ).plot(ax, **style)
 
-    def plot(self, ax: Any = None) -> Self:
+    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
         """Draw the curves, and below them how many rows lie in each bin.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
             Where to draw. None makes a figure.
+        **kwargs : dict
+            Style, passed to matplotlib's ``plot`` for the curves of the stack and of the learners in colour.
 
         Returns
         -------
@@ -257,8 +275,10 @@ class ReliabilityDisplay:
         plain = {"color": GREY, "linewidth": 0.7, "alpha": 0.7, "marker": "", "zorder": 1.5}
         self.curves_ = {name: self._curve(ax, name, self.learners[name], plain) for name in others}
         for name, style in zip(self.coloured, STYLES, strict=False):
-            self.curves_[name] = self._curve(ax, name, self.learners[name], line_style(style) | {"zorder": 2})
-        bold = line_style(STACK_STYLE) | {"linewidth": 2.6, "markersize": 7, "zorder": 3}
+            self.curves_[name] = self._curve(
+                ax, name, self.learners[name], styled("line", line_style(style) | {"zorder": 2}, kwargs)
+            )
+        bold = styled("line", line_style(STACK_STYLE) | {"linewidth": 2.6, "markersize": 7, "zorder": 3}, kwargs)
         self.stack_curve_ = None if self.stack is None else self._curve(ax, self.stack_label, self.stack, bold)
         self._draw_counts(ax)
         shown = [(self.stack_label, self.stack_curve_)] if self.stack_curve_ else []
@@ -267,6 +287,7 @@ class ReliabilityDisplay:
         labels, curves = zip(*shown, strict=True)
         handles = [curve.line_ for curve in curves] + [reference]
         legend_above(ax, handles, [*labels, "as often as foretold"])
+        entitle(ax, "Reliability of the probabilities")
         if self.event is None:
             ax.set_xlabel(f"confidence: probability of the predicted class (top-label), {self.source}")
             ax.set_ylabel("share predicted right (top-label)")

@@ -14,7 +14,7 @@ from stackkit._assessment import target_of
 from stackkit._blending import BLENDS
 from stackkit._members import fit_member, last_step, requested_weights
 from stackkit._oof import OutOfFold
-from stackkit.plots._drawing import BLUE, INK, ORANGE, as_drawn, finish, start, width_with
+from stackkit.plots._drawing import BLUE, INK, ORANGE, as_drawn, entitle, finish, start, styled, width_with
 from stackkit.plots._inputs import checked, final_for, oof_of
 
 
@@ -57,7 +57,7 @@ class WeightsDisplay:
         self.meaning = meaning
 
     @classmethod
-    def from_estimator(cls, model: Any, *, ax: Any = None) -> Self:
+    def from_estimator(cls, model: Any, *, ax: Any = None, **kwargs: Any) -> Self:
         """Show the weights that a fitted stack gives its learners.
 
         Parameters
@@ -67,6 +67,8 @@ class WeightsDisplay:
             learner (classes, outputs) their Euclidean norm is shown; columns passed through are left out.
         ax : matplotlib Axes, optional
             Where to draw. None makes a figure.
+        **kwargs : dict
+            Style, passed to matplotlib's ``barh``.
 
         Returns
         -------
@@ -79,10 +81,10 @@ class WeightsDisplay:
             The final estimator has neither weights nor coefficients.
         """
         oof = oof_of(model)
-        return cls._of(model.final_estimator_, oof, ax)
+        return cls._of(model.final_estimator_, oof, ax, kwargs)
 
     @classmethod
-    def from_oof(cls, oof: OutOfFold, final_estimator: Any = None, *, ax: Any = None) -> Self:
+    def from_oof(cls, oof: OutOfFold, final_estimator: Any = None, *, ax: Any = None, **kwargs: Any) -> Self:
         """Fit a final estimator on an out-of-fold table, and show its weights.
 
         Parameters
@@ -93,6 +95,8 @@ class WeightsDisplay:
             It is cloned. None means the one that a stack of these learners would have.
         ax : matplotlib Axes, optional
             Where to draw. None makes a figure.
+        **kwargs : dict
+            Style, passed to matplotlib's ``barh``.
 
         Returns
         -------
@@ -101,28 +105,31 @@ class WeightsDisplay:
         """
         final = final_for(checked(oof), final_estimator)
         rows, params = np.flatnonzero(oof.covered), requested_weights(final, oof.sample_weight)
-        return cls._of(fit_member(final, oof.train, target_of(oof), rows, params).estimator, oof, ax)
+        return cls._of(fit_member(final, oof.train, target_of(oof), rows, params).estimator, oof, ax, kwargs)
 
     @classmethod
-    def _of(cls, final: Any, oof: OutOfFold, ax: Any) -> Self:
+    def _of(cls, final: Any, oof: OutOfFold, ax: Any, style: dict[str, Any]) -> Self:
         name = type(last_step(final)).__name__
         if isinstance(final, BLENDS):
-            return cls(weights=pd.Series(final.weights_, index=list(oof.blocks)), meaning=f"weight in {name}").plot(ax)
+            weights = pd.Series(final.weights_, index=list(oof.blocks))
+            return cls(weights=weights, meaning=f"weight in {name}").plot(ax, **style)
         coefficients = _coefficients(final, oof.columns)
         parts = {learner: coefficients[:, block.columns] for learner, block in oof.blocks.items()}
         single = all(part.size == 1 for part in parts.values())
         # One learner may have a single coefficient where others have several: only that one has a sign.
-        weights = {key: float(p[0, 0]) if p.size == 1 else float(np.linalg.norm(p)) for key, p in parts.items()}
+        found = {key: float(p[0, 0]) if p.size == 1 else float(np.linalg.norm(p)) for key, p in parts.items()}
         meaning = f"coefficient in {name}" if single else f"norm of the coefficients in {name}"
-        return cls(weights=pd.Series(weights), meaning=meaning).plot(ax)
+        return cls(weights=pd.Series(found), meaning=meaning).plot(ax, **style)
 
-    def plot(self, ax: Any = None) -> Self:
+    def plot(self, ax: Any = None, **kwargs: Any) -> Self:
         """Draw a bar a learner, the largest on top.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
             Where to draw. None makes a figure whose height grows with the number of learners.
+        **kwargs : dict
+            Style, passed to matplotlib's ``barh``.
 
         Returns
         -------
@@ -133,15 +140,16 @@ class WeightsDisplay:
         n = len(weights)
         ax = start(self, ax, width_with(5.5, weights.index), 0.28 * n + 1.1)
         height, minus = np.arange(n, 0, -1), weights.to_numpy() < 0
-        bars = ax.barh(height, weights, height=0.65, color=np.where(minus, ORANGE, BLUE))
-        for bar, negative in zip(bars, minus, strict=True):
-            bar.set_hatch("////" if negative else "")
+        hatches = np.where(minus, "////", "").tolist()
+        style = {"height": 0.65, "color": np.where(minus, ORANGE, BLUE).tolist(), "hatch": hatches}
+        bars = ax.barh(height, weights, **styled("bar", style, kwargs))
         ax.bar_label(bars, [f"{weight:.3g}" for weight in weights], padding=3, color=INK, fontsize="small")
         ax.axvline(0, color=INK, linewidth=0.8)
         ax.set_yticks(height, [as_drawn(name) for name in weights.index])
         ax.set_ylim(0.4, n + 0.6)
         ax.margins(x=0.14)  # for the numbers
         ax.set_xlabel(as_drawn(self.meaning, longest=80))
+        entitle(ax, "Weights of the learners")
         finish(ax, grid="x")
         return self
 

@@ -315,7 +315,9 @@ def _svg(draw: Callable[[], Any], *, prefix: str, label: str) -> str:
 
     # Text stays text: it can be read aloud, searched and copied, and is a fifth of the size.
     with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": prefix, "font.family": "sans-serif"}):
-        figure = draw().figure_
+        display = draw()
+        display.ax_.set_title("")  # the page has its own
+        figure = display.figure_
         try:
             buffer = io.BytesIO()
             figure.savefig(

@@ -126,6 +126,11 @@ def test_pictures_take_the_colour_of_the_page(model, tmp_path):
     assert not any(attributes.get("height") for tag, attributes in page.tags if tag == "svg")
 
 
+def test_pictures_have_no_titles_below_those_of_the_page(model, tmp_path):
+    page = _write(model, tmp_path)
+    assert " ".join(page.sections.values()).count("Correlation of out-of-fold predictions") == 1
+
+
 def test_without_outer_folds_there_is_no_verdict(model, tmp_path):
     page = _write(model, tmp_path)
     assert "Not evaluated" in page.sections["verdict"]
