@@ -120,7 +120,7 @@ def test_a_notebook_gets_the_plan_and_one_line_that_is_written_over(outputs, cap
     counts = [re.search(r"[0-9]+/8", text)[0] for text in line]
     assert list(dict.fromkeys(counts)) == [f"{n}/8" for n in range(9)]
     assert all(text.count("\n") == 1 for text in line)
-    assert "([/])" in _words(line[-1])
+    assert any("([/])" in text for text in line)
 
 
 def test_a_notebook_is_not_flooded_and_sees_the_end(outputs, monkeypatch):
