@@ -141,8 +141,12 @@ def findings(nested: NestedScores, table: pd.DataFrame) -> Iterator[str]:
         f"The stack against {best}, the best learner on the whole: better in {better} of {len(gains)} rounds, level in "
         f"{level}, worse in {len(gains) - better - level}; by {gains.mean():+.3f} in the mean."
     )
-    yield f"Against the learner that looked best in each training part: {nested.verdict()}"
-    low, high = nested.differences.loc["stack - best learner", ["low", "high"]]
+    yield nested.verdict()
+    gain, low, high = nested.differences.loc["best learner", ["gain", "low", "high"]]
+    yield (
+        f"Over the learner that looked best in each training part the gain is {gain:+.3f} (95 % interval {low:+.3f} to "
+        f"{high:+.3f})."
+    )
     reported = REPORTED.accuracy["stack"] - REPORTED.accuracy.drop("stack").max()
     if not low <= reported <= high:
         how = "does NOT hold up: it lies outside of that interval"

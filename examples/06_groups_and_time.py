@@ -73,7 +73,7 @@ def score_patients(known: Bunch, new: Bunch) -> dict[str, pd.DataFrame]:
         stack = diagnosing_stack(cv)
         # The outer folds are as the inner ones. Random ones would only warn that they do not look at groups.
         groups = known.groups if cv is BY_PATIENT else None
-        claimed = -nested_scores(stack, known.X, known.y, cv=cv, groups=groups).table["score"]
+        claimed = nested_scores(stack, known.X, known.y, cv=cv, groups=groups).table["score"]
         stack.fit(known.X, known.y, groups=groups)
         columns = stack.transform(new.X)
         true = {name: log_loss(new.y, columns[:, block.columns]) for name, block in stack.oof_.blocks.items()}
@@ -122,7 +122,7 @@ def score_series(n_series: int) -> tuple[dict[str, pd.DataFrame], int]:
         for title, cv in zip(found, (SHUFFLED, FORWARD), strict=True):
             stack = forecasting_stack(cv).fit(data.X, data.y)
             uncovered = max(uncovered, int((~stack.oof_.covered).sum()))
-            claimed = -nested_scores(stack, data.X, data.y, cv=cv).table["score"]
+            claimed = nested_scores(stack, data.X, data.y, cv=cv).table["score"]
             columns = stack.transform(data.X_new)
             true = {
                 name: root_mean_squared_error(data.y_new, columns[:, block.columns])

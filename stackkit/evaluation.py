@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
-from warnings import warn
+from warnings import catch_warnings, simplefilter, warn
 
 import numpy as np
 import pandas as pd
@@ -14,14 +14,21 @@ from sklearn.model_selection import PredefinedSplit
 from sklearn.utils.metadata_routing import get_routing_for_object
 
 from stackkit._assessment import (
+    BEST,
+    MEAN,
+    STACK,
     Answers,
     Diversity,
+    Evidence,
+    Outcome,
     Scoring,
     answers_of,
+    constant_answers,
     corrected_interval,
     diversity,
     labels_of,
     make_scoring,
+    margin_of,
 )
 from stackkit._blending import final_labels, final_probabilities
 from stackkit._data import Folds, Learners, make_folds, splitter_of, take_rows, warn_of_row_order
@@ -43,32 +50,67 @@ from stackkit._utils import Summarised, Summary, single_threaded_blas
 
 __all__ = ["Diversity", "NestedScores", "diversity", "nested_scores"]
 
-STACK, BEST, MEAN = "stack", "best learner", "plain mean"
-
 
 @dataclass(frozen=True, repr=False)
 class NestedScores(Summarised):
     """What the stack and its learners score on rows that none of them saw.
 
+    Losses are positive numbers, lower is better: ``metric`` "log_loss" for the ``scoring`` "neg_log_loss", "rmse" for
+    "neg_root_mean_squared_error". ``greater_is_better`` says which way it is. Differences are stated as gains: above
+    zero the stack is better, whatever the metric.
+
     Attributes
     ----------
     table : DataFrame
-        A row for "stack", "best learner" (the one that was best inside each outer fold), "plain mean" (of the
-        learners' predictions) and each learner; columns score (mean over the outer folds), se, low, high: the
-        corrected standard error and the 95 % interval.
+        Index "learner": "stack", "best learner", "plain mean" (of the learners' predictions), then each learner, the
+        best first. Columns score (mean over the outer folds), se, low, high: the corrected standard error and the
+        95 % interval. "best learner" is, in each outer fold, the learner with the best out-of-fold score inside it:
+        what one would have picked without the stack. It changes from fold to fold, so it may score worse than a
+        learner of the list.
     scores : DataFrame of shape (n_outer_folds, n_names)
         The same names' scores on each outer fold.
     differences : DataFrame
-        Rows "stack - best learner" and "stack - plain mean"; columns difference, se, low, high and p_value of
-        the paired differences over outer folds.
+        By how much the stack is better than each of the others (index "learner"): columns gain, se, low, high and
+        p_value, of the paired differences over the outer folds.
     chosen : Series
         The best learner inside each outer fold, by its out-of-fold predictions there.
     scoring : str
-        The scorer's name. Higher is better.
+        scikit-learn's name of the scorer.
+    metric : str
+        The name of the scores.
+    greater_is_better : bool
+        Whether high scores are good.
+    constant : float
+        The score of a constant prediction: the classes' shares, or the mean, of each outer fold's training rows.
+    margin : float
+        The largest gain that is too small to matter: 1 % of what "best learner" lacks to a perfect score, or of its
+        lead over the constant prediction, whichever is less.
     folds : Folds
         The outer folds.
     failures : DataFrame
         Learners that failed and were dropped.
+
+    Notes
+    -----
+    The verdict has three outcomes.
+
+    - "helps": the interval of the gain is above zero, over "best learner" and over the learner that scored best on
+      the outer folds; and the plain mean is not better.
+    - "does not help": the plain mean is better (the whole interval of the gain over it is below zero), or the interval
+      of the gain over "best learner" ends below ``margin``: the stack is worse, or what it gains is too small to
+      matter.
+    - "cannot be told": all else. More rows make the intervals narrower, and so do repeated outer folds.
+
+    That a small effect is shown by an interval, not by a test that finds nothing, is the logic of equivalence tests
+    (Schuirmann 1987); Benavoli et al. (2017) call classifiers equivalent that differ by less than 1 % in accuracy.
+    ``margin`` is stricter where little is left to gain.
+
+    References
+    ----------
+    Schuirmann (1987), A comparison of the two one-sided tests procedure and the power approach for assessing the
+    equivalence of average bioavailability. Journal of Pharmacokinetics and Biopharmaceutics 15, 657-680.
+    Benavoli, Corani, Demsar and Zaffalon (2017), Time for a change: a tutorial for comparing multiple classifiers
+    through Bayesian analysis. Journal of Machine Learning Research 18(77), 1-36.
     """
 
     table: pd.DataFrame
@@ -76,6 +118,10 @@ class NestedScores(Summarised):
     differences: pd.DataFrame
     chosen: pd.Series
     scoring: str
+    metric: str
+    greater_is_better: bool
+    constant: float
+    margin: float
     folds: Folds
     failures: pd.DataFrame
 
@@ -84,57 +130,36 @@ class NestedScores(Summarised):
         return Summary(title, self.verdict(), tables={"Rows that nobody saw": self.table})
 
     @property
+    def outcome(self) -> Outcome:
+        """What can be said of stacking: "helps", "does not help" or "cannot be told"."""
+        return self._evidence().outcome
+
+    @property
     def helps(self) -> bool | None:
-        """Whether the stack is better than its best learner beyond chance; None where that cannot be told."""
-        low = self._difference(BEST)["low"]
-        return None if np.isnan(low) else low > 0 and not self._mean_is_better()
+        """Whether stacking helps; None where that cannot be told."""
+        return {"helps": True, "does not help": False, "cannot be told": None}[self.outcome]
 
     def verdict(self) -> str:
-        """One sentence: stacking helps, by how much; or it does not, and what to use instead.
+        """Whether stacking helps, by how much and against whom; else what to use instead, or why it cannot be told.
 
         Returns
         -------
         str
-            The verdict, with the 95 % interval of the paired difference that it rests on.
+            The outcome, with the gain and its 95 % interval that it rests on, and what to do.
         """
-        best = self._difference(BEST)
-        metric = self.scoring
-        if self.helps is None:
-            lacking = int((self.scores[STACK] - self.scores[BEST]).isna().sum())
-            why = f"{lacking} of them gave no score" if lacking else "it takes two or more"
-            return f"Whether stacking helps cannot be told from {len(self.folds)} outer fold(s): {why}."
-        if self._mean_is_better():
-            by = _by(self._difference(MEAN), sign=-1)
-            return f"Stacking does not help: {metric} is worse by {by} than that of the plain mean; use the mean."
-        if best["low"] > 0:
-            mean = "; the plain mean of the learners may do as well" if self._difference(MEAN)["low"] <= 0 else ""
-            return f"Stacking helps: {metric} is better by {_by(best)} than that of the best single learner{mean}."
-        use = f"use {self._most_chosen()!r}"
-        if best["high"] < 0:
-            by = _by(best, sign=-1)
-            return f"Stacking does not help: {metric} is worse by {by} than that of the best single learner; {use}."
-        return (
-            f"Stacking does not help beyond chance: {metric} differs by {_by(best)} from that of the best single "
-            f"learner; {use}, which is simpler."
+        return self._evidence().sentence()
+
+    def _evidence(self) -> Evidence:
+        return Evidence(
+            metric=self.metric,
+            sign=1 if self.greater_is_better else -1,
+            table=self.table,
+            gains=self.differences,
+            chosen=self.chosen.tolist(),
+            n_without_score=int((self.scores[STACK] - self.scores[BEST]).isna().sum()),
+            margin=self.margin,
+            constant=self.constant,
         )
-
-    def _difference(self, other: str) -> dict[str, float]:
-        row = self.differences.loc[f"{STACK} - {other}"].to_numpy(dtype=float)
-        return dict(zip(self.differences.columns, row.tolist(), strict=True))
-
-    def _mean_is_better(self) -> bool:
-        return self._difference(MEAN)["high"] < 0
-
-    def _most_chosen(self) -> str:
-        """The learner that was best inside most outer folds; of several, the better one outside."""
-        counts = self.chosen.value_counts()
-        often = counts.index[counts == counts.max()]
-        return str(self.table.loc[often, "score"].fillna(-np.inf).idxmax())
-
-
-def _by(difference: dict[str, float], sign: int = 1) -> str:
-    low, high = sorted(sign * difference[end] for end in ("low", "high"))
-    return f"{sign * difference['difference']:.3g} (95 % interval {low:.3g} to {high:.3g})"
 
 
 def nested_scores(
@@ -168,9 +193,10 @@ def nested_scores(
         together where they are given; numbers mean (stratified) K-fold without shuffling. Repeated and grouped
         splitters work.
     scoring : str, callable or None
-        A scorer of scikit-learn, higher is better; a callable gets y as an array. None means what the leaderboard
+        A scorer of scikit-learn; a callable gets y as an array, and higher is better. None means what the leaderboard
         ranks by: "neg_log_loss", or "accuracy" where the stack gives no probabilities; for numbers
-        "neg_root_mean_squared_error".
+        "neg_root_mean_squared_error". Losses ("neg_...") are shown as positive numbers: but for that sign, the
+        stack's scores are those of scikit-learn's ``cross_val_score``, bit for bit.
     groups : array-like of shape (n_rows,), optional
         Passed to the outer splitter, and to whom ``fit`` passes it.
     sample_weight : array-like of shape (n_rows,), optional
@@ -181,7 +207,7 @@ def nested_scores(
     Returns
     -------
     NestedScores
-        Scores with intervals, paired differences, ``verdict()``.
+        Scores with intervals, the stack's gains over each of the others, ``verdict()``.
 
     Raises
     ------
@@ -201,18 +227,20 @@ def nested_scores(
     Examples
     --------
     >>> from sklearn.datasets import load_iris
+    >>> from sklearn.model_selection import StratifiedKFold
     >>> from sklearn.naive_bayes import GaussianNB
     >>> from sklearn.neighbors import KNeighborsClassifier
     >>> from stackkit import StackingModel
     >>> from stackkit.evaluation import nested_scores
     >>> X, y = load_iris(return_X_y=True)
-    >>> model = StackingModel([("knn", KNeighborsClassifier()), ("bayes", GaussianNB())], cv=5, random_state=0)
-    >>> nested = nested_scores(model, X, y, cv=5, scoring="accuracy")
+    >>> model = StackingModel([("knn", KNeighborsClassifier()), ("bayes", GaussianNB())], cv=StratifiedKFold(5))
+    >>> nested = nested_scores(model, X, y, cv=StratifiedKFold(5), scoring="accuracy")
     >>> list(nested.table.index)
     ['stack', 'best learner', 'plain mean', 'knn', 'bayes']
     >>> print(nested.verdict())
-    Stacking does not help beyond chance: accuracy differs by -0.00667 (95 % interval -0.0344 to 0.0211) from that of
-    the best single learner; use 'knn', which is simpler.
+    Whether stacking helps cannot be told from these rows: the stack's accuracy is worse by 0.00667 (95 % interval
+    0.0344 worse to 0.0211 better) than that of 'knn', the best learner on the outer folds. More rows, or repeated outer
+    folds, make the interval narrower.
     """
     made = plan_nested(model, X, y, cv=cv, scoring=scoring, groups=groups, sample_weight=sample_weight, **params)
     for number, fold in enumerate(made.folds):
@@ -220,7 +248,8 @@ def nested_scores(
     tables, blocks, failures = nested_tables(made.plan, made.folds, made.settings)
     referee = _Referee(made.plan, blocks, made.scoring, made.settings, checks_levels(made.model, made.plan))
     scored = [referee.scores(fold, table) for fold, table in zip(made.folds, tables, strict=True)]
-    return _summary(scored, made.scoring, made.outer, failures)
+    constant = float(np.mean([referee.constant(fold) for fold in made.folds]))
+    return _summary(scored, made.scoring, made.outer, failures, constant=constant)
 
 
 # --- before anything is fitted ------------------------------------------------------------------------
@@ -253,8 +282,7 @@ def plan_nested(
     inner_groups = groups if _uses_groups(model) else None
     plan = make_plan(model, X, y, groups=inner_groups, sample_weight=sample_weight, **params)
     _check_names(plan)
-    methods = [method for method in ("predict", "predict_proba", "decision_function") if hasattr(plan.final, method)]
-    chosen = make_scoring(scoring, methods, plan.X, plan.target, plan.weights)
+    chosen = make_scoring(scoring, methods_of(plan.final), plan.X, plan.target, plan.weights)
     classifier = plan.target.task == "classification"
     splitter = splitter_of(cv, y, classifier=classifier, random_state=model.random_state)
     by_group = {} if groups is None else {"groups": groups}
@@ -265,6 +293,10 @@ def plan_nested(
     _check_outer(outer, plan)
     folds = [_outer_fold(model, plan, settings, outer, number) for number in range(len(outer))]
     return NestedPlan(model, settings, plan, chosen, outer, folds)
+
+
+def methods_of(final: Any) -> list[str]:
+    return [method for method in ("predict", "predict_proba", "decision_function") if hasattr(final, method)]
 
 
 def _outer_fold(model: StackingModel, plan: Plan, settings: Settings, outer: Folds, number: int) -> OuterFold:
@@ -342,7 +374,7 @@ class _Referee:
         """Every name's score on the outer fold, and the learner that was best inside."""
         inside = {name: self._score(self._answers(name, table, fold.covered), fold.covered) for name in self.blocks}
         known = {name: score for name, score in inside.items() if not np.isnan(score)}
-        best = max(known, key=lambda name: known[name]) if known else None
+        best = max(known, key=lambda name: self.scoring.sign * known[name]) if known else None
         learners = {name: self._score(self._answers(name, table, fold.test), fold.test) for name in self.blocks}
         strategies = {
             STACK: self._score(self._stack(fold, table), fold.test, STACK),
@@ -350,6 +382,14 @@ class _Referee:
             MEAN: self._score(self._mean(table, fold.test), fold.test),
         }
         return strategies | learners, best
+
+    def constant(self, fold: OuterFold) -> float:
+        """The score of a prediction that does not look at X."""
+        methods = methods_of(self.plan.final)
+        answers = constant_answers(methods, self.plan.target, fold.train, len(fold.test))
+        with catch_warnings():
+            simplefilter("ignore")  # it has no precision and the like
+            return self._score(answers, fold.test)
 
     def _score(self, answers: Answers, rows: np.ndarray, name: str | None = None) -> float:
         """NaN for who cannot be scored; of the stack it is said why."""
@@ -401,18 +441,36 @@ def _given(member: Member, features: Any, classes: Any) -> dict[str, np.ndarray]
 
 
 def _summary(
-    scored: list[tuple[dict[str, float], str | None]], scoring: Scoring, outer: Folds, failures: pd.DataFrame
+    scored: list[tuple[dict[str, float], str | None]],
+    scoring: Scoring,
+    outer: Folds,
+    failures: pd.DataFrame,
+    *,
+    constant: float,
 ) -> NestedScores:
-    scores = pd.DataFrame([of_round for of_round, _ in scored]).rename_axis("outer fold")
+    scores = pd.DataFrame([of_round for of_round, _ in scored]).rename_axis("outer fold").rename_axis(columns="learner")
     chosen = pd.Series([best for _, best in scored], index=scores.index, name=BEST, dtype=object)
     rows = {name: corrected_interval(scores[name].to_numpy(), outer)[:4] for name in scores.columns}
     table = pd.DataFrame.from_dict(rows, orient="index", columns=["score", "se", "low", "high"])
     table[["low", "high"]] = table[["low", "high"]].clip(*scoring.bounds)
-    learners = table.iloc[3:].sort_values("score", ascending=False, na_position="last", kind="stable")
-    pairs = {
-        f"{STACK} - {other}": corrected_interval((scores[STACK] - scores[other]).to_numpy(), outer)
-        for other in (BEST, MEAN)
+    ascending = not scoring.greater_is_better
+    learners = table.iloc[3:].sort_values("score", ascending=ascending, na_position="last", kind="stable")
+    table = pd.concat([table.iloc[:3], learners]).rename_axis("learner")
+    gains = {
+        other: corrected_interval(scoring.sign * (scores[STACK] - scores[other]).to_numpy(), outer)
+        for other in table.index.drop(STACK)
     }
-    differences = pd.DataFrame.from_dict(pairs, orient="index", columns=["difference", "se", "low", "high", "p_value"])
-    table = pd.concat([table.iloc[:3], learners])
-    return NestedScores(table, scores, differences, chosen, scoring.name, outer, failures)
+    differences = pd.DataFrame.from_dict(gains, orient="index", columns=["gain", "se", "low", "high", "p_value"])
+    return NestedScores(
+        table=table,
+        scores=scores,
+        differences=differences.rename_axis("learner"),
+        chosen=chosen,
+        scoring=scoring.name,
+        metric=scoring.metric,
+        greater_is_better=scoring.greater_is_better,
+        constant=constant,
+        margin=margin_of(float(table["score"][BEST]), constant, perfect=scoring.perfect, sign=scoring.sign),
+        folds=outer,
+        failures=failures,
+    )

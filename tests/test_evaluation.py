@@ -12,6 +12,7 @@ from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_diabetes, make_classification, make_multilabel_classification, make_regression
+from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
@@ -38,6 +39,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from spies import Counted, Noisy
 
 from stackkit import ConvexClassifier, EnsembleSelectionClassifier, StackingModel
+from stackkit._assessment.verdict import margin_of
 from stackkit.datasets import load_titanic
 from stackkit.evaluation import NestedScores, nested_scores, plan_nested
 
@@ -73,9 +75,15 @@ def _quiet(function, *args, **kwargs):
 def _equals_cross_val_score(model, X, y, cv, scoring):
     nested = _quiet(nested_scores, model, X, y, cv=cv, scoring=scoring)
     expected = _quiet(cross_val_score, model, X, y, cv=cv, scoring=scoring, error_score="raise")
-    np.testing.assert_array_equal(nested.scores["stack"], expected)
+    assert nested.greater_is_better == (not scoring.startswith("neg_"))
+    np.testing.assert_array_equal(_sign(nested) * nested.scores["stack"], expected)
     assert np.isfinite(expected).all()
     return nested
+
+
+def _sign(nested):
+    """scikit-learn's scores are higher-is-better: our losses with a minus, to the bit."""
+    return 1 if nested.greater_is_better else -1
 
 
 MODELS = {
@@ -222,7 +230,7 @@ def test_groups_reach_outer_and_inner_splitters():
         nested = nested_scores(model, X, y, cv=GroupKFold(4), groups=given)
         for fold, (train, test) in enumerate(GroupKFold(4).split(X, y, groups)):
             fitted = clone(model).fit(X[train], y[train], groups=groups[train])
-            assert nested.scores.loc[fold, "stack"] == get_scorer("neg_log_loss")(fitted, X[test], y[test])
+            assert -nested.scores.loc[fold, "stack"] == get_scorer("neg_log_loss")(fitted, X[test], y[test])
 
 
 @pytest.mark.slow
@@ -281,10 +289,10 @@ def test_the_other_rows_are_those_of_a_loop_by_hand(refit, n_classes):
         fitted = clone(model).fit(X[train], y[train])
         p, P = fitted.transform(X[test]), fitted.oof_.train
         blocks = [fitted.oof_.blocks[name].columns for name in names]
-        outer = {name: -log_loss(y[test], p[:, block]) for name, block in zip(names, blocks, strict=True)}
-        inner = {name: -log_loss(y[train], P[:, block]) for name, block in zip(names, blocks, strict=True)}
-        best = max(inner, key=inner.get)
-        mean = -log_loss(y[test], np.mean([p[:, block] for block in blocks], axis=0))
+        outer = {name: log_loss(y[test], p[:, block]) for name, block in zip(names, blocks, strict=True)}
+        inner = {name: log_loss(y[train], P[:, block]) for name, block in zip(names, blocks, strict=True)}
+        best = min(inner, key=inner.get)
+        mean = log_loss(y[test], np.mean([p[:, block] for block in blocks], axis=0))
         expected = {"best learner": outer[best], "plain mean": mean} | outer
         assert nested.scores.loc[fold, list(expected)].to_dict() == pytest.approx(expected, rel=1e-12)
         assert nested.chosen[fold] == best
@@ -296,8 +304,8 @@ def test_rows_of_numbers_are_those_of_a_loop_by_hand():
     for fold, (train, test) in enumerate(KFold(3).split(X)):
         fitted = _stack(REGRESSORS).fit(X[train], y[train])
         p = fitted.transform(X[test])
-        expected = dict(zip(fitted.oof_.columns, -np.abs(p - y[test][:, None]).mean(axis=0), strict=True))
-        expected["plain mean"] = -np.abs(p.mean(axis=1) - y[test]).mean()
+        expected = dict(zip(fitted.oof_.columns, np.abs(p - y[test][:, None]).mean(axis=0), strict=True))
+        expected["plain mean"] = np.abs(p.mean(axis=1) - y[test]).mean()
         expected["best learner"] = expected[nested.chosen[fold]]
         assert nested.scores.loc[fold, list(expected)].to_dict() == pytest.approx(expected, rel=1e-12)
         inner = np.abs(fitted.oof_.train - y[train][:, None]).mean(axis=0)
@@ -338,19 +346,20 @@ def test_a_table_of_means_with_intervals_the_best_learner_first():
     nested = nested_scores(_stack(), X, y, cv=StratifiedKFold(4))
     assert list(nested.table.index[:3]) == ["stack", "best learner", "plain mean"]
     assert sorted(nested.table.index[3:]) == ["knn", "logistic", "tree"]
-    assert nested.table["score"][3:].is_monotonic_decreasing
+    assert nested.table["score"][3:].is_monotonic_increasing
+    assert nested.table.index.name == nested.differences.index.name == nested.scores.columns.name == "learner"
     pd.testing.assert_series_equal(nested.table["score"], nested.scores.mean()[nested.table.index], check_names=False)
     spread = nested.scores.std() * np.sqrt(1 / 4 + 33 / 98)
     np.testing.assert_allclose(nested.table["se"], spread[nested.table.index], rtol=0.01)
     assert (nested.table["low"] <= nested.table["score"]).all()
     assert (nested.table["score"] <= nested.table["high"]).all()
-    for other in ("best learner", "plain mean"):
-        row = nested.differences.loc[f"stack - {other}"]
-        assert row["difference"] == pytest.approx((nested.scores["stack"] - nested.scores[other]).mean())
-        assert row["low"] < row["difference"] < row["high"]
+    assert list(nested.differences.index) == list(nested.table.index[1:])
+    for other, row in nested.differences.iterrows():
+        assert row["gain"] == pytest.approx((nested.scores[other] - nested.scores["stack"]).mean())
+        assert row["low"] < row["gain"] < row["high"]
         assert (row["p_value"] < 0.05) == (row["low"] > 0 or row["high"] < 0)
-    assert list(nested.differences.columns) == ["difference", "se", "low", "high", "p_value"]
-    assert nested.scoring == "neg_log_loss"
+    assert list(nested.differences.columns) == ["gain", "se", "low", "high", "p_value"]
+    assert (nested.scoring, nested.metric, nested.greater_is_better) == ("neg_log_loss", "log_loss", False)
     assert nested.failures.empty
 
 
@@ -426,7 +435,7 @@ def test_a_scorer_that_fails_on_one_fold_costs_that_fold_alone():
     assert nested.chosen.notna().all()
     assert nested.table["score"].isna().all()
     assert nested.helps is None
-    assert nested.verdict() == ("Whether stacking helps cannot be told from 3 outer fold(s): 1 of them gave no score.")
+    assert nested.verdict() == "Whether stacking helps cannot be told from 3 outer folds: 1 of them gave no score."
 
 
 @pytest.mark.parametrize(
@@ -488,7 +497,9 @@ def test_intervals_end_where_scores_do():
     by_name = nested_scores(_stack(), X, y, cv=3, scoring="accuracy").table
     assert (by_name[["low", "high"]] <= 1).all(axis=None)
     assert (by_name["high"] == 1).any()
-    assert (nested_scores(_stack(), X, y, cv=3).table["high"] <= 0).all()
+    losses = nested_scores(_stack(), X, y, cv=3).table
+    assert (losses[["low", "high"]] >= 0).all(axis=None)
+    assert (losses["low"] == 0).any()
 
 
 # --- misuse ---------------------------------------------------------------------------------------------
@@ -668,64 +679,97 @@ def test_frames_out_of_transformers_change_nothing():
 # --- the verdict ----------------------------------------------------------------------------------------
 
 
-def _nested(best, mean, *, chosen=("a", "a", "b"), scores=None, n_folds=3):
-    """(difference, low, high) for each of the two."""
-    differences = pd.DataFrame(
-        {"stack - best learner": best, "stack - plain mean": mean}, index=["difference", "low", "high"]
-    ).T
-    rows = {"stack": 0.8, "best learner": 0.7, "plain mean": 0.7, "a": 0.7, "b": 0.6} | (scores or {})
-    by_fold = pd.DataFrame([rows] * n_folds)
-    table = pd.DataFrame({"score": rows})
-    return NestedScores(table, by_fold, differences, pd.Series(chosen), "accuracy", [None] * n_folds, pd.DataFrame())
-
-
 BETTER, WORSE, EVEN = (0.04, 0.03, 0.05), (-0.04, -0.05, -0.03), (0.001, -0.02, 0.022)
 UNKNOWN = (np.nan, np.nan, np.nan)
 
 
-BY = "0.04 (95 % interval 0.03 to 0.05)"
-HELPS = f"Stacking helps: accuracy is better by {BY} than that of the best single learner"
-WORSE_THAN_MEAN = f"Stacking does not help: accuracy is worse by {BY} than that of the plain mean; use the mean."
-WORSE_THAN_BEST = f"Stacking does not help: accuracy is worse by {BY} than that of the best single learner; use 'a'."
+def _nested(best, mean=EVEN, a=None, *, chosen=("a", "a", "b"), scores=None, greater=True, **more):
+    """Of gains (gain, low, high) over the best learner, the plain mean, and the learner that leads outside."""
+    gains = {"best learner": best, "plain mean": mean, "a": best if a is None else a, "b": BETTER}
+    differences = pd.DataFrame.from_dict(gains, orient="index", columns=["gain", "low", "high"])
+    rows = {"stack": 0.8, "best learner": 0.7, "plain mean": 0.7, "a": 0.7, "b": 0.6} | (scores or {})
+    rows = {name: score if greater else 1 - score for name, score in rows.items()}
+    given = {
+        "table": pd.DataFrame({"score": rows}),
+        "scores": pd.DataFrame([rows] * len(chosen)),
+        "differences": differences,
+        "chosen": pd.Series(chosen, dtype=object),
+        "scoring": "accuracy" if greater else "neg_brier_score",
+        "metric": "accuracy" if greater else "brier_score",
+        "greater_is_better": greater,
+        "constant": 0.5,
+        "margin": 0.0025,
+        "folds": [None] * len(chosen),
+        "failures": pd.DataFrame(),
+    }
+    return NestedScores(**given | more)
 
 
+BY = "by 0.04 (95 % interval 0.03 to 0.05)"
+CHANCE = "better by 0.001 (95 % interval 0.02 worse to 0.022 better)"
+LEADER = "than that of 'a', the best learner on the outer folds"
+CHOICE = "than that of the learner that looked best inside each outer fold ('a' 2 times, 'b' 1 time)"
+MORE = "More rows, or repeated outer folds, make the interval narrower."
+
+
+YES, NO = "Stacking helps: the stack's METRIC is ", "Stacking does not help: the stack's METRIC is "
+WHO_KNOWS = "Whether stacking helps cannot be told from these rows: the stack's METRIC is "
+SMALL, SURELY_SMALL = (0.001, -0.001, 0.002), (0.001, 0.0005, 0.0015)
+SURELY = "better by 0.001 (95 % interval 0.0005 to 0.0015)"
+BY_LITTLE = "better by 0.001 (95 % interval 0.001 worse to 0.002 better)"
+
+
+@pytest.mark.parametrize("greater", [True, False])
 @pytest.mark.parametrize(
-    ("best", "mean", "helps", "verdict"),
+    ("given", "helps", "verdict"),
     [
-        (BETTER, BETTER, True, f"{HELPS}."),
-        (BETTER, EVEN, True, f"{HELPS}; the plain mean of the learners may do as well."),
-        (BETTER, UNKNOWN, True, f"{HELPS}."),
-        (BETTER, WORSE, False, WORSE_THAN_MEAN),
-        (EVEN, WORSE, False, WORSE_THAN_MEAN),
-        (WORSE, EVEN, False, WORSE_THAN_BEST),
-        (WORSE, UNKNOWN, False, WORSE_THAN_BEST),
+        ((BETTER, BETTER), True, f"{YES}better {BY} {LEADER}."),
+        ((BETTER, EVEN), True, f"{YES}better {BY} {LEADER}; the plain mean of the learners may do as well."),
+        ((BETTER, UNKNOWN), True, f"{YES}better {BY} {LEADER}."),
+        ((SURELY_SMALL, BETTER), True, f"{YES}{SURELY} {LEADER}; any gain below 0.0025 may be too small to matter."),
+        ((BETTER, WORSE), False, f"{NO}worse {BY} than that of the plain mean of the learners. Use the plain mean."),
+        ((WORSE, EVEN), False, f"{NO}worse {BY} {LEADER}. Use 'a'."),
+        ((SMALL, EVEN), False, f"{NO}{BY_LITTLE} {LEADER}, and a gain below 0.0025 is too small to matter. Use 'a'."),
+        ((WORSE, EVEN, EVEN), False, f"{NO}worse {BY} {CHOICE}. Use the learner with the best out-of-fold score."),
+        ((EVEN, BETTER), None, f"{WHO_KNOWS}{CHANCE} {LEADER}. {MORE}"),
+        # Better than what was chosen inside, but not than a learner of the list.
+        ((BETTER, BETTER, EVEN), None, f"{WHO_KNOWS}{CHANCE} {LEADER}. {MORE}"),
+        # The leader was picked by these very scores: that the stack does not beat it proves nothing.
+        ((BETTER, BETTER, WORSE), None, f"{WHO_KNOWS}worse {BY} {LEADER}. {MORE}"),
+        ((EVEN, BETTER, BETTER), None, f"{WHO_KNOWS}{CHANCE} {CHOICE}. {MORE}"),
     ],
 )
-def test_the_verdict_is_one_sentence(best, mean, helps, verdict):
-    nested = _nested(best, mean)
-    assert nested.verdict() == verdict
+def test_the_verdict_says_who_was_compared_and_what_to_do(given, helps, verdict, greater):
+    nested = _nested(*given, greater=greater)
+    assert nested.verdict() == verdict.replace("METRIC", "accuracy" if greater else "brier_score")
     assert nested.helps is helps
+    assert nested.outcome == {True: "helps", False: "does not help", None: "cannot be told"}[helps]
 
 
-def test_the_verdict_on_what_may_be_chance():
-    nested = _nested(EVEN, BETTER)
-    assert nested.helps is False
-    assert nested.verdict() == (
-        "Stacking does not help beyond chance: accuracy differs by 0.001 (95 % interval -0.02 to 0.022) from that of "
-        "the best single learner; use 'a', which is simpler."
-    )
+def test_the_leader_is_the_learner_with_the_best_outer_score():
+    for greater in (True, False):
+        assert f"{BY} {LEADER}. Use 'a'." in _nested(WORSE, greater=greater).verdict()
+        assert "Use 'a'." in _nested(WORSE, scores={"b": np.nan}, greater=greater).verdict()
+        led = _nested(EVEN, a=EVEN, scores={"b": 0.9}, greater=greater)  # over b the gain is certain
+        assert CHOICE in led.verdict()
 
 
-def test_of_learners_chosen_equally_often_the_one_better_outside_is_named():
-    assert "use 'a'," in _nested(EVEN, EVEN, chosen=("b", "a")).verdict()
-    assert "use 'b'," in _nested(EVEN, EVEN, chosen=("b", "a"), scores={"b": 0.9}).verdict()
-    assert "use 'a'," in _nested(EVEN, EVEN, chosen=("b", "a"), scores={"b": np.nan}).verdict()
-    assert "use 'b'," in _nested(EVEN, EVEN, chosen=("b", "a", "b")).verdict()
+def test_who_was_chosen_is_counted():
+    assert "inside each outer fold (always 'b')" in _nested(EVEN, a=BETTER, chosen=("b", "b")).verdict()
+
+
+@pytest.mark.parametrize("greater", [True, False])
+def test_where_no_learner_knows_more_than_a_constant_it_is_said(greater):
+    constant = 0.71 if greater else 0.29
+    said = " No learner is better than a constant prediction. "
+    assert said in _nested(EVEN, greater=greater, constant=constant, margin=0.0).verdict()
+    assert said not in _nested(EVEN, greater=greater).verdict()
 
 
 def test_the_verdict_on_folds_without_a_score():
     nested = _nested(UNKNOWN, UNKNOWN, chosen=(None, None, None), scores={"best learner": np.nan})
-    assert nested.verdict() == ("Whether stacking helps cannot be told from 3 outer fold(s): 3 of them gave no score.")
+    assert nested.verdict() == "Whether stacking helps cannot be told from 3 outer folds: 3 of them gave no score."
+    assert nested.helps is None
 
 
 def test_one_outer_fold_is_not_enough_for_a_verdict():
@@ -733,7 +777,47 @@ def test_one_outer_fold_is_not_enough_for_a_verdict():
     assert nested.table["score"].notna().all()
     assert nested.table[["se", "low", "high"]].isna().all(axis=None)
     assert nested.helps is None
-    assert nested.verdict() == "Whether stacking helps cannot be told from 1 outer fold(s): it takes two or more."
+    assert nested.verdict() == "Whether stacking helps cannot be told from 1 outer fold: it takes two or more."
+
+
+@pytest.mark.parametrize(
+    ("scoring", "perfect"),
+    [("neg_log_loss", 0), ("accuracy", 1), ("roc_auc", 1), ("neg_brier_score", 0), ("matthews_corrcoef", 1)],
+)
+def test_the_margin_is_a_percent_of_what_is_known_or_of_what_is_left(scoring, perfect):
+    X, y = _classes(2)
+    y = np.where(np.arange(len(y)) % 4 == 0, 1, y)  # so that a constant is right more often than not
+    cv = StratifiedKFold(3)
+    nested = nested_scores(_stack(), X, y, cv=cv, scoring=scoring)
+    dummy = cross_val_score(DummyClassifier(strategy="prior"), X, y, cv=cv, scoring=scoring).mean()
+    assert nested.constant == pytest.approx(_sign(nested) * dummy)
+    best = nested.table.loc["best learner", "score"]
+    known, left = abs(best - nested.constant), abs(perfect - best)
+    assert nested.margin == pytest.approx(0.01 * min(known, left))
+
+
+def test_the_margin_of_numbers():
+    X, y = load_diabetes(return_X_y=True)
+    nested = nested_scores(_stack(REGRESSORS), X, y, cv=KFold(3))
+    dummy = cross_val_score(DummyRegressor(), X, y, cv=KFold(3), scoring="neg_root_mean_squared_error").mean()
+    assert nested.constant == pytest.approx(-dummy)
+    best = nested.table.loc["best learner", "score"]
+    assert nested.margin == pytest.approx(0.01 * min(nested.constant - best, best))
+
+
+def test_there_is_no_margin_where_nothing_is_known():
+    assert margin_of(0.7, 0.69, perfect=0.0, sign=-1) == 0
+    assert margin_of(0.5, 0.5, perfect=1.0, sign=1) == 0
+    assert margin_of(5.0, np.nan, perfect=np.inf, sign=1) == 0
+    assert margin_of(5.0, 3.0, perfect=np.inf, sign=1) == pytest.approx(0.02)
+    assert margin_of(0.4, np.nan, perfect=0.0, sign=-1) == pytest.approx(0.004)
+
+
+def test_a_stack_that_gives_what_its_only_learner_gives_does_not_help():
+    X, y = _classes(2)
+    nested = nested_scores(_stack(BINARY[:1], ConvexClassifier()), X, y, cv=3)
+    assert nested.helps is False
+    assert "Use 'logistic'." in nested.verdict()
 
 
 # --- what it is for -------------------------------------------------------------------------------------
@@ -756,7 +840,7 @@ def test_where_no_learner_can_know_all_the_verdict_is_that_stacking_helps():
         y = (X.sum(axis=1) + rng.normal(size=300) > 0).astype(int)
         nested = nested_scores(_stack(_thirds(), random_state=seed), X, y, cv=5)
         helps += nested.verdict().startswith("Stacking helps")
-        assert nested.helps == nested.verdict().startswith("Stacking helps")
+        assert (nested.helps is True) == nested.verdict().startswith("Stacking helps")
     assert helps >= 16
 
 

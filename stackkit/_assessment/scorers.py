@@ -81,16 +81,44 @@ def _as_scorers_take_them(values: np.ndarray, block: Block) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Scoring:
-    """A scorer and its name; where its scores end, since an interval by Student's t does not know. Higher is better."""
+    """A scorer, and what its scores are called and mean.
+
+    ``name`` is scikit-learn's. scikit-learn gives losses a minus, so that higher is always better; here a loss is a
+    positive number called ``metric``, and ``greater_is_better`` says which way is better. ``bounds`` are where scores
+    end, since an interval by Student's t does not know.
+    """
 
     name: str
+    metric: str
     scorer: Callable[..., float]
     takes_weights: bool = True
     bounds: tuple[float, float] = (-np.inf, np.inf)
+    greater_is_better: bool = True
+
+    @property
+    def sign(self) -> int:
+        """By which a gain in the metric is multiplied, so that it is positive."""
+        return 1 if self.greater_is_better else -1
+
+    @property
+    def perfect(self) -> float:
+        """The best score that there can be; infinite where there is no end, or nobody knows."""
+        return self.bounds[1] if self.greater_is_better else self.bounds[0]
 
     def __call__(self, answers: Answers, X: Any, y: Any, weights: np.ndarray | None) -> float:
+        """The metric, in its own sign."""
         params = {} if weights is None or not self.takes_weights else {"sample_weight": weights}
-        return float(self.scorer(answers, X, y, **params))
+        return self.sign * float(self.scorer(answers, X, y, **params))
+
+
+# What scikit-learn's names are in our tables; other losses only lose their "neg_".
+OWN_NAMES = {"neg_log_loss": "log_loss", "neg_root_mean_squared_error": "rmse"}
+
+
+def _by_name(name: str, scorer: Callable[..., float]) -> Scoring:
+    loss = name.startswith("neg_")
+    metric = OWN_NAMES.get(name, name.removeprefix("neg_"))
+    return Scoring(name, metric, scorer, bounds=_bounds(name), greater_is_better=not loss)
 
 
 def _bounds(scoring: str) -> tuple[float, float]:
@@ -106,7 +134,7 @@ def _bounds(scoring: str) -> tuple[float, float]:
         "top_k",
     )
     if scoring.startswith("neg_"):
-        return -np.inf, 0.0
+        return 0.0, np.inf
     if scoring.startswith(shares):
         return 0.0, 1.0
     return -np.inf, 1.0 if scoring in ("r2", "explained_variance", "matthews_corrcoef") else np.inf
@@ -144,9 +172,10 @@ def _default(methods: list[str], target: Target) -> str:
 
 def _named(scoring: Any, target: Target) -> Scoring:
     if callable(scoring):
-        return Scoring(getattr(scoring, "__name__", None) or repr(scoring), scoring, takes_weights=False)
+        name = getattr(scoring, "__name__", None) or repr(scoring)
+        return Scoring(name, name, scorer=scoring, takes_weights=False)
     if scoring == "neg_log_loss" and not target.multilabel:
-        return Scoring(scoring, _neg_log_loss, bounds=_bounds(scoring))
+        return _by_name(scoring, _neg_log_loss)
     if not isinstance(scoring, str) or scoring not in get_scorer_names():
         hint = did_you_mean(scoring, get_scorer_names()) or " One at a time: with memory, no learner is fitted again."
         raise ValueError(
@@ -156,7 +185,7 @@ def _named(scoring: Any, target: Target) -> Scoring:
     scorer = get_scorer(scoring)
     if get_config()["enable_metadata_routing"]:
         scorer = scorer.set_score_request(sample_weight=True)
-    return Scoring(scoring, scorer, bounds=_bounds(scoring))
+    return _by_name(scoring, scorer)
 
 
 def _neg_log_loss(answers: Answers, _X: Any, y: Any, sample_weight: np.ndarray | None = None) -> float:
@@ -167,14 +196,19 @@ def _neg_log_loss(answers: Answers, _X: Any, y: Any, sample_weight: np.ndarray |
 
 
 def _guess(methods: list[str], target: Target) -> Answers:
-    n_rows = len(target.values)
+    everyone = np.arange(len(target.values))
+    return constant_answers(methods, target, everyone, len(everyone))
+
+
+def constant_answers(methods: list[str], target: Target, train: np.ndarray, n_rows: int) -> Answers:
+    """The same for each of some rows: the classes' shares among the training rows, or the mean of their numbers."""
+    values = target.values[train]
     if target.n_classes:
-        shares = np.bincount(target.values, minlength=target.n_classes) / n_rows
-        table = np.tile(shares, (n_rows, 1))
+        table = np.tile(np.bincount(values, minlength=target.n_classes) / len(values), (n_rows, 1))
         scores = np.zeros(n_rows) if target.n_classes == 2 else table
         given = {"predict": target.classes[table.argmax(axis=1)], "predict_proba": table, "decision_function": scores}
     else:
-        table = np.tile(target.values.mean(axis=0), (n_rows, 1))
-        guess = (table > 0.5).astype(int) if target.multilabel else table.reshape(target.values.shape)
+        table = np.tile(values.mean(axis=0), (n_rows, 1))
+        guess = (table > 0.5).astype(int) if target.multilabel else table.reshape(n_rows, *values.shape[1:])
         given = {"predict": guess, "predict_proba": table, "decision_function": table - 0.5}
     return Answers(target.classes, {method: given[method] for method in methods})

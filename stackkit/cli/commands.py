@@ -305,14 +305,14 @@ def _tell_verdict(
     stack: Any, problem: Any, outer: Any, *, metric: Any, facts: dict[str, Any], options: dict[str, Any]
 ) -> None:
     """After all else, since it takes by far the longest: whatever ends it, the fit and its results stay."""
-    from stackkit.cli.printing import as_json, nested_as_text, records  # noqa: PLC0415
+    from stackkit.cli.printing import as_json, nested_as_text, nested_facts, records  # noqa: PLC0415
 
     try:
         with noted("the fit is finished and its scores are printed, only the verdict is missing"):
             nested = _nested(stack, problem, outer, options)
             if options["as_json"]:
                 board = records(_board(stack, problem, metric, nested))
-                shown = as_json(facts | {"leaderboard": board, "verdict": nested.verdict()})
+                shown = as_json(facts | {"leaderboard": board} | nested_facts(nested))
             else:
                 shown = f"\n{nested_as_text(nested)}"
     except (Exception, KeyboardInterrupt) as error:
@@ -327,7 +327,7 @@ def _tell_verdict(
 
 
 def _compare(train: Path, outer: int, options: dict[str, Any], say: Say) -> None:
-    from stackkit.cli.printing import as_json, nested_as_text, records  # noqa: PLC0415
+    from stackkit.cli.printing import as_json, nested_as_text, nested_facts, records  # noqa: PLC0415
     from stackkit.cli.problem import make_metric  # noqa: PLC0415
     from stackkit.cli.problem_folds import OUTER as OPTION  # noqa: PLC0415
 
@@ -338,8 +338,8 @@ def _compare(train: Path, outer: int, options: dict[str, Any], say: Say) -> None
     if not options["as_json"]:
         click.echo(nested_as_text(nested))
         return
-    facts = {"metric": nested.scoring, "table": records(nested.table), "differences": records(nested.differences)}
-    click.echo(as_json(_described(problem, options["cv"]) | {"outer": outer} | facts | {"verdict": nested.verdict()}))
+    told = {"table": records(nested.table), "differences": records(nested.differences)} | nested_facts(nested)
+    click.echo(as_json(_described(problem, options["cv"]) | {"outer": outer} | told))
 
 
 def _predict(model: Path, new: Path, options: dict[str, Any], say: Say) -> None:

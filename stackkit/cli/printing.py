@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from stackkit._assessment import counted
+
+WIDTH = 96  # of text
+
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{"name": name} | {str(key): value for key, value in row.items()} for name, row in table.iterrows()]
+    return [{"learner": name} | {str(key): value for key, value in row.items()} for name, row in table.iterrows()]
 
 
 def _plain(value: Any) -> Any:
@@ -59,14 +64,45 @@ def scores_as_text(board: pd.DataFrame, n_folds: int, *, verdict: bool) -> str:
 
 
 def nested_as_text(nested: Any) -> str:
-    """Nested scores, and the verdict on them."""
-    lines = [f"{nested.scoring} on {len(nested.folds)} outer folds, higher is better, with the 95 % interval:"]
-    lines += [table_as_text(table.map(number)) for table in (nested.table, nested.differences)]
-    return "\n\n".join([*lines, nested.verdict()])
+    """Nested scores, what they mean, and the verdict on them."""
+    parts = [f"{nested.metric} on {len(nested.folds)} outer folds, {better(nested.greater_is_better)}:"]
+    parts += [table_as_text(nested.table.map(number))]
+    parts += [f"The stack's gain over each, in {nested.metric}; above 0 the stack is better:"]
+    parts += [table_as_text(nested.differences.map(number))]
+    parts += [
+        _paragraphs(
+            "low, high: the 95 % interval. best learner: in each outer fold the one with the best out-of-fold score "
+            f"inside it ({counted(nested.chosen)}); as that changes from fold to fold, it may score worse than a "
+            "learner of the list."
+        )
+    ]
+    return "\n\n".join([*parts, _paragraphs(nested.verdict())])
+
+
+def nested_facts(nested: Any) -> dict[str, Any]:
+    """What JSON says of them beside their tables."""
+    return {
+        "scoring": nested.scoring,
+        "metric": nested.metric,
+        "greater_is_better": nested.greater_is_better,
+        "chosen": nested.chosen.tolist(),
+        "constant": nested.constant,
+        "margin": nested.margin,
+        "outcome": nested.outcome,
+        "verdict": nested.verdict(),
+    }
+
+
+def better(greater_is_better: bool) -> str:
+    return f"{'higher' if greater_is_better else 'lower'} is better"
+
+
+def _paragraphs(*texts: str) -> str:
+    return "\n".join(line for text in texts for line in wrap(text, WIDTH, break_on_hyphens=False))
 
 
 def table_as_text(table: pd.DataFrame) -> str:
-    lines = [["", *map(str, table.columns)]]
+    lines = [[str(table.index.name or ""), *map(str, table.columns)]]
     lines += [[str(name), *row] for name, row in zip(table.index, table.to_numpy().tolist(), strict=True)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     rows = (

@@ -366,8 +366,9 @@ def rescored(board: pd.DataFrame, oof: OutOfFold, problem: Problem, metric: Scor
 
     NaN for a learner that cannot be scored, such as one of negative predictions by a logarithm: others can.
     """
-    if metric.name in board:
-        return board.sort_values(metric.name, ascending=False, na_position="last", kind="stable")
+    up = not metric.greater_is_better
+    if metric.metric in board:
+        return board.sort_values(metric.metric, ascending=up, na_position="last", kind="stable")
     target, rows = problem.target, np.flatnonzero(oof.covered)
     labels = labels_of(target)[rows]
     scores: dict[str, float] = {}
@@ -380,7 +381,7 @@ def rescored(board: pd.DataFrame, oof: OutOfFold, problem: Problem, metric: Scor
             scores[name] = np.nan
             causes.setdefault(str(error), []).append(name)
     for cause, names in causes.items():
-        warn(f"The learner(s) {names} have no {metric.name}: {cause}", stacklevel=2)
+        warn(f"The learner(s) {names} have no {metric.metric}: {cause}", stacklevel=2)
     board = board.copy()
-    board.insert(0, metric.name, pd.Series(scores))
-    return board.sort_values(metric.name, ascending=False, na_position="last", kind="stable")
+    board.insert(0, metric.metric, pd.Series(scores))
+    return board.sort_values(metric.metric, ascending=up, na_position="last", kind="stable")

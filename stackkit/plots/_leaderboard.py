@@ -26,13 +26,6 @@ from stackkit.plots._drawing import (
 from stackkit.plots._inputs import checked, oof_of
 
 METRIC_NAMES = {"log_loss": "log-loss", "rmse": "RMSE", "accuracy": "accuracy", "r2": "R²"}
-# scikit-learn's names of the metrics that out-of-fold tables have.
-SCORINGS = {
-    "neg_log_loss": "log_loss",
-    "accuracy": "accuracy",
-    "neg_root_mean_squared_error": "rmse",
-    "r2": "r2",
-}
 LOWER_IS_BETTER = ("log_loss", "rmse")
 N_COMBINED = 3  # rows of nested scores that are no learners: the stack, the best learner, the plain mean
 SCORE_COLUMNS = ["oof", "oof_low", "oof_high", "outer", "outer_low", "outer_high"]
@@ -167,11 +160,10 @@ class LeaderboardDisplay:
         LeaderboardDisplay
             Drawn.
         """
-        outer, scoring = _outer_scores(nested), nested.scoring
-        lower = scoring.startswith("neg_")
+        outer, lower = _outer_scores(nested), not nested.greater_is_better
         parts = (outer[:N_COMBINED], outer[N_COMBINED:])
         above, scores = (part.sort_values("outer", ascending=lower, kind="stable") for part in parts)
-        name = METRIC_NAMES.get(SCORINGS.get(scoring, ""), scoring.removeprefix("neg_").replace("_", " "))
+        name = METRIC_NAMES.get(nested.metric, nested.metric.replace("_", " "))
         return cls(scores=_rows(above, scores), metric=name, lower_is_better=lower).plot(ax, **kwargs)
 
     def plot(self, ax: Any = None, **kwargs: Any) -> Self:
@@ -224,11 +216,11 @@ def _metric_of(board: pd.DataFrame, metrics: tuple[str, str], metric: str | None
     if metric not in (*metrics, None):
         raise choice("metric", "LeaderboardDisplay", (*metrics, None), metric)
     if nested is not None:
-        known = SCORINGS.get(nested.scoring, "")
+        known = nested.metric
         if known not in ((metric,) if metric else metrics):
             raise ValueError(
                 f"The 'nested' parameter of LeaderboardDisplay must have scores in {metric or ' or '.join(metrics)}, "
-                f"as the out-of-fold table has; got the scoring {nested.scoring!r}. Choose another scoring, or use "
+                f"as the out-of-fold table has; got {known!r}. Choose another scoring, or use "
                 "LeaderboardDisplay.from_nested."
             )
         metric = known
@@ -242,10 +234,7 @@ def _metric_of(board: pd.DataFrame, metrics: tuple[str, str], metric: str | None
 
 
 def _outer_scores(nested: Any) -> pd.DataFrame:
-    """In units in which scikit-learn's minus is gone, so that a log-loss is a log-loss."""
-    minus = nested.scoring.startswith("neg_")
-    ends = ["score", "high", "low"] if minus else ["score", "low", "high"]
-    return (nested.table[ends] * (-1 if minus else 1)).set_axis(SCORE_COLUMNS[3:], axis=1)
+    return nested.table[["score", "low", "high"]].set_axis(SCORE_COLUMNS[3:], axis=1)
 
 
 def _rows(above: pd.DataFrame, learners: pd.DataFrame) -> pd.DataFrame:

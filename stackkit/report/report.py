@@ -17,7 +17,7 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from stackkit import plots
-from stackkit._assessment import diversity, target_of
+from stackkit._assessment import counted, diversity, target_of
 from stackkit._data import check_rows, is_pandas, is_polars
 from stackkit._learners import as_frame, column_kind
 from stackkit._oof import METRICS, OutOfFold
@@ -104,12 +104,14 @@ def _verdict(nested: Any) -> dict[str, Any]:
     if nested is None:
         return {"sentence": None}
     n_folds = len(nested.folds)
+    better = "higher" if nested.greater_is_better else "lower"
     return {
         "sentence": nested.verdict(),
-        "scores": _table(nested.table, nested.scoring),
-        "scores_caption": f"Mean over {n_folds} outer folds, higher is better, with standard error and 95 % interval. "
-        "The best learner is the one that was best inside each outer fold.",
-        "differences": _table(nested.differences, "difference of"),
+        "scores": _table(nested.table.rename(columns={"score": nested.metric}), "learner"),
+        "scores_caption": f"Mean {nested.metric} over {n_folds} outer folds, {better} is better, with standard error "
+        "and 95 % interval. The best learner is, in each outer fold, the one with the best out-of-fold score inside it "
+        f"({counted(nested.chosen)}); as that changes from fold to fold, it may score worse than one of the list.",
+        "differences": _table(nested.differences, "the stack's gain over"),
     }
 
 
@@ -123,7 +125,7 @@ def _board(model: Any, nested: Any) -> TableContext:
         pairs = zip(ends[: len(board)], ends[len(board) :], strict=True)
         shown[f"95 % of {metric}"] = [NOTHING if low == NOTHING else f"{low} to {high}" for low, high in pairs]
     if nested is not None:
-        shown[f"outer {nested.scoring}"] = board["outer"]
+        shown[f"outer {nested.metric}"] = board["outer"]
     for name, head in {"weight": "weight", "marginal": "marginal", "fit_seconds": "fit s", "status": "status"}.items():
         if name in board:
             shown[head] = board[name]

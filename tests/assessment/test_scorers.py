@@ -6,7 +6,7 @@ from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.datasets import make_classification, make_multilabel_classification, make_regression
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
-from sklearn.metrics import get_scorer, log_loss, make_scorer
+from sklearn.metrics import get_scorer, get_scorer_names, log_loss, make_scorer
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import LinearSVC
@@ -147,13 +147,13 @@ def test_log_loss_is_that_of_the_scorer_and_bears_a_missing_class(data):
     fitted = LogisticRegression(max_iter=1000).fit(X, y)
     ours = _scoring("neg_log_loss", data)
     answers = Answers(fitted.classes_, {"predict_proba": fitted.predict_proba(X)})
-    assert ours(answers, X, y, None) == get_scorer("neg_log_loss")(fitted, X, y)
+    assert -ours(answers, X, y, None) == get_scorer("neg_log_loss")(fitted, X, y)
     rows = y == 0
     lone = Answers(fitted.classes_, {"predict_proba": fitted.predict_proba(X[rows])})
-    expected = -log_loss(y[rows], fitted.predict_proba(X[rows]), labels=fitted.classes_)
+    expected = log_loss(y[rows], fitted.predict_proba(X[rows]), labels=fitted.classes_)
     assert ours(lone, X[rows], y[rows], None) == pytest.approx(expected)
     weights = np.linspace(0.1, 3, len(y))
-    expected = -log_loss(y, fitted.predict_proba(X), sample_weight=weights)
+    expected = log_loss(y, fitted.predict_proba(X), sample_weight=weights)
     assert ours(answers, X, y, weights) == pytest.approx(expected)
 
 
@@ -164,7 +164,7 @@ def test_log_loss_of_two_labels_a_row_is_that_of_the_scorer():
     answers = Answers([np.arange(2)] * 2, {"predict_proba": p})
     ours = _scoring("neg_log_loss", (X, y), ["predict", "predict_proba"])
     with np.errstate(all="ignore"):
-        assert ours(answers, X, y, None) == pytest.approx(-log_loss(y, p))
+        assert ours(answers, X, y, None) == pytest.approx(log_loss(y, p))
 
 
 def test_scorers_by_name_take_weights_and_functions_do_not():
@@ -186,6 +186,38 @@ def test_names_of_functions_and_scorers():
     assert _scoring(my_score).name == "my_score"
     assert _scoring(make_scorer(log_loss, response_method="predict_proba")).name.startswith("make_scorer(log_loss")
     assert _scoring("f1").name == "f1"
+
+
+@pytest.mark.filterwarnings("ignore")  # clustering scores and others wonder about such a target
+@pytest.mark.parametrize("name", get_scorer_names())
+def test_losses_are_positive_numbers_without_neg_in_their_name(name):
+    """Every scorer that takes numbers or classes."""
+    y = np.array([0, 1] * 20)
+    right, wrong = (np.where(np.arange(40) < n_wrong, 1 - y, y) for n_wrong in (2, 15))
+    of_classes = {
+        label: Answers(np.arange(2), {"predict": guess, "predict_proba": np.column_stack([1 - p, p])})
+        for label, guess in (("right", right), ("wrong", wrong))
+        for p in [0.1 + 0.8 * guess]
+    }
+    of_numbers = {
+        label: Answers(None, {"predict": guess + 0.1}) for label, guess in (("right", right), ("wrong", wrong))
+    }
+    for answers, task in ((of_classes, "classification"), (of_numbers, "regression")):
+        try:
+            scoring = _scoring(name, (y[:, None], y), list(answers["right"].given), task)
+        except ValueError:
+            continue
+        assert not scoring.metric.startswith("neg_")
+        better, worse = (scoring(answers[label], None, y, None) for label in ("right", "wrong"))
+        assert scoring.sign * (better - worse) >= 0
+        assert scoring.greater_is_better or min(better, worse) >= 0
+        assert scoring.bounds[0] <= better <= scoring.bounds[1]
+
+
+def test_what_scores_are_called():
+    for name, metric in (("neg_log_loss", "log_loss"), ("neg_brier_score", "brier_score"), ("f1", "f1")):
+        assert (_scoring(name).name, _scoring(name).metric) == (name, metric)
+    assert _scoring("neg_root_mean_squared_error", NUMBERS, ["predict"], "regression").metric == "rmse"
 
 
 def test_a_scorer_of_the_wrong_kind_is_refused():
@@ -217,12 +249,14 @@ def test_labels_are_those_of_the_user():
 def test_bounds_hold_for_every_scorer_of_that_name():
     X, y = BINARY
     for name in ("accuracy", "roc_auc", "f1_macro", "neg_log_loss", "matthews_corrcoef", "balanced_accuracy", "recall"):
-        low, high = _scoring(name).bounds
+        scoring = _scoring(name)
+        low, high = scoring.bounds
         for learner in (GaussianNB(), LogisticRegression()):
             right, wrong = learner.fit(X, y), clone(learner).fit(X, 1 - y)
-            assert all(low <= get_scorer(name)(fitted, X, y) <= high for fitted in (right, wrong))
+            scores = [scoring.sign * get_scorer(name)(fitted, X, y) for fitted in (right, wrong)]
+            assert all(low <= score <= high for score in scores)
     assert _scoring("accuracy").bounds == (0, 1)
-    assert _scoring("neg_mean_squared_error", NUMBERS, ["predict"], "regression").bounds == (-np.inf, 0)
+    assert _scoring("neg_mean_squared_error", NUMBERS, ["predict"], "regression").bounds == (0, np.inf)
     assert _scoring("r2", NUMBERS, ["predict"], "regression").bounds == (-np.inf, 1)
 
 

@@ -181,7 +181,7 @@ def test_json_is_one_document(run):
     assert document["classes"] == ["no", "yes"]
     assert document["folds"] == 5
     assert document["files"] == {"output": "out.csv", "model": "kept.model"}
-    assert {row["name"] for row in document["leaderboard"]} == {"logistic", "naive_bayes"}
+    assert {row["learner"] for row in document["leaderboard"]} == {"logistic", "naive_bayes"}
     losses = [row["log_loss"] for row in document["leaderboard"]]
     assert losses == sorted(losses)
     assert "verdict" not in document
@@ -213,17 +213,22 @@ def test_compare_says_what_nested_scores_says(run):
     done = run("compare", *FIT[1:], "--outer", "3", "--metric", "f1", "--json")
     assert done.exit_code == 0, done.stderr
     document = json.loads(done.stdout)
-    assert [row["name"] for row in document["table"]] == [
+    assert [row["learner"] for row in document["table"]] == [
         "stack",
         "best learner",
         "plain mean",
         "logistic",
         "naive_bayes",
     ]
-    assert len(document["differences"]) == 2
-    assert document["metric"] == "f1"
+    assert [row["learner"] for row in document["differences"]] == [row["learner"] for row in document["table"][1:]]
+    assert (document["metric"], document["scoring"], document["greater_is_better"]) == ("f1", "f1", True)
+    assert document["outcome"] in {"helps", "does not help", "cannot be told"}
+    assert set(document["chosen"]) <= {"logistic", "naive_bayes"}
+    assert len(document["chosen"]) == 3
     text = run("compare", *FIT[1:], "--outer", "3", "--metric", "f1").stdout
-    assert document["verdict"] in text
+    assert document["verdict"] in " ".join(text.split())
+    assert "f1 on 3 outer folds, higher is better:" in text
+    assert max(map(len, text.splitlines())) <= 100
     assert f"{document['table'][0]['score']:.4g}" in text
 
 
@@ -236,7 +241,10 @@ def test_the_report_has_the_verdict(run, files):
     assert document["verdict"] in page
     assert "port" in page
     assert f"<pre>stackkit {' '.join((*FIT, *TEST))} --verdict --report page.html --json</pre>" in page
-    assert {row["name"] for row in document["leaderboard"] if row["outer"] is not None} == {"logistic", "naive_bayes"}
+    assert {row["learner"] for row in document["leaderboard"] if row["outer"] is not None} == {
+        "logistic",
+        "naive_bayes",
+    }
     assert sorted(path.name for path in files.iterdir()) == ["out.csv", "page.html", "test.csv", "train.csv"]
 
 
@@ -251,7 +259,7 @@ def test_the_verdict_is_that_of_nested_scores(run, monkeypatch):
 
     monkeypatch.setattr("stackkit.evaluation.nested_scores", spy)
     done = run(*FIT, "--verdict")
-    assert seen["scores"].verdict() in done.stdout
+    assert seen["scores"].verdict() in " ".join(done.stdout.split())
     assert seen["folds"] == 5
 
 
@@ -317,7 +325,7 @@ def test_without_a_verdict_json_is_one_document_all_the_same(run, monkeypatch, e
     assert document["verdict"] is None
     assert " ".join(document["verdict_error"].split()).rstrip(".") == cause
     assert document["files"] == {"output": "out.csv"}
-    assert {row["name"] for row in document["leaderboard"]} == {"logistic", "naive_bayes"}
+    assert {row["learner"] for row in document["leaderboard"]} == {"logistic", "naive_bayes"}
     assert done.stderr.splitlines()[-1].startswith(f"stackkit: error: {cause}; the fit is finished")
 
 
@@ -327,11 +335,11 @@ def test_what_is_printed_before_the_verdict_and_after(run, monkeypatch):
     assert done.exit_code == 0, done.stderr
     scores, verdict = done.stdout.split("What the stack itself is worth: the verdict, which follows.\n\n")
     assert scores.startswith("Scores of rows that a learner did not see, over 5 folds:")
-    assert verdict.startswith("neg_log_loss on 5 outer folds, higher is better")
-    assert [line.split("  ")[0] for line in verdict.splitlines()[3:8]] == [
-        *("stack", "best learner", "plain mean", "logistic", "naive_bayes"),
+    assert verdict.startswith("log_loss on 5 outer folds, lower is better")
+    assert [line.split("  ")[0] for line in verdict.splitlines()[2:8]] == [
+        *("learner", "stack", "best learner", "plain mean", "logistic", "naive_bayes"),
     ]
-    assert verdict.splitlines()[-1].startswith("Stacking ")
+    assert verdict.split("\n\n")[-1].startswith(("Stacking ", "Whether stacking helps"))
 
     def fails(*_args, **_params):
         raise KeyboardInterrupt
@@ -355,7 +363,8 @@ def test_a_report_that_cannot_be_written_again_costs_nothing(run, files, monkeyp
     monkeypatch.setattr("stackkit.report.write_report", once)
     done = run(*FIT, "--report", "page.html", "--verdict", *(["--json"] if as_json else []))
     assert done.exit_code == 1
-    assert "Stacking " in (json.loads(done.stdout)["verdict"] if as_json else done.stdout.splitlines()[-1])
+    told = json.loads(done.stdout)["verdict"] if as_json else done.stdout.split("\n\n")[-1]
+    assert told.startswith(("Stacking ", "Whether stacking "))
     assert (files / "page.html").read_text().endswith("</html>")
     assert done.stderr.splitlines()[-1] == (
         "stackkit: error: No space left on device; the verdict is printed, and the report stays without it; written: "
@@ -369,9 +378,9 @@ def test_a_metric_that_cannot_score_a_learner_costs_no_fit(run, files):
     options = ("--learners", "ridge,knn", "--metric", "neg_mean_squared_log_error", "--model", "kept.model", "--json")
     done = run("fit", "train.csv", "--target", "y", *options)
     assert done.exit_code == 0, done.stderr
-    assert "stackkit: warning: The learner(s) ['ridge'] have no neg_mean_squared_log_error: " in done.stderr
+    assert "stackkit: warning: The learner(s) ['ridge'] have no mean_squared_log_error: " in done.stderr
     rows = json.loads(done.stdout)["leaderboard"]
-    assert [(row["name"], row["neg_mean_squared_log_error"] is None) for row in rows] == [
+    assert [(row["learner"], row["mean_squared_log_error"] is None) for row in rows] == [
         ("knn", False),
         ("ridge", True),
     ]

@@ -40,7 +40,7 @@ def test_json_has_neither_nan_nor_numbers_of_numpy():
     table = pd.DataFrame({"score": [np.nan, 0.5], "n": [1, 2]}, index=["a", "b"])
     document = {"table": records(table), "n": np.int64(3), "inf": np.inf, "yes": np.True_}
     assert json.loads(as_json(document)) == {
-        "table": [{"name": "a", "score": None, "n": 1}, {"name": "b", "score": 0.5, "n": 2}],
+        "table": [{"learner": "a", "score": None, "n": 1}, {"learner": "b", "score": 0.5, "n": 2}],
         "n": 3,
         "inf": None,
         "yes": True,

@@ -65,8 +65,8 @@ def test_nested_scores_stand_beside_and_the_stack_has_no_other(binary, nested, a
     (oof, oof_heights, _), (outer, heights, whiskers) = dots(ax)
     assert np.isnan(oof[:3]).all()
     table = nested.table.loc[display.scores.index]
-    np.testing.assert_array_equal(outer, -table["score"])
-    np.testing.assert_allclose(whiskers, -table[["high", "low"]])
+    np.testing.assert_array_equal(outer, table["score"])
+    np.testing.assert_allclose(whiskers, table[["low", "high"]])
     assert (np.diff(outer[:3]) >= 0).all()
     assert (oof_heights[3:] > heights[3:]).all()  # side by side
     assert legend(ax) == ["out of fold, 95 % interval", "nested (outer folds), 95 % interval"]
@@ -77,7 +77,8 @@ def test_nested_scores_alone_in_any_metric(ax):
         {"score": [0.9, 0.8, 0.85, 0.7, 0.8], "se": 0.01, "low": 0.6, "high": 0.95},
         index=["stack", "best learner", "plain mean", "a", "b"],
     )
-    display = LeaderboardDisplay.from_nested(SimpleNamespace(table=table, scoring="roc_auc"), ax=ax)
+    nested = SimpleNamespace(table=table, metric="roc_auc", greater_is_better=True)
+    display = LeaderboardDisplay.from_nested(nested, ax=ax)
     assert list(display.scores.index) == ["stack", "plain mean", "best learner", "b", "a"]
     np.testing.assert_array_equal(dots(ax)[0][0], [0.9, 0.85, 0.8, 0.8, 0.7])
     assert ax.get_xlabel() == "roc auc (higher is better)"
@@ -87,8 +88,9 @@ def test_nested_scores_alone_in_any_metric(ax):
 def test_a_learner_called_stack_stays_a_learner(ax):
     oof = cross_fit([("stack", GaussianNB()), ("b", LogisticRegression())], X2, Y2, cv=3)
     index = ["stack", "best learner", "plain mean", "stack", "b"]
-    table = pd.DataFrame({"score": [-0.1, -0.2, -0.3, -0.4, -0.5], "se": 0.01, "low": -1.0, "high": 0.0}, index=index)
-    display = LeaderboardDisplay.from_oof(oof, nested=SimpleNamespace(table=table, scoring="neg_log_loss"), ax=ax)
+    table = pd.DataFrame({"score": [0.1, 0.2, 0.3, 0.4, 0.5], "se": 0.01, "low": 0.0, "high": 1.0}, index=index)
+    nested = SimpleNamespace(table=table, metric="log_loss", greater_is_better=False)
+    display = LeaderboardDisplay.from_oof(oof, nested=nested, ax=ax)
     assert display.scores["combined"].tolist() == [True, True, True, False, False]
     learner = display.scores[~display.scores["combined"]].loc["stack"]
     assert learner["outer"] == 0.4
@@ -128,7 +130,7 @@ def test_a_metric_that_there_is_not(binary, nested):
         LeaderboardDisplay.from_estimator(binary, metric="rmse")
     with pytest.raises(ValueError, match=r"'nested' parameter of LeaderboardDisplay must have scores in accuracy"):
         LeaderboardDisplay.from_estimator(binary, metric="accuracy", nested=nested)
-    auc = SimpleNamespace(table=nested.table, scoring="roc_auc")
+    auc = SimpleNamespace(table=nested.table, metric="roc_auc", greater_is_better=True)
     with pytest.raises(ValueError, match=r"scores in log_loss or accuracy, as .* 'roc_auc'. .*from_nested"):
         LeaderboardDisplay.from_estimator(binary, nested=auc)
     oof = cross_fit([("margin", RidgeClassifier())], X2, Y2, cv=3)

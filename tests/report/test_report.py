@@ -85,7 +85,8 @@ def test_the_page_tells_all_of_a_stack(model, classed, tmp_path):
     page = _write(model, tmp_path, X=classed[0], nested=nested)
     text = {name: " ".join(section.split()) for name, section in page.sections.items()}
     assert nested.verdict() in text["verdict"]
-    assert "stack - best learner" in text["verdict"]
+    assert "the stack's gain over" in text["verdict"]
+    assert "log_loss over 3 outer folds, lower is better" in text["verdict"]
     assert f"{nested.table.loc['stack', 'score']:.5f}"[:-2] in text["verdict"]
     board = model.leaderboard()
     for name in board.index:
