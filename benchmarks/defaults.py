@@ -99,7 +99,7 @@ def run(data, preset, seed, memory, n_jobs):
     peer = StackingModel(learners, plain_final, refit=True, cv=folds, **settings).fit(X, y)
     boosting = HistGradientBoostingRegressor if data.task == "regression" else HistGradientBoostingClassifier
     alone = make_pipeline(tree_preprocessing(), boosting(random_state=seed)).fit(X, y)
-    best = stack.leaderboard(marginal=False).index[0]
+    best = stack.leaderboard(marginal=False).index[1]  # below the stack
     column = stack.transform(X_test)[:, stack.oof_.blocks[best].columns]
     own = column if data.task == "regression" or column.shape[1] > 1 else np.hstack([1 - column, column])
     scores = stack.oof_.scores

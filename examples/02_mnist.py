@@ -221,7 +221,7 @@ def main() -> None:
     stack = model.final_estimator_.predict_proba(p)
     seconds = perf_counter() - start
     table = scores(model, digits, p, stack)
-    show(table, model.leaderboard())
+    show(table, model.leaderboard().drop("stack"))
     print(f"\n  {verdict(table)}\n  Predicting the test digits took {seconds:.0f} s.")
 
     confusion = draw_confusion(digits.y_test, stack.argmax(axis=1))

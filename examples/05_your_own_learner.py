@@ -217,8 +217,9 @@ def show_checks(estimator: BaseEstimator) -> bool:
 def show_learners(board: pd.DataFrame) -> None:
     print(f"  {'':<12}{'log-loss':>9}{'accuracy':>10}{'fit':>9}{'weight':>8}   status")
     for name, row in board.iterrows():
-        scores = f"{row.log_loss:>9.3f}{row.accuracy:>10.3f}{row.fit_seconds:>7.2f} s{row.weight:>8.2f}"
-        print(f"  {name:<12}{scores if row.status == 'ok' else ' ' * 34}   {row.status}")
+        weight = f"{row.weight:.2f}" if name != "stack" else ""
+        scores = f"{row.log_loss:>9.3f}{row.accuracy:>10.3f}{row.fit_seconds:>7.2f} s{weight:>8}"
+        print(f"  {name:<12}{scores if row.status == 'ok' else ' ' * 36}   {row.status}")
 
 
 def main() -> None:
@@ -234,7 +235,7 @@ def main() -> None:
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         model = make_stack(on_error="drop").fit(X, y)
-    show_learners(model.leaderboard())
+    show_learners(model.leaderboard(full=True))
     print(f"\n  warning: {str(heard[0].message).splitlines()[0]}")
     print(f"  failures_ has its traceback, beside {', '.join(model.failures_.columns[:-1])}")
 

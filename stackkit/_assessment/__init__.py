@@ -5,7 +5,15 @@ In: an out-of-fold table. Out: numbers and data frames.
 
 from stackkit._assessment.diversity import Diversity, correlations, diversity
 from stackkit._assessment.intervals import corrected_interval
-from stackkit._assessment.leaderboard import full_board, score_board
+from stackkit._assessment.leaderboard import (
+    full_board,
+    ranked,
+    score_board,
+    shown_board,
+    stack_label,
+    stack_scores,
+)
+from stackkit._assessment.legend import better
 from stackkit._assessment.marginal import STACK, second_level, target_of
 from stackkit._assessment.scorers import (
     Answers,
@@ -15,7 +23,7 @@ from stackkit._assessment.scorers import (
     labels_of,
     make_scoring,
 )
-from stackkit._assessment.verdict import BEST, MEAN, Evidence, Outcome, counted, margin_of
+from stackkit._assessment.verdict import BEST, MEAN, Evidence, Outcome, margin_of, who_is_best
 
 __all__ = [
     "BEST",
@@ -27,16 +35,21 @@ __all__ = [
     "Outcome",
     "Scoring",
     "answers_of",
+    "better",
     "constant_answers",
     "corrected_interval",
     "correlations",
-    "counted",
     "diversity",
     "full_board",
     "labels_of",
     "make_scoring",
     "margin_of",
+    "ranked",
     "score_board",
     "second_level",
+    "shown_board",
+    "stack_label",
+    "stack_scores",
     "target_of",
+    "who_is_best",
 ]

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from stackkit._assessment.marginal import STACK
+from stackkit._utils import as_figure
 
 BEST, MEAN = "best learner", "plain mean"  # rivals that are no learner of their own
 NEGLIGIBLE = 0.01  # as a share of what the best learner has gained, and of what is left to gain
@@ -96,10 +97,8 @@ class Evidence:
 
     def _told(self, gain: Gain) -> str:
         way = "better" if gain.gain >= 0 else "worse"
-        return (
-            f"the stack's {self.metric} is {way} by {abs(gain.gain):.3g} (95 % interval {interval_as_text(gain)}) than "
-            f"that of {self._words_for(gain.rival)}"
-        )
+        by = f"{way} by {as_figure(abs(gain.gain), 3)} (95 % interval {interval_as_text(gain)})"
+        return f"the stack's {self.metric} is {by} than that of {self._words_for(gain.rival)}"
 
     def _words_for(self, rival: str) -> str:
         if rival == MEAN:
@@ -110,7 +109,11 @@ class Evidence:
 
     def _helps(self) -> str:
         gain = self._strongest()
-        little = f"; any gain below {self.margin:.2g} may be too small to matter" if gain.high <= self.margin else ""
+        little = (
+            f"; any gain below {as_figure(self.margin, 2)} may be too small to matter"
+            if gain.high <= self.margin
+            else ""
+        )
         mean = "; the plain mean of the learners may do as well" if self._over(MEAN).low <= 0 else ""
         return f"Stacking helps: {self._told(gain)}{little}{mean}."
 
@@ -121,7 +124,7 @@ class Evidence:
         gain, use = leader, f"{leader.rival!r}"
         if leader.high > self.margin:  # then it was the choice inside that said it
             gain, use = self._over(BEST), "the learner with the best out-of-fold score"
-        small = f", and a gain below {self.margin:.2g} is too small to matter" if gain.high >= 0 else ""
+        small = f", and a gain below {as_figure(self.margin, 2)} is too small to matter" if gain.high >= 0 else ""
         return f"Stacking does not help: {self._told(gain)}{small}. Use {use}."
 
     def _cannot_be_told(self) -> str:
@@ -140,10 +143,18 @@ class Evidence:
 
 def interval_as_text(gain: Gain) -> str:
     """Without a minus, which one would have to think about."""
-    low, high = sorted([abs(gain.low), abs(gain.high)])
+    low, high = (as_figure(abs(end), 3) for end in (gain.low, gain.high))
     if gain.low < 0 < gain.high:
-        return f"{abs(gain.low):.3g} worse to {gain.high:.3g} better"
-    return f"{low:.3g} to {high:.3g}"
+        return f"{low} worse to {high} better"
+    return f"{low} to {high}" if gain.low >= 0 else f"{high} to {low}"
+
+
+def who_is_best(chosen: Sequence[str | None]) -> str:
+    """What the row of the best learner is."""
+    told = f"best learner: in each outer fold, the one with the best out-of-fold score inside it ({counted(chosen)})."
+    if len(set(chosen)) < 2:
+        return told
+    return f"{told} As that changes from fold to fold, it may score worse than a learner of the list."
 
 
 def counted(chosen: Sequence[str | None]) -> str:

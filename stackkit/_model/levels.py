@@ -65,7 +65,7 @@ def with_upper_board(board: pd.DataFrame, final: Any, **options: Any) -> pd.Data
     stack = upper_stack(final)
     if stack is None:
         return board
-    above = stack.leaderboard(**options)
+    above = stack.leaderboard(full=True, **options)
     above["level"] += 1
     above.index = (UPPER + above.index).rename(board.index.name)
     columns = list(dict.fromkeys([*board.columns[:-2], *above.columns[:-2], "level", "status"]))

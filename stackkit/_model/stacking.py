@@ -16,7 +16,7 @@ from sklearn.utils.metadata_routing import MetadataRouter
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from stackkit._assessment import full_board
+from stackkit._assessment import full_board, shown_board
 from stackkit._blending import default_blend
 from stackkit._data import as_features, check_rows, warn_of_row_order
 from stackkit._execution import CallbackSupportMixin, with_callbacks
@@ -420,31 +420,49 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         check_is_fitted(self)
         return [block.method for block in self._predictor.blocks.values()]
 
-    def leaderboard(self, *, nested: Any = None, marginal: bool | str = "auto") -> pd.DataFrame:
-        """Each learner's out-of-fold scores, cost, weight and use, the best first.
+    def leaderboard(self, *, nested: Any = None, marginal: bool | str = "auto", full: bool = False) -> pd.DataFrame:
+        """The stack's and each learner's out-of-fold scores, cost, weight and use: the stack, then the best first.
 
-        The stack itself has no row: its score on the table that it was trained on is no estimate. See
-        :func:`~stackkit.evaluation.nested_scores` for one.
+        The stack's own row comes from the final estimator, cross-fitted on the table: it does not see the row
+        that it predicts. That score is slightly optimistic, for the rows that it does see were predicted by
+        learners that saw the row's target. :func:`~stackkit.evaluation.nested_scores` has one that is not.
 
         Parameters
         ----------
         nested : NestedScores, optional
-            What ``nested_scores`` gave for this model: adds the learners' outer scores.
+            What ``nested_scores`` gave for this model: adds the outer scores.
         marginal : {"auto", True, False}
             Whether to fit the final estimator on the table once more without each learner: "auto" does so
-            where that is quick, for blends and linear models.
+            where that is quick, for blends and linear models. True also cross-fits a final estimator that
+            is slow, for the stack's own row.
+        full : bool
+            Whether to have all columns, or those to look at first, which fit a page.
 
         Returns
         -------
         DataFrame
-            Index: learner. Columns: log_loss and accuracy (classification) or rmse and r2 (regression), for
-            each the mean over folds, the standard deviation (``_std``) and a 95 % interval of the mean
-            (``_low``, ``_high``; Nadeau and Bengio 2003, for folds share training rows); fit_seconds and
-            predict_seconds, summed over folds; weight, where the final estimator gives one a learner;
-            marginal, what the stack's log-loss or rmse loses when the learner leaves (in accuracy where the
-            final estimator gives no probabilities; from the table alone, cross-fitted; NaN with
-            ``passthrough``); with ``nested``, outer with its interval; level, 1 for the learners, 2 for those
-            of a StackingModel on top of them; status, "ok" or why it was dropped.
+            Index "learner": "stack", then the learners. Losses are positive numbers; columns:
+
+            - log_loss and accuracy (classification) or rmse and r2 (regression): the mean over the folds. With
+              ``full`` also the standard deviation (``_std``) and a 95 % interval of the mean (``_low``,
+              ``_high``; Nadeau and Bengio 2003, for folds share training rows).
+            - outer, outer_low, outer_high: with ``nested``, its score and 95 % interval.
+            - weight: where the final estimator gives one to each learner; 0 means not used. Of
+              ``LogPoolClassifier`` it is the power to which the learner's probabilities are raised: the sum is 1
+              for an average, above 1 where the pool is surer than its learners are on average. Of
+              ``LinearPoolRegressor`` it is what the prediction is multiplied by. Others are shares of 1.
+            - marginal: by how much the stack's log_loss or rmse gets worse without the learner (of its accuracy,
+              where the final estimator gives no probabilities). Above 0 the learner is of use, around 0 the others
+              make up for it. From the table alone, cross-fitted; NaN with ``passthrough``.
+            - fit_seconds (with ``full`` predict_seconds too): summed over the folds; for the stack over the learners.
+            - level: 1 for the learners, 2 for those of a StackingModel on top of them. Without ``full``, only
+              where there are several.
+            - status: "ok"; why a learner was dropped; or why the stack has no score: with ``passthrough`` (the
+              table lacks the columns of X), with one fold, or where the final estimator is slow to fit. Without
+              ``full``, only where not all are "ok".
+
+            ``attrs["legend"]`` is a list of sentences about the columns that are there, and
+            ``attrs["greater_is_better"]`` says for each metric which way is better.
         """
         check_is_fitted(self)
         board = full_board(
@@ -455,7 +473,8 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
             marginal=marginal,
             n_jobs=self.n_jobs,
         )
-        return with_upper_board(board, self.final_estimator_, marginal=marginal)
+        board = with_upper_board(board, self.final_estimator_, marginal=marginal)
+        return shown_board(board, self.final_estimator_, full=full)
 
     def report(self, path: str | Path, *, X: Any = None, nested: Any = None) -> Path:
         """Write one self-contained HTML page about the fitted stack.

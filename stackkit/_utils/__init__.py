@@ -2,7 +2,7 @@
 
 from stackkit._utils.files import draft_of, written_whole
 from stackkit._utils.library_versions import LIBRARIES, versions
-from stackkit._utils.numbers import EPSILON, SUM_TOLERANCE
+from stackkit._utils.numbers import EPSILON, SUM_TOLERANCE, as_figure
 from stackkit._utils.sizes import check_bytes
 from stackkit._utils.summaries import Summarised, Summary
 from stackkit._utils.threads import (
@@ -24,6 +24,7 @@ __all__ = [
     "SUM_TOLERANCE",
     "Summarised",
     "Summary",
+    "as_figure",
     "check_bytes",
     "choice",
     "closest",

@@ -8,3 +8,8 @@ EPSILON = float(np.finfo(np.float64).eps)
 # float32 probabilities of a softmax over many classes sum to one only to about 1e-6, float16 ones and rounded tables to
 # less; what is off by more than this is something else than probabilities.
 SUM_TOLERANCE = 1e-3
+
+
+def as_figure(value: float, digits: int = 4) -> str:
+    """A number to be read: whole where it is large, without powers of ten; else so many digits that count."""
+    return f"{value:,.0f}" if 10**digits <= abs(value) < 1e15 else f"{value:.{digits}g}"

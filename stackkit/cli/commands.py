@@ -243,7 +243,7 @@ def info(path: Path | None) -> None:
 
 
 def _fit(train: Path, options: dict[str, Any], say: Say) -> None:
-    from stackkit.cli.printing import as_json, records, scores_as_text  # noqa: PLC0415
+    from stackkit.cli.printing import as_json, board_facts, scores_as_text  # noqa: PLC0415
     from stackkit.cli.problem import make_metric  # noqa: PLC0415
     from stackkit.cli.problem_folds import VERDICT, check_folds  # noqa: PLC0415
 
@@ -259,7 +259,7 @@ def _fit(train: Path, options: dict[str, Any], say: Say) -> None:
     files = _write(stack, problem, new, options)
     with noted(f"written: {', '.join(files.values())}") if files else nullcontext():
         board = _board(stack, problem, metric)
-        facts = _described(problem, len(stack.oof_.folds)) | {"leaderboard": records(board), "files": files}
+        facts = _described(problem, len(stack.oof_.folds)) | board_facts(board) | {"files": files}
         if not options["as_json"]:
             click.echo(scores_as_text(board, len(stack.oof_.folds), verdict=bool(outer)))
             for name, path in files.items():
@@ -297,22 +297,22 @@ def _write_report(stack: Any, problem: Any, path: Path, nested: Any = None) -> N
 def _board(stack: Any, problem: Any, metric: Any, nested: Any = None) -> pd.DataFrame:
     from stackkit.cli.problem import rescored  # noqa: PLC0415
 
-    board: pd.DataFrame = stack.leaderboard(nested=nested)
-    return rescored(board, stack.oof_, problem, metric) if metric else board
+    board: pd.DataFrame = stack.leaderboard(nested=nested, full=True)
+    return rescored(board, stack, problem, metric) if metric else board
 
 
 def _tell_verdict(
     stack: Any, problem: Any, outer: Any, *, metric: Any, facts: dict[str, Any], options: dict[str, Any]
 ) -> None:
     """After all else, since it takes by far the longest: whatever ends it, the fit and its results stay."""
-    from stackkit.cli.printing import as_json, nested_as_text, nested_facts, records  # noqa: PLC0415
+    from stackkit.cli.printing import as_json, board_facts, nested_as_text, nested_facts  # noqa: PLC0415
 
     try:
         with noted("the fit is finished and its scores are printed, only the verdict is missing"):
             nested = _nested(stack, problem, outer, options)
             if options["as_json"]:
-                board = records(_board(stack, problem, metric, nested))
-                shown = as_json(facts | {"leaderboard": board} | nested_facts(nested))
+                board = board_facts(_board(stack, problem, metric, nested))
+                shown = as_json(facts | board | nested_facts(nested))
             else:
                 shown = f"\n{nested_as_text(nested)}"
     except (Exception, KeyboardInterrupt) as error:

@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stackkit._assessment import counted
+from stackkit._assessment import better, who_is_best
+from stackkit._oof import METRICS
+from stackkit._utils import as_figure
 
 WIDTH = 96  # of text
+WITH_INTERVAL = ("log_loss", "rmse", "outer")  # of more there is no room
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -36,31 +39,40 @@ def as_json(document: dict[str, Any]) -> str:
 def number(value: Any) -> str:
     if isinstance(value, str):
         return value
-    return "-" if pd.isna(value) else f"{value:.4g}"
+    return "-" if pd.isna(value) else as_figure(value)
 
 
 def board_as_text(board: pd.DataFrame) -> str:
-    """The columns worth a look; all of them are in --json."""
+    """The columns to look at first, and whatever a status has to tell; all columns are in --json."""
     shown: dict[str, list[str]] = {}
-    for name in board:
-        if f"{name}_low" in board or f"{name}_std" in board:
-            spread = [board.get(f"{name}_{end}", board[name]) for end in ("low", "high")]
+    for name in _shown_columns(board):
+        values = [number(value) for value in board[name]]
+        if name in WITH_INTERVAL and not board[f"{name}_low"].isna().all():
+            ends = zip(values, board[f"{name}_low"], board[f"{name}_high"], strict=True)
             shown[f"{name} (95 %)"] = [
-                f"{number(score)} ({number(low)} to {number(high)})"
-                for score, low, high in zip(board[name], *spread, strict=True)
+                value if value == "-" else f"{value} ({number(low)} to {number(high)})" for value, low, high in ends
             ]
-        elif not str(name).endswith(("_std", "_low", "_high")):
-            shown[str(name)] = board[name].map(number).to_list()
-    if set(shown.get("status", ())) == {"ok"}:
-        del shown["status"]
-    return table_as_text(pd.DataFrame(shown, index=board.index))
+        else:
+            shown["fit s" if name == "fit_seconds" else name] = values
+    table = table_as_text(pd.DataFrame(shown, index=board.index))
+    told = [f"{name}: {status}" for name, status in board["status"].items() if status != "ok"]
+    return "\n\n".join([table, _paragraphs(*told)]) if told else table
+
+
+def _shown_columns(board: pd.DataFrame) -> list[str]:
+    """The metric that ranks comes first."""
+    first, second = next(pair for pair in METRICS.values() if pair[0] in board)
+    metrics = dict.fromkeys([str(board.columns[0]), first, "outer", second])
+    wanted = [*metrics, "weight", "marginal", "fit_seconds", *(["level"] if board["level"].max() > 1 else [])]
+    return [name for name in wanted if name in board and not board[name].isna().all()]
 
 
 def scores_as_text(board: pd.DataFrame, n_folds: int, *, verdict: bool) -> str:
     """What `stackkit fit` prints when the fit is done; whether a ``verdict`` is still to come."""
+    heading = f"Out-of-fold scores, over {n_folds} folds, with 95 % intervals:"
     where = "the verdict, which follows." if verdict else "--verdict, or stackkit compare."
-    heading = f"Scores of rows that a learner did not see, over {n_folds} folds:"
-    return "\n\n".join([heading, board_as_text(board), f"What the stack itself is worth: {where}"])
+    legend = _paragraphs(*board.attrs.get("legend", ()))
+    return "\n\n".join([heading, board_as_text(board), legend, f"What the stack itself is worth: {where}"])
 
 
 def nested_as_text(nested: Any) -> str:
@@ -69,14 +81,14 @@ def nested_as_text(nested: Any) -> str:
     parts += [table_as_text(nested.table.map(number))]
     parts += [f"The stack's gain over each, in {nested.metric}; above 0 the stack is better:"]
     parts += [table_as_text(nested.differences.map(number))]
-    parts += [
-        _paragraphs(
-            "low, high: the 95 % interval. best learner: in each outer fold the one with the best out-of-fold score "
-            f"inside it ({counted(nested.chosen)}); as that changes from fold to fold, it may score worse than a "
-            "learner of the list."
-        )
-    ]
+    parts += [_paragraphs("low, high: the 95 % interval.", who_is_best(nested.chosen))]
     return "\n\n".join([*parts, _paragraphs(nested.verdict())])
+
+
+def board_facts(board: pd.DataFrame) -> dict[str, Any]:
+    """What JSON says of a leaderboard: its rows, and which way is better."""
+    ways = {metric: better(way).split()[0] for metric, way in board.attrs["greater_is_better"].items()}
+    return {"leaderboard": records(board), "better": ways}
 
 
 def nested_facts(nested: Any) -> dict[str, Any]:
@@ -91,10 +103,6 @@ def nested_facts(nested: Any) -> dict[str, Any]:
         "outcome": nested.outcome,
         "verdict": nested.verdict(),
     }
-
-
-def better(greater_is_better: bool) -> str:
-    return f"{'higher' if greater_is_better else 'lower'} is better"
 
 
 def _paragraphs(*texts: str) -> str:

@@ -14,7 +14,7 @@ import pandas as pd
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.metrics import get_scorer_names
 
-from stackkit._assessment import Scoring, answers_of, labels_of, make_scoring
+from stackkit._assessment import STACK, Scoring, answers_of, better, labels_of, make_scoring, ranked, second_level
 from stackkit._blending import (
     ConvexClassifier,
     ConvexRegressor,
@@ -25,7 +25,7 @@ from stackkit._blending import (
 )
 from stackkit._data import Target, TaskName, task_of_target
 from stackkit._learners import default_learners
-from stackkit._oof import OutOfFold
+from stackkit._oof import METRICS
 from stackkit.cli.tables import (
     Say,
     TableError,
@@ -361,22 +361,26 @@ def make_metric(name: str | None, problem: Problem) -> Scoring | None:
         raise ValueError(f"--metric {name} does not suit this target: {error.__cause__ or error}") from error
 
 
-def rescored(board: pd.DataFrame, oof: OutOfFold, problem: Problem, metric: Scoring) -> pd.DataFrame:
-    """The leaderboard by another metric: each learner's out-of-fold rows, all together; the best first.
+def rescored(board: pd.DataFrame, stack: Any, problem: Problem, metric: Scoring) -> pd.DataFrame:
+    """The leaderboard by another metric, of out-of-fold rows, all together: the stack, then the best learner first.
 
     NaN for a learner that cannot be scored, such as one of negative predictions by a logarithm: others can.
     """
-    up = not metric.greater_is_better
+    way = {"greater_is_better": metric.greater_is_better}
     if metric.metric in board:
-        return board.sort_values(metric.metric, ascending=up, na_position="last", kind="stable")
-    target, rows = problem.target, np.flatnonzero(oof.covered)
-    labels = labels_of(target)[rows]
+        return ranked(board, metric.metric, **way)
+    target, oof = problem.target, stack.oof_
+    tables = {name: (oof, block) for name, block in oof.blocks.items()}
+    if board[list(METRICS[target.task])].iloc[0].notna().any():  # whatever its score, its predictions can be had
+        own = second_level(stack.final_estimator_, oof, n_jobs=stack.n_jobs)
+        tables[str(board.index[0])] = own, own.blocks[STACK]
     scores: dict[str, float] = {}
     causes: dict[str, list[str]] = {}
-    for name, block in oof.blocks.items():
-        answers = answers_of(oof.train[rows, block.columns], block, target.classes)
+    for name, (table, block) in tables.items():
+        rows = np.flatnonzero(table.covered)
+        answers = answers_of(table.train[rows, block.columns], block, target.classes)
         try:
-            scores[name] = metric(answers, None, labels, None)
+            scores[name] = metric(answers, None, labels_of(target)[rows], None)
         except Exception as error:  # noqa: BLE001 - nothing that was fitted is lost because of a scorer
             scores[name] = np.nan
             causes.setdefault(str(error), []).append(name)
@@ -384,4 +388,7 @@ def rescored(board: pd.DataFrame, oof: OutOfFold, problem: Problem, metric: Scor
         warn(f"The learner(s) {names} have no {metric.metric}: {cause}", stacklevel=2)
     board = board.copy()
     board.insert(0, metric.metric, pd.Series(scores))
-    return board.sort_values(metric.metric, ascending=up, na_position="last", kind="stable")
+    ways = board.attrs["greater_is_better"] | {metric.metric: metric.greater_is_better}
+    told = f"{metric.metric}: {better(metric.greater_is_better)}; of all out-of-fold rows together."
+    board.attrs = {"greater_is_better": ways, "legend": [told, *board.attrs["legend"]]}
+    return ranked(board, metric.metric, **way)

@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from stackkit._assessment import score_board, target_of
+from stackkit._assessment import STACK, score_board, stack_label, stack_scores, target_of
 from stackkit._oof import METRICS, OutOfFold
 from stackkit._utils import choice
 from stackkit.plots._drawing import (
@@ -34,8 +34,9 @@ SCORE_COLUMNS = ["oof", "oof_low", "oof_high", "outer", "outer_low", "outer_high
 class LeaderboardDisplay:
     """Learners with their scores and 95 % intervals, the best on top.
 
-    Out-of-fold scores are means over folds, with the intervals of :meth:`stackkit.StackingModel.leaderboard`. The stack
-    has none: its score on the table that it was trained on is no estimate. Nested scores show it beside the learners.
+    Out-of-fold scores are means over folds, with the intervals of :meth:`stackkit.StackingModel.leaderboard`. That of
+    the stack, which stands above its learners, is slightly optimistic, and left out where the leaderboard has none;
+    nested scores stand beside it.
 
     Parameters
     ----------
@@ -108,7 +109,9 @@ class LeaderboardDisplay:
         ValueError
             The metric is not one of the two, is not that of ``nested``, or no learner has it.
         """
-        return cls.from_oof(oof_of(model), metric=metric, nested=nested, ax=ax, **kwargs)
+        oof = oof_of(model)
+        stack, _ = stack_scores(model.final_estimator_, oof, passthrough=model.passthrough is not False)
+        return cls._of(oof, stack, metric, nested).plot(ax, **kwargs)
 
     @classmethod
     def from_oof(
@@ -130,17 +133,27 @@ class LeaderboardDisplay:
         LeaderboardDisplay
             Drawn.
         """
-        board = score_board(checked(oof))
+        return cls._of(checked(oof), None, metric, nested).plot(ax)
+
+    @classmethod
+    def _of(cls, oof: OutOfFold, stack: pd.Series | None, metric: str | None, nested: Any) -> Self:
+        """Of learners, and of their ``stack``, where its out-of-fold score is known."""
+        board = score_board(oof)
         metric = _metric_of(board, METRICS[target_of(oof).task], metric, nested)
         lower = metric in LOWER_IS_BETTER
-        scores = board[[metric, f"{metric}_low", f"{metric}_high"]].set_axis(SCORE_COLUMNS[:3], axis=1)
+        ends = [metric, f"{metric}_low", f"{metric}_high"]
+        scores = board[ends].set_axis(SCORE_COLUMNS[:3], axis=1)
         scores = scores.sort_values("oof", ascending=lower, na_position="last", kind="stable")
         above = pd.DataFrame(index=pd.Index([]))
         if nested is not None:
             outer = _outer_scores(nested)
             scores = scores.join(outer[N_COMBINED:])
             above = outer[:N_COMBINED].sort_values("outer", ascending=lower, kind="stable")
-        return cls(scores=_rows(above, scores), metric=METRIC_NAMES[metric], lower_is_better=lower).plot(ax, **kwargs)
+        if stack is not None and not np.isnan(stack[metric]):
+            label = stack_label(oof) if nested is None else STACK  # nested scores refuse learners of that name
+            above = above.reindex(columns=SCORE_COLUMNS, index=above.index if label in above.index else [label])
+            above.loc[label, SCORE_COLUMNS[:3]] = stack[ends].to_numpy(dtype=float)
+        return cls(scores=_rows(above, scores), metric=METRIC_NAMES[metric], lower_is_better=lower)
 
     @classmethod
     def from_nested(cls, nested: Any, *, ax: Any = None, **kwargs: Any) -> Self:
@@ -184,7 +197,7 @@ class LeaderboardDisplay:
         n_rows, n_above = len(self.scores), int(self.scores["combined"].sum())
         ax = start(self, ax, width_with(6.5, self.scores.index), 0.3 * n_rows + 1.7)
         height = np.arange(n_rows, 0, -1.0)
-        both = self.scores["outer"].notna().any() and self.scores["oof"].notna().any()
+        both = self.scores[["outer", "oof"]].notna().all(axis=1).to_numpy()
         kinds = [
             ("oof", 0.13, (BLUE, "o"), "out of fold, 95 % interval"),
             ("outer", -0.13, (ORANGE, "D"), "nested (outer folds), 95 % interval"),
@@ -194,7 +207,7 @@ class LeaderboardDisplay:
             score, low, high = (self.scores[f"{kind}{end}"].to_numpy() for end in ("", "_low", "_high"))
             if np.isnan(score).all():
                 continue
-            y = height + shift * (both & ~self.scores["combined"].to_numpy())
+            y = height + shift * both
             style = {"color": colour, "marker": marker, "markersize": 6, "capsize": 2.5, "linestyle": "none"}
             reach = [(score - low).tolist(), (high - score).tolist()]  # lists: matplotlib 3.8 stumbles over one row
             handles.append(ax.errorbar(score, y, xerr=reach, **styled("line", style, kwargs)))

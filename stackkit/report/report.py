@@ -17,7 +17,7 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from stackkit import plots
-from stackkit._assessment import counted, diversity, target_of
+from stackkit._assessment import better, diversity, target_of, who_is_best
 from stackkit._data import check_rows, is_pandas, is_polars
 from stackkit._learners import as_frame, column_kind
 from stackkit._oof import METRICS, OutOfFold
@@ -104,32 +104,37 @@ def _verdict(nested: Any) -> dict[str, Any]:
     if nested is None:
         return {"sentence": None}
     n_folds = len(nested.folds)
-    better = "higher" if nested.greater_is_better else "lower"
     return {
         "sentence": nested.verdict(),
         "scores": _table(nested.table.rename(columns={"score": nested.metric}), "learner"),
-        "scores_caption": f"Mean {nested.metric} over {n_folds} outer folds, {better} is better, with standard error "
-        "and 95 % interval. The best learner is, in each outer fold, the one with the best out-of-fold score inside it "
-        f"({counted(nested.chosen)}); as that changes from fold to fold, it may score worse than one of the list.",
+        "scores_caption": f"Mean {nested.metric} over {n_folds} outer folds, {better(nested.greater_is_better)}, with "
+        f"standard error and 95 % interval. {who_is_best(nested.chosen)}",
         "differences": _table(nested.differences, "the stack's gain over"),
     }
 
 
 def _board(model: Any, nested: Any) -> TableContext:
-    """The leaderboard with an interval in one column, so that it fits a page."""
-    board = model.leaderboard(nested=nested)
+    """The leaderboard, with intervals in one column, as many as fit a page; and what its columns mean."""
+    board = model.leaderboard(nested=nested, full=True)
+    first, second = METRICS[target_of(model.oof_).task]
     shown = pd.DataFrame(index=board.index)
-    for metric in METRICS[target_of(model.oof_).task]:
-        shown[metric] = board[metric]
-        ends = _cells(pd.concat([board[f"{metric}_low"], board[f"{metric}_high"]]))
-        pairs = zip(ends[: len(board)], ends[len(board) :], strict=True)
-        shown[f"95 % of {metric}"] = [NOTHING if low == NOTHING else f"{low} to {high}" for low, high in pairs]
-    if nested is not None:
-        shown[f"outer {nested.metric}"] = board["outer"]
-    for name, head in {"weight": "weight", "marginal": "marginal", "fit_seconds": "fit s", "status": "status"}.items():
+    for name, head in ((first, first), ("outer", f"outer {getattr(nested, 'metric', '')}"), (second, second)):
         if name in board:
             shown[head] = board[name]
-    return _table(shown, "learner", text=["status"])
+            if name == "outer" or nested is None:
+                shown[f"95 % of {name}"] = _intervals(board[f"{name}_low"], board[f"{name}_high"])
+    for name, head in {"weight": "weight", "marginal": "marginal", "fit_seconds": "fit s"}.items():
+        if name in board and not board[name].isna().all():
+            shown[head] = board[name]
+    if not (board["status"] == "ok").all():
+        shown["status"] = board["status"]
+    return _table(shown, "learner", text=["status"]) | {"legend": board.attrs["legend"]}
+
+
+def _intervals(low: pd.Series, high: pd.Series) -> list[str]:
+    ends = _cells(pd.concat([low, high]))
+    pairs = zip(ends[: len(low)], ends[len(low) :], strict=True)
+    return [NOTHING if low == NOTHING else f"{low} to {high}" for low, high in pairs]
 
 
 def _data(model: Any, X: Any) -> dict[str, Any]:
@@ -263,7 +268,7 @@ def _of_board(model: Any, nested: Any) -> list[Picture]:
     intervals = "Out of fold, with 95 % intervals" + (", and on the outer folds." if nested is not None else ".")
     return [
         ("Scores", intervals, lambda: plots.LeaderboardDisplay.from_estimator(model, nested=nested)),
-        ("Weights", "How far the final estimator trusts each.", lambda: plots.WeightsDisplay.from_estimator(model)),
+        ("Weights", "What the final estimator makes of each.", lambda: plots.WeightsDisplay.from_estimator(model)),
     ]
 
 

@@ -181,9 +181,11 @@ def test_json_is_one_document(run):
     assert document["classes"] == ["no", "yes"]
     assert document["folds"] == 5
     assert document["files"] == {"output": "out.csv", "model": "kept.model"}
-    assert {row["learner"] for row in document["leaderboard"]} == {"logistic", "naive_bayes"}
+    assert {row["learner"] for row in document["leaderboard"]} == {"stack", "logistic", "naive_bayes"}
     losses = [row["log_loss"] for row in document["leaderboard"]]
-    assert losses == sorted(losses)
+    assert document["leaderboard"][0]["learner"] == "stack"
+    assert losses[1:] == sorted(losses[1:])
+    assert document["better"] == {"log_loss": "lower", "accuracy": "higher"}
     assert "verdict" not in document
 
 
@@ -204,7 +206,8 @@ def test_no_colours_where_nobody_sees_them(run):
 def test_the_board_is_ranked_by_the_metric(run):
     rows = json.loads(run(*FIT, "--json", "--metric", "f1").stdout)["leaderboard"]
     scores = [row["f1"] for row in rows]
-    assert scores == sorted(scores, reverse=True)
+    assert rows[0]["learner"] == "stack"
+    assert scores[1:] == sorted(scores[1:], reverse=True)
     assert all(0.3 < score < 1 for score in scores)
 
 
@@ -325,7 +328,7 @@ def test_without_a_verdict_json_is_one_document_all_the_same(run, monkeypatch, e
     assert document["verdict"] is None
     assert " ".join(document["verdict_error"].split()).rstrip(".") == cause
     assert document["files"] == {"output": "out.csv"}
-    assert {row["learner"] for row in document["leaderboard"]} == {"logistic", "naive_bayes"}
+    assert {row["learner"] for row in document["leaderboard"]} == {"stack", "logistic", "naive_bayes"}
     assert done.stderr.splitlines()[-1].startswith(f"stackkit: error: {cause}; the fit is finished")
 
 
@@ -334,7 +337,10 @@ def test_what_is_printed_before_the_verdict_and_after(run, monkeypatch):
     done = run(*FIT, "--verdict")
     assert done.exit_code == 0, done.stderr
     scores, verdict = done.stdout.split("What the stack itself is worth: the verdict, which follows.\n\n")
-    assert scores.startswith("Scores of rows that a learner did not see, over 5 folds:")
+    assert scores.startswith("Out-of-fold scores, over 5 folds, with 95 % intervals:")
+    assert scores.splitlines()[3].startswith("stack ")
+    assert "Slightly optimistic" in " ".join(scores.split())
+    assert max(map(len, done.stdout.splitlines())) <= 100
     assert verdict.startswith("log_loss on 5 outer folds, lower is better")
     assert [line.split("  ")[0] for line in verdict.splitlines()[2:8]] == [
         *("learner", "stack", "best learner", "plain mean", "logistic", "naive_bayes"),
@@ -380,7 +386,7 @@ def test_a_metric_that_cannot_score_a_learner_costs_no_fit(run, files):
     assert done.exit_code == 0, done.stderr
     assert "stackkit: warning: The learner(s) ['ridge'] have no mean_squared_log_error: " in done.stderr
     rows = json.loads(done.stdout)["leaderboard"]
-    assert [(row["learner"], row["mean_squared_log_error"] is None) for row in rows] == [
+    assert [(row["learner"], row["mean_squared_log_error"] is None) for row in rows[1:]] == [
         ("knn", False),
         ("ridge", True),
     ]

@@ -4,8 +4,12 @@ import json
 
 import numpy as np
 import pandas as pd
+import pytest
+from sklearn.datasets import load_diabetes
+from sklearn.linear_model import Ridge
 
-from stackkit.cli.printing import as_json, as_line, board_as_text, number, records, table_as_text
+from stackkit import StackingModel, default_learners
+from stackkit.cli.printing import as_json, as_line, board_as_text, number, records, scores_as_text, table_as_text
 
 
 def test_columns_are_aligned():
@@ -20,20 +24,41 @@ def test_columns_are_aligned():
 def test_an_interval_stands_beside_its_score():
     board = pd.DataFrame(
         {
-            "rmse": [1.5, np.nan],
-            "rmse_std": [0.1, np.nan],
-            "rmse_low": [1.0, np.nan],
-            "rmse_high": [2.0, np.nan],
-            "weight": [1.0, np.nan],
-            "status": ["ok", "failed in fold 0"],
+            "rmse": [1.2, 1.5, np.nan],
+            "rmse_std": [0.1, 0.1, np.nan],
+            "rmse_low": [0.9, 1.0, np.nan],
+            "rmse_high": [1.5, 2.0, np.nan],
+            "r2": [0.8, 0.7, np.nan],
+            "r2_low": 0.0,
+            "r2_high": 1.0,
+            "weight": [np.nan, 1.0, np.nan],
+            "marginal": np.nan,
+            "fit_seconds": [2.0, 2.0, np.nan],
+            "level": 1,
+            "status": ["ok", "ok", "failed in fold 0"],
         },
-        index=["ridge", "bad"],
+        index=pd.Index(["stack", "ridge", "bad"], name="learner"),
     )
     lines = board_as_text(board).split("\n")
-    assert lines[0].split() == ["rmse", "(95", "%)", "weight", "status"]
-    assert "1.5 (1 to 2)" in lines[1]
-    assert "failed in fold 0" in lines[2]
-    assert "status" not in board_as_text(board.iloc[:1])  # all is well
+    assert lines[0].split() == ["learner", "rmse", "(95", "%)", "r2", "weight", "fit", "s"]  # nothing that is empty
+    assert "1.5 (1 to 2)" in lines[2]
+    assert lines[-1] == "bad: failed in fold 0"
+    assert "status" not in board_as_text(board)
+    assert len(board_as_text(board.iloc[:2]).split("\n")) == 3  # all is well
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e5])
+def test_a_board_fits_100_characters(scale):
+    X, y = load_diabetes(return_X_y=True)
+    names = [name for name, _ in default_learners("regression", preset="best")]
+    model = StackingModel([(name, Ridge(k)) for k, name in enumerate(names)], cv=3, random_state=0).fit(X, scale * y)
+    text = scores_as_text(model.leaderboard(full=True), 3, verdict=False)
+    assert max(map(len, text.split("\n"))) <= 100
+    assert "e+" not in text
+    for name in ("stack", *names):
+        assert f"\n{name} " in text
+    for told in ("rmse: lower is better", "The weights sum to", "marginal: by how much", "slightly optimistic"):
+        assert told.lower() in " ".join(text.lower().split())
 
 
 def test_json_has_neither_nan_nor_numbers_of_numpy():
@@ -48,5 +73,5 @@ def test_json_has_neither_nan_nor_numbers_of_numpy():
 
 
 def test_numbers_have_four_digits():
-    assert [number(value) for value in (0.123456, 1234567.0, np.nan, "text")] == ["0.1235", "1.235e+06", "-", "text"]
+    assert [number(value) for value in (0.123456, 1234567.0, np.nan, "text")] == ["0.1235", "1,234,567", "-", "text"]
     assert [as_line(value) for value in ("text", ["a"])] == ["text", '["a"]']

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.metrics import get_scorer_names, roc_auc_score
-from sklearn.model_selection import TimeSeriesSplit
+from sklearn.model_selection import TimeSeriesSplit, cross_val_predict
 
-from stackkit import StackingModel, cross_fit, default_learners
+from stackkit import LogPoolClassifier, StackingModel, cross_fit, default_learners
 from stackkit._blending.final_estimator import BLENDS
 from stackkit.cli.problem import (
     FINALS,
@@ -263,11 +263,17 @@ def test_scorers_of_classes_are_refused_for_numbers(problem_of):
 def test_the_board_by_another_metric_scores_out_of_fold_rows(flowers):
     learners = make_learners(["naive_bayes", "knn"], flowers)
     model = StackingModel(learners, cv=3).fit(flowers.X, flowers.y)
-    board = rescored(model.leaderboard(), model.oof_, flowers, make_metric("roc_auc_ovr", flowers))
+    board = rescored(model.leaderboard(full=True), model, flowers, make_metric("roc_auc_ovr", flowers))
     for name, block in model.oof_.blocks.items():
         expected = roc_auc_score(flowers.y, model.oof_.train[:, block.columns], multi_class="ovr")
         assert board.loc[name, "roc_auc_ovr"] == pytest.approx(expected)
-    assert board["roc_auc_ovr"].is_monotonic_decreasing
+    assert board["roc_auc_ovr"][1:].is_monotonic_decreasing
+    assert board.index[0] == "stack"
+    P, folds = model.oof_.train, model.oof_.folds.pairs
+    own = cross_val_predict(LogPoolClassifier(), P, flowers.target.values, cv=folds, method="predict_proba")
+    assert board.loc["stack", "roc_auc_ovr"] == pytest.approx(roc_auc_score(flowers.y, own, multi_class="ovr"))
+    assert board.attrs["greater_is_better"]["roc_auc_ovr"] is True
+    assert board.attrs["legend"][0].startswith("roc_auc_ovr: higher is better")
 
 
 @pytest.mark.parametrize(("data", "metric"), [(load_iris, "accuracy"), (load_diabetes, "r2")])
@@ -276,16 +282,16 @@ def test_a_metric_that_the_leaderboard_has_ranks_by_that(problem_of, data, metri
     problem = problem_of(X.assign(y=y), target="y")
     learners = make_learners(["knn", "naive_bayes" if metric == "accuracy" else "ridge"], problem)
     model = StackingModel(learners, cv=3).fit(problem.X, problem.y)
-    board = rescored(model.leaderboard(), model.oof_, problem, make_metric(metric, problem))
-    assert list(board.columns) == list(model.leaderboard().columns)
-    assert board[metric].is_monotonic_decreasing
+    board = rescored(model.leaderboard(full=True), model, problem, make_metric(metric, problem))
+    assert list(board.columns) == list(model.leaderboard(full=True).columns)
+    assert board[metric][1:].is_monotonic_decreasing
 
 
 def test_rows_that_no_fold_tests_are_not_scored(problem_of):
     frame = pd.DataFrame({"y": ["a", "b"] * 30, "x": np.arange(60) % 7, "t": range(60)})
     problem = problem_of(frame, target="y", time_order="t")
     model = StackingModel(make_learners(["naive_bayes"], problem), cv=TimeSeriesSplit(3)).fit(problem.X, problem.y)
-    board = rescored(model.leaderboard(), model.oof_, problem, make_metric("neg_log_loss", problem))
+    board = rescored(model.leaderboard(full=True), model, problem, make_metric("neg_log_loss", problem))
     assert np.isfinite(board["log_loss"]).all()
     assert "neg_log_loss" not in board
 
@@ -297,8 +303,10 @@ def test_a_learner_that_a_metric_cannot_score_costs_nothing_but_its_score(proble
     frame["y"] = np.exp(3 * frame["x"])
     problem = problem_of(frame, target="y")
     model = StackingModel(make_learners(["ridge", "knn"], problem), cv=3).fit(problem.X, problem.y)
-    with pytest.warns(UserWarning, match=r"The learner\(s\) \['ridge'\] have no mean_squared_log_error: .*less"):
-        board = rescored(model.leaderboard(), model.oof_, problem, make_metric("neg_mean_squared_log_error", problem))
-    assert list(board.index) == ["knn", "ridge"]
+    with pytest.warns(UserWarning, match=r"The learner\(s\) \['ridge'.*\] have no mean_squared_log_error: .*less"):
+        board = rescored(
+            model.leaderboard(full=True), model, problem, make_metric("neg_mean_squared_log_error", problem)
+        )
+    assert list(board.index) == ["stack", "knn", "ridge"]
     assert np.isnan(board.loc["ridge", "mean_squared_log_error"])
     assert board.loc["knn", "mean_squared_log_error"] > 0

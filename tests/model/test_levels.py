@@ -87,7 +87,7 @@ def test_a_splitter_of_its_own_is_kept(rows):
 def test_the_end_of_a_pipeline_is_a_level_too(rows):
     model = StackingModel(FIRST, make_pipeline(StandardScaler(), second()), cv=4).fit(*rows)
     assert repr(model.final_estimator_[-1].cv) == "SameFolds(4 folds of 240 rows)"
-    assert list(model.leaderboard()["level"]) == [1, 1, 1, 2, 2]
+    assert list(model.leaderboard(full=True)["level"]) == [1, 1, 1, 1, 2, 2, 2]  # with a row for each stack
 
 
 @pytest.mark.parametrize("wrap", [FrozenEstimator, lambda stack: make_pipeline(FrozenEstimator(stack))])
@@ -98,7 +98,8 @@ def test_a_frozen_stack_is_a_final_estimator_as_it_is(rows, wrap):
     for levels in (None, "auto"):
         model = StackingModel(FIRST, wrap(fitted), levels=levels, cv=4).fit(X, y)
         assert_array_equal(model.predict_proba(X), fitted.predict_proba(model.transform(X)))
-        assert list(model.leaderboard()["level"]) == [1, 1, 1]
+        assert list(model.leaderboard(full=True)["level"]) == [1, 1, 1, 1]
+        assert "level" not in model.leaderboard()
 
 
 def test_folds_that_leave_an_upper_level_none_are_refused_before_anything_is_fitted(rows):
@@ -222,7 +223,7 @@ def test_failures_above_have_names_of_their_own(rows):
 
 
 def test_the_leaderboard_of_one_level_is_level_one(rows):
-    board = StackingModel(FIRST).fit(*rows).leaderboard()
+    board = StackingModel(FIRST).fit(*rows).leaderboard(full=True)
     assert set(board["level"]) == {1}
 
 
@@ -307,7 +308,7 @@ def test_a_level_that_does_not_help_is_left_out(noise):
     assert isinstance(model.final_estimator_, LogPoolClassifier)
     assert_array_equal(model.predict_proba(X), plain.predict_proba(X))
     assert model.transform(X).shape == (300, 3 + 4)  # what passthrough passes on is another matter
-    assert model.leaderboard()["weight"].notna().all()
+    assert model.leaderboard()["weight"].drop("stack").notna().all()
 
 
 def test_weights_count_where_the_level_is_left_out(noise):

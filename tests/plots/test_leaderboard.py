@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from pictures import DIABETES, PROGRESS, X2, Y2, legend, named
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, Perceptron, Ridge, RidgeClassifier
 from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.naive_bayes import GaussianNB
 from spies import Fails
 
-from stackkit import cross_fit
+from stackkit import StackingModel, cross_fit
 from stackkit.exceptions import LearnerDroppedWarning
 from stackkit.plots import LeaderboardDisplay
 
@@ -31,7 +32,8 @@ def dots(ax):
 
 def test_the_leaderboard_shows_the_scores_and_intervals_of_the_models_own(binary, ax):
     display = LeaderboardDisplay.from_estimator(binary, ax=ax)
-    board = binary.leaderboard(marginal=False)
+    board = binary.leaderboard(marginal=False, full=True)
+    assert named(ax.yaxis)[0] == "stack"
     ((scores, heights, whiskers),) = dots(ax)
     assert named(ax.yaxis) == list(board.index)
     np.testing.assert_array_equal(scores, board["log_loss"])
@@ -43,7 +45,7 @@ def test_the_leaderboard_shows_the_scores_and_intervals_of_the_models_own(binary
 
 
 def test_accuracy_ranks_the_other_way(binary, ax):
-    LeaderboardDisplay.from_estimator(binary, metric="accuracy", ax=ax)
+    LeaderboardDisplay.from_oof(binary.oof_, metric="accuracy", ax=ax)
     expected = binary.oof_.scores["accuracy"].groupby("learner").mean().sort_values(ascending=False)
     np.testing.assert_allclose(dots(ax)[0][0], expected)
     assert ax.get_xlabel() == "accuracy (higher is better)"
@@ -58,12 +60,14 @@ def test_regression_shows_rmse(numbers, ax):
     assert ax.get_xlabel() == "RMSE (lower is better)"
 
 
-def test_nested_scores_stand_beside_and_the_stack_has_no_other(binary, nested, ax):
+def test_nested_scores_stand_beside(binary, nested, ax):
     display = LeaderboardDisplay.from_estimator(binary, nested=nested, ax=ax)
     strategies = ["stack", "best learner", "plain mean"]
     assert set(named(ax.yaxis)[:3]) == set(strategies)
-    (oof, oof_heights, _), (outer, heights, whiskers) = dots(ax)
-    assert np.isnan(oof[:3]).all()
+    (_, oof_heights, _), (outer, heights, whiskers) = dots(ax)
+    above = display.scores[:3]["oof"]
+    assert above.drop("stack").isna().all()
+    assert above["stack"] == binary.leaderboard().loc["stack", "log_loss"]
     table = nested.table.loc[display.scores.index]
     np.testing.assert_array_equal(outer, table["score"])
     np.testing.assert_allclose(whiskers, table[["low", "high"]])
@@ -108,6 +112,12 @@ def test_a_learner_without_the_score_says_so_at_the_bottom(ax):
 def test_where_nobody_gives_probabilities_accuracy_is_shown(ax):
     oof = cross_fit([("margin", RidgeClassifier()), ("steps", Perceptron())], X2, Y2, cv=3)
     assert LeaderboardDisplay.from_oof(oof, ax=ax).metric == "accuracy"
+
+
+def test_a_stack_without_a_score_is_not_shown(ax):
+    model = StackingModel([("bayes", GaussianNB())], RandomForestClassifier(3), cv=3).fit(X2, Y2)
+    LeaderboardDisplay.from_estimator(model, ax=ax)
+    assert named(ax.yaxis) == ["bayes"]
 
 
 def test_failed_learners_are_not_shown(ax):

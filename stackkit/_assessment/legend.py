@@ -1,0 +1,92 @@
+"""What the columns of a leaderboard mean, in sentences to stand below it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stackkit._blending import BLENDS, LinearPoolRegressor, LogPoolClassifier, upper_stack
+from stackkit._oof import METRICS
+
+GREATER_IS_BETTER = {"log_loss": False, "accuracy": True, "rmse": False, "r2": True}
+
+
+def legend_of(board: pd.DataFrame, final: Any) -> list[str]:
+    """A sentence or two for each kind of column that is there; ``final`` is the fitted final estimator."""
+    lines = [
+        _scores(board),
+        _stack(board),
+        _outer(board),
+        _weights(board, final),
+        _marginal(board, final),
+        _level(board),
+    ]
+    return [line for line in lines if line]
+
+
+def better(greater_is_better: bool) -> str:
+    return f"{'higher' if greater_is_better else 'lower'} is better"
+
+
+def _metrics(board: pd.DataFrame) -> tuple[str, str]:
+    return next(pair for pair in METRICS.values() if pair[0] in board)
+
+
+def _scores(board: pd.DataFrame) -> str:
+    ways = "; ".join(f"{metric}: {better(GREATER_IS_BETTER[metric])}" for metric in _metrics(board) if metric in board)
+    return f"{ways}. Means over the folds, of rows that the learner did not see."
+
+
+def _stack(board: pd.DataFrame) -> str:
+    if board[list(_metrics(board))].iloc[0].isna().all():
+        return ""
+    return (
+        f"{board.index[0]}: the final estimator, cross-fitted on the learners' out-of-fold predictions. Slightly "
+        "optimistic, for these come from learners that were trained on each other's test rows; nested scores are free "
+        "of that."
+    )
+
+
+def _outer(board: pd.DataFrame) -> str:
+    return "outer: the nested score, on outer folds that nothing was learned from." if "outer" in board else ""
+
+
+def _weights(board: pd.DataFrame, final: Any) -> str:
+    if "weight" not in board:
+        return ""
+    stack = upper_stack(final)
+    blend = final if stack is None else stack.final_estimator_
+    if not isinstance(blend, BLENDS):
+        return "weight: what the learner counts in the final estimator of its level; 0: it is not used."
+    total = f"{np.sum(blend.weights_):.2f}"
+    if isinstance(blend, LogPoolClassifier):
+        return (
+            "weight: the power to which the pool raises the learner's probabilities; 0: it is not used. The weights "
+            f"sum to {total}: 1 would be an average, above 1 the pool is surer than its learners are on average, below "
+            "1 less sure."
+        )
+    if isinstance(blend, LinearPoolRegressor):
+        return (
+            "weight: what the learner's prediction is multiplied by; 0: it is not used. The weights sum to "
+            f"{total}: 1 would be an average, above 1 the pool stretches it, below 1 it shrinks it."
+        )
+    return "weight: the learner's share in the average; 0: it is not used. The weights sum to 1."
+
+
+def _marginal(board: pd.DataFrame, final: Any) -> str:
+    if "marginal" not in board or board["marginal"].isna().all():
+        return ""
+    metric, fallback = _metrics(board)
+    used = fallback if metric == "log_loss" and not hasattr(final, "predict_proba") else metric
+    return (
+        f"marginal: by how much the stack's {used} gets worse without the learner. Above 0: it is of use; around 0: "
+        "the others make up for it."
+    )
+
+
+def _level(board: pd.DataFrame) -> str:
+    if "level" not in board or board["level"].max() == 1:
+        return ""
+    return "level: 1 for the learners, 2 for those of the stack on top of them, and so on."
