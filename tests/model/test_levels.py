@@ -382,7 +382,7 @@ def test_the_check_is_part_of_nested_scores(rows):
     for levels in (None, "auto"):
         model = StackingModel(FIRST, second(), levels=levels, random_state=0, cv=3)
         nested = nested_scores(model, X, y, cv=3)
-        assert_array_equal(nested.scores["stack"], cross_val_score(model, X, y, cv=3, scoring="neg_log_loss"))
+        assert_array_equal(-nested.scores["stack"], cross_val_score(model, X, y, cv=3, scoring="neg_log_loss"))
 
 
 def test_regression_and_labels_are_checked_too(rows):
