@@ -245,6 +245,7 @@ def test_the_report_has_the_verdict(run, files):
     assert "port" in page
     assert f"<pre>stackkit {' '.join((*FIT, *TEST))} --verdict --report page.html --json</pre>" in page
     assert {row["learner"] for row in document["leaderboard"] if row["outer"] is not None} == {
+        "stack",
         "logistic",
         "naive_bayes",
     }
@@ -384,7 +385,7 @@ def test_a_metric_that_cannot_score_a_learner_costs_no_fit(run, files):
     options = ("--learners", "ridge,knn", "--metric", "neg_mean_squared_log_error", "--model", "kept.model", "--json")
     done = run("fit", "train.csv", "--target", "y", *options)
     assert done.exit_code == 0, done.stderr
-    assert "stackkit: warning: The learner(s) ['ridge'] have no mean_squared_log_error: " in done.stderr
+    assert "stackkit: warning: The learner(s) ['ridge', 'stack'] have no mean_squared_log_error: " in done.stderr
     rows = json.loads(done.stdout)["leaderboard"]
     assert [(row["learner"], row["mean_squared_log_error"] is None) for row in rows[1:]] == [
         ("knn", False),
