@@ -23,6 +23,7 @@ from stackkit._assessment import (
     Outcome,
     Scoring,
     answers_of,
+    better,
     constant_answers,
     corrected_interval,
     diversity,
@@ -126,7 +127,7 @@ class NestedScores(Summarised):
     failures: pd.DataFrame
 
     def _summary(self) -> Summary:
-        title = f"NestedScores: {self.scoring} on {len(self.folds)} outer folds"
+        title = f"NestedScores: {self.metric} on {len(self.folds)} outer folds, {better(self.greater_is_better)}"
         return Summary(title, self.verdict(), tables={"Rows that nobody saw": self.table})
 
     @property

@@ -133,7 +133,7 @@ class LeaderboardDisplay:
         LeaderboardDisplay
             Drawn.
         """
-        return cls._of(checked(oof), None, metric, nested).plot(ax)
+        return cls._of(checked(oof), None, metric, nested).plot(ax, **kwargs)
 
     @classmethod
     def _of(cls, oof: OutOfFold, stack: pd.Series | None, metric: str | None, nested: Any) -> Self:
