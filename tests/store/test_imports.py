@@ -318,6 +318,7 @@ def test_every_import_by_text_is_known():
     followed = {(name.removeprefix("stackkit."), text) for name, texts in BY_TEXT.items() for text in texts}
     others = {
         ("__init__", "stackkit.nn"),
+        ("_execution.progress", "IPython.display"),
         ("_persistence.codecs", "stackkit._persistence.network_codecs"),
         ("_persistence.codecs", "xgboost"),
         ("_model.stacking", "stackkit.report"),

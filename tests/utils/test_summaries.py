@@ -95,7 +95,8 @@ def test_the_means_are_those_of_the_folds(results):
 
 def test_nested_scores_lead_with_the_verdict(results):
     nested = results["NestedScores"]
-    assert " ".join(repr(nested).split()).startswith(f"NestedScores: neg_log_loss on 3 outer folds {nested.verdict()}")
+    title = "NestedScores: log_loss on 3 outer folds, lower is better"
+    assert " ".join(repr(nested).split()).startswith(f"{title} {nested.verdict()}")
     assert nested.verdict() in Page(nested._repr_html_()).words
 
 
