@@ -364,7 +364,7 @@ def _predict(model: Path, new: Path, options: dict[str, Any], say: Say) -> None:
     check_writable(output)
     if changed := other_versions(archive):
         say(f"{model} was written with other versions of {', '.join(changed)}; predictions may differ")
-    stack = build_stack(model, archive).set_params(n_jobs=options["jobs"])
+    stack = build_stack(model, archive).set_params(n_jobs=options["jobs"], verbose=not options["quiet"])
     with written_whole() as draft_for:
         write_table(_predictions(stack, X, ids, schema, options["probabilities"]), draft_for(output))
     click.echo(f"output: {output}, {len(X)} rows")

@@ -16,7 +16,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from click.testing import CliRunner
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+from sklearn.datasets import load_diabetes, load_iris
 
 import stackkit
 from stackkit.cli.commands import main
@@ -117,6 +117,19 @@ def test_a_kept_model_predicts_the_same(run, files):
     shown = run("info", "kept.model").stdout
     assert 'learners: ["logistic", "naive_bayes"]' in shown
     assert "rows: 90" in shown
+
+
+def test_predict_tells_what_the_training_rows_did_not_have(run, files):
+    assert run(*FIT, "--model", "kept.model").exit_code == 0
+    new = _passengers(30, seed=1).assign(x="", port=["Belfast"] * 4 + ["Cherbourg"] * 26)
+    new.to_csv(files / "new.csv", index=False)
+    done = run("predict", "kept.model", "new.csv", "--output", "again.csv")
+    assert done.exit_code == 0, done.stderr
+    assert "the column 'port' has 1 value(s) in 4 new row(s) that no training row had: 'Belfast'" in done.stderr
+    assert done.stderr.count("the column 'x' has no value in 30 rows. These count as missing") == 1
+    quiet = run("predict", "kept.model", "new.csv", "--output", "quiet.csv", "--quiet")
+    assert quiet.stderr == ""
+    assert (files / "quiet.csv").read_text() == (files / "again.csv").read_text()
 
 
 def test_labels_and_ids_come_back_as_they_are_spelled(run, files):
@@ -844,7 +857,9 @@ def test_help_is_light():
 def test_as_a_process(files):
     done = _process(*FIT, *TEST, cwd=files)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("\n") == 8
+    first, *_, last = done.stdout.splitlines()
+    assert first == "Out-of-fold scores, over 5 folds, with 95 % intervals:"
+    assert last == "output: out.csv, 30 rows"
     assert "\x1b" not in done.stdout + done.stderr
     done = _process("fit", "nope.csv", "--target", "y", cwd=files)
     assert (done.returncode, done.stdout) == (2, "")
@@ -952,17 +967,3 @@ def test_kaggles_titanic(tmp_path):
     assert out["PassengerId"].tolist() == pd.read_csv(KAGGLE / "test.csv", dtype=str)["PassengerId"].tolist()
     assert set(out["Survived"]) == {"0", "1"}
     assert 0.25 < (out["Survived"] == "1").mean() < 0.5
-
-
-@pytest.mark.slow
-def test_large_tables_are_read_in_seconds(tmp_path):
-    from stackkit.cli.problem import ColumnRoles, read_problem
-    from stackkit.cli.tables import read_table
-
-    X, _ = load_breast_cancer(return_X_y=True)
-    rng = np.random.default_rng(0)
-    frame = pd.DataFrame(rng.choice(X.ravel(), size=(60_000, 93))).add_prefix("f").assign(y=rng.integers(0, 9, 60_000))
-    frame.to_csv(tmp_path / "big.csv", index=False)
-    start = time.process_time()
-    read_problem(read_table(tmp_path / "big.csv", print), ColumnRoles("y"), None, print)
-    assert time.process_time() - start < 20  # a few, on an idle machine
