@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import ClassifierTags, RegressorTags
 from sklearn.utils.metaestimators import available_if
 
-from stackkit._members import Block, settle
+from stackkit._members import Block, last_step, settle
 from stackkit._model.learner_predictor import LearnerPredictor, predict_table
 
 NAME = "learner"
@@ -122,6 +122,14 @@ class FoldAverage(BaseEstimator):
 
     def _mean(self, X: Any) -> np.ndarray:
         return predict_table({NAME: self.predictor}, {NAME: self.block}, X, n_jobs=None)[NAME]
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        # The parameters hold all fold models: to spell these out takes seconds.
+        kinds = dict.fromkeys(type(last_step(estimator)).__name__ for estimator in self.estimators_)
+        return f"FoldAverage({len(self.estimators_)} x {', '.join(kinds)})"
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return {"text/plain": repr(self)}
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
