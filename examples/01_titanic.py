@@ -42,7 +42,7 @@ from matplotlib.figure import Figure
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.model_selection import StratifiedKFold, train_test_split
 
-from stackkit import StackingModel, default_learners
+from stackkit import StackingClassifier, default_learners
 from stackkit.datasets import load_titanic
 
 # --- 1. The passengers ------------------------------------------------------------------------------
@@ -148,7 +148,7 @@ class TicketParty(TransformerMixin, BaseEstimator):
 SEVEN = ["logistic", "knn", "naive_bayes", "random_forest", "extra_trees", "xgboost", "bn_mlp"]
 
 
-def make_stack(seed: int, n_jobs: int) -> StackingModel:
+def make_stack(seed: int, n_jobs: int) -> StackingClassifier:
     """Seven unlike learners, and on top of them stackkit's default: a pool with one weight a learner."""
     ready = dict(default_learners("classification", preset="best"))
     learners = {name: ready[name] for name in SEVEN}
@@ -161,13 +161,13 @@ def make_stack(seed: int, n_jobs: int) -> StackingModel:
         learner.steps.insert(0, ("party", TicketParty()))
     # One set of folds for all learners: their columns of P have to be about the same fitting rows.
     folds = StratifiedKFold(5, shuffle=True, random_state=seed)
-    return StackingModel(list(learners.items()), cv=folds, n_jobs=n_jobs, random_state=seed)
+    return StackingClassifier(list(learners.items()), cv=folds, n_jobs=n_jobs, random_state=seed)
 
 
 # --- 4. What came out -------------------------------------------------------------------------------
 
 
-def show_shapes(model: StackingModel, p: np.ndarray) -> None:
+def show_shapes(model: StackingClassifier, p: np.ndarray) -> None:
     """Print every table of the picture in the docstring, with its size."""
     P = model.oof_.train
     rows = [

@@ -39,7 +39,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
-from stackkit import StackingModel
+from stackkit import StackingClassifier
 from stackkit.datasets import load_mnist
 from stackkit.nn import BNCNNClassifier, BNMLPClassifier, ConvBlock
 
@@ -81,7 +81,7 @@ def _cut(X: np.ndarray, y: np.ndarray, train: int, test: int) -> tuple[np.ndarra
 # --- 2. The stack -----------------------------------------------------------------------------------
 
 
-def make_stack(quick: bool, n_jobs: int, seed: int) -> StackingModel:
+def make_stack(quick: bool, n_jobs: int, seed: int) -> StackingClassifier:
     """Seven learners of five kinds, on the same folds, under stackkit's default pool."""
     # Chosen on the last 10,000 of the 60,000 digits to learn from; the test digits had no say in it.
     # Small distortions for all three: a digit stays the same digit if it is moved, turned or bent a little.
@@ -99,7 +99,7 @@ def make_stack(quick: bool, n_jobs: int, seed: int) -> StackingModel:
         ("random_forest", RandomForestClassifier(100, min_samples_leaf=2)),
     ]
     folds = StratifiedKFold(3 if quick else 5, shuffle=True, random_state=seed)
-    return StackingModel(learners, cv=folds, n_jobs=n_jobs, random_state=seed)
+    return StackingClassifier(learners, cv=folds, n_jobs=n_jobs, random_state=seed)
 
 
 def _cnn(blocks: list[ConvBlock], **settings: object) -> BNCNNClassifier:
@@ -109,7 +109,7 @@ def _cnn(blocks: list[ConvBlock], **settings: object) -> BNCNNClassifier:
 # --- 3. What came out -------------------------------------------------------------------------------
 
 
-def scores(model: StackingModel, digits: Digits, p: np.ndarray, stack: np.ndarray) -> pd.DataFrame:
+def scores(model: StackingClassifier, digits: Digits, p: np.ndarray, stack: np.ndarray) -> pd.DataFrame:
     """Log-loss and accuracy of each learner, out of fold and on the test digits; of the mean; of the stack.
 
     The stack's own score out of fold: its pool, trained on four fifths of the table P, judges the last.

@@ -38,7 +38,7 @@ from sklearn.model_selection import LearningCurveDisplay, RepeatedStratifiedKFol
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 
-from stackkit import StackingModel
+from stackkit import StackingClassifier
 from stackkit.evaluation import NestedScores, nested_scores
 
 # --- 1. The flowers ---------------------------------------------------------------------------------
@@ -79,12 +79,12 @@ def deterministic() -> list[tuple[str, BaseEstimator]]:
     return [("knn", KNeighborsClassifier(1)), ("bayes", GaussianNB())]
 
 
-def make_stack(n_jobs: int | None = None) -> StackingModel:
+def make_stack(n_jobs: int | None = None) -> StackingClassifier:
     """Scikit-learn's defaults, as in the report; but its forest had ten trees then, and has a hundred now."""
     knn, bayes = deterministic()
     learners = [knn, ("forest", RandomForestClassifier()), bayes]
     folds = StratifiedKFold(5, shuffle=True)
-    return StackingModel(learners, LogisticRegression(), cv=folds, refit=True, n_jobs=n_jobs, random_state=0)
+    return StackingClassifier(learners, LogisticRegression(), cv=folds, refit=True, n_jobs=n_jobs, random_state=0)
 
 
 # --- 3. Many times three folds ----------------------------------------------------------------------

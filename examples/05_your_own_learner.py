@@ -39,7 +39,7 @@ from sklearn.utils.estimator_checks import check_estimator
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from stackkit import StackingModel, cross_fit
+from stackkit import StackingClassifier, cross_fit
 from stackkit.evaluation import nested_scores
 
 # --- 1. A class -------------------------------------------------------------------------------------
@@ -193,7 +193,7 @@ class Careless(ShrunkenMeans):
 # --- 5. Side by side --------------------------------------------------------------------------------
 
 
-def make_stack(*, on_error: str) -> StackingModel:
+def make_stack(*, on_error: str) -> StackingClassifier:
     learners = [
         ("means", ShrunkenMeans()),
         ("strokes", make_pipeline(FunctionTransformer(strokes), StandardScaler(), LogisticRegression(max_iter=1000))),
@@ -202,7 +202,7 @@ def make_stack(*, on_error: str) -> StackingModel:
         ("careless", Careless()),
     ]
     folds = StratifiedKFold(5, shuffle=True)
-    return StackingModel(learners, cv=folds, on_error=on_error, n_jobs=2, random_state=0)
+    return StackingClassifier(learners, cv=folds, on_error=on_error, n_jobs=2, random_state=0)
 
 
 def show_checks(estimator: BaseEstimator) -> bool:

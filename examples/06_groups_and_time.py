@@ -36,7 +36,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import Bunch
 
-from stackkit import StackingModel
+from stackkit import StackingClassifier, StackingRegressor
 from stackkit.evaluation import nested_scores
 
 # --- 1. Patients ------------------------------------------------------------------------------------
@@ -57,13 +57,13 @@ def patients(n_patients: int, seed: int) -> Bunch:
     return Bunch(X=person + shift + noise, y=np.repeat(ill, VISITS), groups=groups)
 
 
-def diagnosing_stack(cv: BaseCrossValidator) -> StackingModel:
+def diagnosing_stack(cv: BaseCrossValidator) -> StackingClassifier:
     learners = [
         ("logistic", make_pipeline(StandardScaler(), LogisticRegression(C=0.1))),
         ("neighbours", make_pipeline(StandardScaler(), KNeighborsClassifier(15))),
         ("forest", RandomForestClassifier(100, min_samples_leaf=2)),
     ]
-    return StackingModel(learners, cv=cv, n_jobs=2, random_state=0)
+    return StackingClassifier(learners, cv=cv, n_jobs=2, random_state=0)
 
 
 def score_patients(known: Bunch, new: Bunch) -> dict[str, pd.DataFrame]:
@@ -104,13 +104,13 @@ def series(seed: int) -> Bunch:
     return Bunch(X=X[:DAYS], y=sales[:DAYS], X_new=X[DAYS:], y_new=sales[DAYS:])
 
 
-def forecasting_stack(cv: BaseCrossValidator) -> StackingModel:
+def forecasting_stack(cv: BaseCrossValidator) -> StackingRegressor:
     learners = [
         ("ridge", make_pipeline(StandardScaler(), RidgeCV(np.logspace(-2, 3, 6)))),
         ("neighbours", make_pipeline(StandardScaler(), KNeighborsRegressor(10))),
         ("trees", ExtraTreesRegressor(50, min_samples_leaf=2)),
     ]
-    return StackingModel(learners, cv=cv, n_jobs=2, random_state=0)
+    return StackingRegressor(learners, cv=cv, n_jobs=2, random_state=0)
 
 
 def score_series(n_series: int) -> tuple[dict[str, pd.DataFrame], int]:

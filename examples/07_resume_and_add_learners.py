@@ -36,7 +36,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.utils.validation import validate_data
 
-from stackkit import ConvexClassifier, LogPoolClassifier, StackingModel, Store, store_info
+from stackkit import ConvexClassifier, LogPoolClassifier, StackingClassifier, Store, store_info
 
 FOLDER = "LESSON_SEVEN"  # the environment variable that tells all processes where the store and the list of fits are
 
@@ -88,7 +88,7 @@ def make_data() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def make_stack(
     final_estimator: BaseEstimator | None = None, *, memory: Store | None, more: bool = False
-) -> StackingModel:
+) -> StackingClassifier:
     """Four learners, or five with `more`."""
     learners = [
         ("forest", Counted(RandomForestClassifier(40))),
@@ -98,7 +98,7 @@ def make_stack(
     ]
     if more:
         learners.append(("bayes", Counted(GaussianNB())))
-    return StackingModel(learners, final_estimator, cv=5, n_jobs=2, memory=memory, random_state=0)
+    return StackingClassifier(learners, final_estimator, cv=5, n_jobs=2, memory=memory, random_state=0)
 
 
 def make_store() -> Store:

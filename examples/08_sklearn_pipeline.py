@@ -33,7 +33,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from stackkit import ConvexClassifier, StackingModel
+from stackkit import ConvexClassifier, StackingClassifier
 from stackkit.datasets import load_titanic
 
 FOLDS = StratifiedKFold(5, shuffle=True, random_state=0)
@@ -61,7 +61,7 @@ def learners() -> list[tuple[str, object]]:
 
 def make_model(**params: object) -> Pipeline:
     """The preparation learns from the rows of the outer training part only: it has no target to leak."""
-    stack = StackingModel(learners(), cv=FOLDS, n_jobs=2, random_state=0, **params)
+    stack = StackingClassifier(learners(), cv=FOLDS, n_jobs=2, random_state=0, **params)
     return Pipeline([("prepare", preparation()), ("stack", stack)])
 
 
@@ -111,7 +111,7 @@ def weighted(X: pd.DataFrame, y: pd.Series) -> tuple[float, float]:
         asks = RandomForestClassifier(60, min_samples_leaf=3).set_fit_request(sample_weight=True)
         asks_not = LogisticRegression(max_iter=1000).set_fit_request(sample_weight=False)
         final = ConvexClassifier().set_fit_request(sample_weight=False)
-        stack = StackingModel([("forest", asks), ("logistic", asks_not)], final, cv=FOLDS, random_state=0)
+        stack = StackingClassifier([("forest", asks), ("logistic", asks_not)], final, cv=FOLDS, random_state=0)
         rows = preparation().fit_transform(X)
         plain = clone(stack).fit(rows, y).oof_.to_frame().mean()
         change = stack.fit(rows, y, sample_weight=weights).oof_.to_frame().mean() - plain
@@ -122,10 +122,10 @@ def weighted(X: pd.DataFrame, y: pd.Series) -> tuple[float, float]:
 # --- 4. A stack of stacks ---------------------------------------------------------------------------
 
 
-def two_levels() -> StackingModel:
+def two_levels() -> StackingClassifier:
     """The second level's learners see the first one's predictions; a convex blend weighs them at the top."""
     second = [("logistic", LogisticRegression()), ("forest", RandomForestClassifier(60, min_samples_leaf=10))]
-    return StackingModel(second, ConvexClassifier(), cv=FOLDS)
+    return StackingClassifier(second, ConvexClassifier(), cv=FOLDS)
 
 
 # --- 5. From the first to the last ------------------------------------------------------------------

@@ -10,7 +10,7 @@ of those. Here is its like, on one ordinary machine:
                    predictions
     third level    a weighted mean
 
-A model with a StackingModel for its final estimator has one level more. The hold-out, a fifth of the products, fixed
+A model with a stack for its final estimator has one level more. The hold-out, a fifth of the products, fixed
 by its seed, is asked once, at the end: settings were chosen on some of the others.
 
 What came of it, with four folds, on two cores that had other work besides: 45 minutes to fit, 2 to predict the
@@ -64,7 +64,7 @@ from sklearn.pipeline import Pipeline, make_pipeline, make_union
 from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler
 from xgboost import XGBClassifier
 
-from stackkit import ConvexClassifier, StackingModel, store_info
+from stackkit import ConvexClassifier, StackingClassifier, store_info
 from stackkit.datasets import load_otto
 from stackkit.nn import BNMLPClassifier
 
@@ -215,7 +215,9 @@ def second_level(quick: bool, n_counts: int) -> list[tuple[str, BaseEstimator]]:
     net = BNMLPClassifier((256,), dropout=0.5, max_epochs=8, batch_size=batch, n_members=3)
     forest = ExtraTreesClassifier(trees, max_depth=14, min_samples_leaf=5, max_features=0.2)
     # AdaBoost knows the class, but its probabilities are all alike. A stack of one learner sharpens them.
-    sharp = StackingModel([("ada", AdaBoostClassifier(forest, n_estimators=4))], cv=StratifiedKFold(3, shuffle=True))
+    sharp = StackingClassifier(
+        [("ada", AdaBoostClassifier(forest, n_estimators=4))], cv=StratifiedKFold(3, shuffle=True)
+    )
     return [
         ("xgb", make_pipeline(both, xgb(rounds, 4, rate, colsample_bytree=0.1))),
         ("mlp", make_pipeline(predictions, StandardScaler(), net)),
@@ -233,12 +235,12 @@ def log_of_both(table: np.ndarray, n_counts: int) -> np.ndarray:
     return np.hstack([log_of_predictions(table, n_counts), np.log1p(counts), np.log1p(of_rows(counts))])
 
 
-def make_stack(quick: bool, n_counts: int, n_jobs: int, memory: Path | None, seed: int) -> StackingModel:
+def make_stack(quick: bool, n_counts: int, n_jobs: int, memory: Path | None, seed: int) -> StackingClassifier:
     """The second level goes on with the folds, workers, store and seeds of the first."""
     folds = StratifiedKFold(3 if quick else 4, shuffle=True, random_state=seed)
-    above = StackingModel(second_level(quick, n_counts), ConvexClassifier())
+    above = StackingClassifier(second_level(quick, n_counts), ConvexClassifier())
     run = {"n_jobs": n_jobs, "memory": memory, "random_state": seed, "verbose": True}
-    return StackingModel(first_level(quick), above, passthrough=True, cv=folds, **run)
+    return StackingClassifier(first_level(quick), above, passthrough=True, cv=folds, **run)
 
 
 # --- 4. What came out -------------------------------------------------------------------------------
@@ -247,7 +249,7 @@ def make_stack(quick: bool, n_counts: int, n_jobs: int, memory: Path | None, see
 TOP = "weighted mean"
 
 
-def judge(model: StackingModel, products: Products) -> tuple[pd.DataFrame, dict[tuple[int, str], np.ndarray]]:
+def judge(model: StackingClassifier, products: Products) -> tuple[pd.DataFrame, dict[tuple[int, str], np.ndarray]]:
     """Log-loss of each model of each level, out of fold and on the hold-out; and that of each row of the hold-out."""
     second = model.final_estimator_
     p = model.transform(products.X_new)

@@ -49,7 +49,7 @@ from sklearn.datasets import make_classification
 from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
-from stackkit import StackingModel
+from stackkit import StackingClassifier
 
 try:
     from distributed import Client
@@ -66,7 +66,7 @@ def make_data() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return X[:3000], y[:3000], X[3000:]
 
 
-def make_stack(n_jobs: int | None = None, memory: Path | None = None) -> StackingModel:
+def make_stack(n_jobs: int | None = None, memory: Path | None = None) -> StackingClassifier:
     """Four learners, five folds: twenty tasks. With n_jobs=None a client that is there is made use of."""
     learners = [
         ("forest", RandomForestClassifier(60)),
@@ -74,7 +74,7 @@ def make_stack(n_jobs: int | None = None, memory: Path | None = None) -> Stackin
         ("boosting", HistGradientBoostingClassifier(max_iter=50)),
         ("logistic", LogisticRegression(max_iter=1000)),
     ]
-    return StackingModel(learners, cv=5, random_state=0, n_jobs=n_jobs, memory=memory)
+    return StackingClassifier(learners, cv=5, random_state=0, n_jobs=n_jobs, memory=memory)
 
 
 # --- 2. A cluster on this machine -------------------------------------------------------------------
@@ -125,7 +125,7 @@ def watch(client: Any, work: Counter[str], done: threading.Event, *, kill: bool)
             print(f"  worker {worker} was killed at the {len(seen)}th task")
 
 
-def fit_on(client: Any, memory: Path, *, kill: bool) -> StackingModel:
+def fit_on(client: Any, memory: Path, *, kill: bool) -> StackingClassifier:
     """Fit while another thread watches."""
     X, y, _ = make_data()
     work: Counter[str] = Counter()
