@@ -153,14 +153,7 @@ def small(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("small")
-@_checks(DEFAULTS[:1], _failures_of_defaults)
-def test_contract_of_the_defaults(estimator, check):
-    check(estimator)
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("small")
-@_checks(DEFAULTS[1:], _failures_of_defaults, only=SENSITIVE)
+@_checks(DEFAULTS, _failures_of_defaults, only=SENSITIVE)
 def test_what_depends_on_the_defaults(estimator, check):
     check(estimator)
 

@@ -219,7 +219,7 @@ def test_flips_behind_the_seal_raise_nothing_else(path):
     content = save(model.fit(X, y), path).read_bytes()
     names = [name for name in unzipped(content) if name != "manifest.json"]
     rng, refused = np.random.default_rng(0), 0
-    for _ in range(100):
+    for _ in range(40):
         path.write_bytes(content)
         with tampered(path) as (members, _):
             name = names[rng.integers(len(names))]
@@ -230,7 +230,7 @@ def test_flips_behind_the_seal_raise_nothing_else(path):
             load(path)
         except ModelFileError:
             refused += 1
-    assert refused > 80  # by the CRC of the inner archives, mostly
+    assert refused > 30  # by the CRC of the inner archives, mostly
 
 
 def test_a_damaged_file_says_so(path):

@@ -74,7 +74,7 @@ sys.stdin.readline()
 print(store.open_store(sys.argv[1] + str(os.getpid())).key.hex(), flush=True)
 """
     code = f"import platformdirs\nplatformdirs.user_data_path = lambda *_, **__: pathlib.Path({str(home)!r})\n" + code
-    starts = [other_process(code, folder) for _ in range(8)]
+    starts = [other_process(code, folder) for _ in range(4)]
     processes = [start.__enter__() for start in starts]
     try:
         assert all(is_ready(process) for process in processes)
