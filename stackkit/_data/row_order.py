@@ -39,6 +39,7 @@ MOST_CLASSES = 20  # more different numbers than this are a quantity
 FOLLOWS = 0.5  # from here on, a row tells much of the next one
 SORTED = 0.95  # rank correlation with the row number
 LEAST_DATES = 10
+SHOWS_THE_KIND = 20
 MOST_ROWS = 50_000  # so many tell it; more would take seconds
 
 _OF_NEIGHBOURS = (KFold, StratifiedKFold)  # unless they shuffle
@@ -118,11 +119,18 @@ def _dates(X: Any) -> Iterator[tuple[str, np.ndarray]]:
         return
     for name in X.columns:
         column = pd.Series(X[name].to_numpy())
+        if pd.api.types.is_numeric_dtype(column):
+            continue
         known = column.dropna()
         if pd.api.types.is_datetime64_any_dtype(known) or pd.api.types.infer_dtype(known) in ("date", "datetime"):
             yield f"the column {name!r}", known.to_numpy()
-        elif pd.api.types.infer_dtype(known) == "string" and known.str.match(r"\d{4}-\d\d-\d\d").all():
+        elif pd.api.types.infer_dtype(known) == "string" and _begin_with_days(known):
             yield f"the column {name!r}", known.to_numpy().astype(str)
+
+
+def _begin_with_days(texts: pd.Series) -> bool:
+    few = texts.iloc[:SHOWS_THE_KIND]  # most columns of text need no look at all of their rows
+    return all(bool(part.str.match(r"\d{4}-\d\d-\d\d").all()) for part in (few, texts))
 
 
 def _is_in_order(values: np.ndarray) -> bool:

@@ -106,14 +106,18 @@ def _on_one_line(text: str) -> str:
 
 @contextmanager
 def speaking(*, quiet: bool) -> Iterator[Say]:
-    """How the commands speak on stderr; warnings take the same way."""
+    """How the commands speak on stderr; warnings take the same way, each once: a verdict fits the same rows again."""
+    told: set[str] = set()
 
     def say(text: str) -> None:
         if not quiet:
             click.echo(f"stackkit: {_on_one_line(text)}", err=True)
 
     def show(message: Warning | str, *_args: Any, **_settings: Any) -> None:
-        say(f"warning: {message}")
+        text = f"warning: {message}"
+        if text not in told:
+            told.add(text)
+            say(text)
 
     with warnings.catch_warnings():
         warnings.showwarning = show

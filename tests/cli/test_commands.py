@@ -495,6 +495,15 @@ def test_learners_that_set_rows_aside_take_few_times(run, files):
     assert {row["status"] for row in learners} == {"ok"}
 
 
+def test_rows_that_seem_to_be_in_the_order_of_time_are_told_once(run, files):
+    _passengers(120).assign(day=pd.date_range("2026-01-01", periods=120)).to_csv(files / "train.csv", index=False)
+    done = run(*FIT, "--verdict")
+    assert done.exit_code == 0, done.stderr
+    assert done.stderr.count("The dates of the column 'day' are in order") == 1
+    assert "(command line: --time-order 'day')" in done.stderr
+    assert "are in order" not in run(*FIT, "--time-order", "day").stderr
+
+
 def test_a_model_of_rows_in_time_order_can_be_kept(run, files):
     _passengers().assign(day=np.arange(90) // 4).to_csv(files / "train.csv", index=False)
     done = run(*FIT, *TEST, "--time-order", "day", "--gap", "2", "--model", "kept.model")
