@@ -13,7 +13,9 @@ from stackkit._execution import say
 from stackkit._learners import as_frame, column_kind
 from stackkit.exceptions import UnreadValuesWarning
 
-MOST_LEVELS = 1000  # a column of more different values is no category that new rows could be expected to keep to
+# A column of more different values, or where each comes fewer times, is no category that new rows would keep to.
+MOST_LEVELS = 1000
+LEAST_TIMES = 2  # on the average
 LEAST_ROWS = 20  # of fewer new rows, a column may well have no value
 SHOWN = 3
 
@@ -31,8 +33,10 @@ def known_columns(X: Any) -> Known:
         kind = column_kind(column)
         if kind == "number":
             found["numbers"].append(name)
-        elif kind == "category" and (levels := column.dropna().unique()).size <= MOST_LEVELS:
-            found["levels"][name] = sorted(map(str, levels))
+        elif kind == "category":
+            texts = column.dropna().astype(str)
+            if (levels := texts.unique()).size <= min(MOST_LEVELS, len(texts) / LEAST_TIMES):
+                found["levels"][name] = sorted(levels)
     return found
 
 

@@ -122,6 +122,14 @@ def test_new_categories_are_told_once_with_their_number(capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_texts_that_are_nearly_all_different_are_not_expected_to_come_again(capsys):
+    tickets = X.assign(port=[f"ticket-{i // 1.5:.0f}" for i in range(N)])
+    model = _model(verbose=True).fit(tickets, Y)
+    capsys.readouterr()
+    model.predict(tickets.assign(port="another"))
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize("n_jobs", ["all", 0, 1.5, True])
 @pytest.mark.parametrize("door", ["fit", "cross_fit"])
 def test_numbers_of_workers_that_are_none(n_jobs, door):
