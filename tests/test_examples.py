@@ -57,6 +57,7 @@ def test_titanic_with_kaggles_files(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["submission.csv", "titanic.png"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -74,6 +75,7 @@ def test_titanic_says_in_one_line_what_is_wrong(tmp_path, arguments, message):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @needs_kaggle
 def test_titanic_refuses_a_file_without_the_target(tmp_path):
     done = _run(tmp_path, "--train", KAGGLE / "test.csv", "--test", KAGGLE / "test.csv")

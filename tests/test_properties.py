@@ -132,6 +132,7 @@ LABELS = {  # each in an order that is that of the codes
 KINDS_OF_LABELS = [(kind, labels) for kind, (_, sets) in LABELS.items() for labels in sets]
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.sampled_from(KINDS_OF_LABELS), st.integers(0, 2**32 - 1), st.sampled_from([1, 2]))
 def test_what_classes_are_called_makes_no_difference(case, seed, n_jobs):

@@ -430,6 +430,7 @@ def test_an_edited_helper_is_no_old_result(store, tmp_path, monkeypatch, above, 
         assert Store(store).info().n_entries == 2 * K
 
 
+@pytest.mark.slow
 def test_waiting_workers_do_not_compute_with_code_that_was_edited(store, tmp_path, monkeypatch):
     """They stay for the next fit, with the modules that they have loaded."""
     with project_in(tmp_path / "project", monkeypatch) as project:
@@ -445,6 +446,7 @@ def test_waiting_workers_do_not_compute_with_code_that_was_edited(store, tmp_pat
         assert [fitted(n, 2) for n in (1, 2, 1)] == alone
 
 
+@pytest.mark.slow
 def test_waiting_workers_do_not_compute_with_code_that_was_edited_while_they_were_busy(tmp_path, monkeypatch):
     helper = tmp_path / "project" / "helper.py"
 
@@ -466,6 +468,7 @@ def test_waiting_workers_do_not_compute_with_code_that_was_edited_while_they_wer
         assert second == fitted(1) != first
 
 
+@pytest.mark.slow
 def test_waiting_workers_do_not_take_a_module_for_another_of_its_name(tmp_path, monkeypatch):
     def fitted(n, n_jobs):
         with project_in(tmp_path / f"{n}-{n_jobs}", monkeypatch) as project:

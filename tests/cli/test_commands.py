@@ -308,6 +308,7 @@ def _names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("error", "code", "cause"), ENDS[::2])  # all of them below, where nothing is written
 def test_without_a_verdict_the_finished_fit_stays(run, files, monkeypatch, error, code, cause):  # noqa: PLR0917
     def fails(*_args, **_params):

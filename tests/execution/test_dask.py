@@ -32,8 +32,10 @@ from stackkit.exceptions import LearnerDroppedWarning, LearnerFailedError
 from stackkit.nn import BNMLPClassifier
 
 distributed = pytest.importorskip("distributed")
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sends signals, looks for processes")
-slow = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,  # whichever of them is first waits for the cluster that they share
+    pytest.mark.skipif(sys.platform != "linux", reason="sends signals, looks for processes"),
+]
 
 TESTS = Path(__file__).parents[1]
 N_FOLDS = 4
@@ -335,7 +337,6 @@ def test_a_learner_that_kills_its_worker_once(client, log, tmp_path):
     assert_same(model, _calm("bad", "one", "two"))
 
 
-@slow
 @pytest.mark.parametrize("on_error", ["drop", "raise"])
 def test_a_learner_that_always_kills_its_worker(client, log, on_error):
     learners = [*_pair(log, 0.05), ("bad", Troubled("bad", log=str(log), trouble="kill", without_row=0))]
@@ -351,7 +352,6 @@ def test_a_learner_that_always_kills_its_worker(client, log, on_error):
     assert list(model.failures_["learner"]) == ["bad"]
 
 
-@slow
 def test_with_a_single_worker_and_dasks_own_settings(tmp_path, log):
     """The data go down with it each time, and Dask has nobody to give the task to."""
     learners = [*_pair(log, 0.05), ("bad", Troubled("bad", log=str(log), trouble="kill", without_row=0))]
@@ -363,7 +363,6 @@ def test_with_a_single_worker_and_dasks_own_settings(tmp_path, log):
     assert_same(model, _calm("one", "two"))
 
 
-@slow
 def test_a_machine_is_lost_and_another_comes(tmp_path, log):
     with cluster(tmp_path / "lost", machines=(1,)) as (run, client), client.as_current():
 
@@ -379,7 +378,6 @@ def test_a_machine_is_lost_and_another_comes(tmp_path, log):
     assert_same(model, _calm("one", "two"))
 
 
-@slow
 def test_a_worker_that_joins_gets_work(tmp_path, log):
     with cluster(tmp_path / "joins", machines=(1,)) as (run, client), client.as_current():
         learners = [(name, Troubled(name, log=str(log), trouble="lonely")) for name in ("one", "two")]
@@ -389,7 +387,6 @@ def test_a_worker_that_joins_gets_work(tmp_path, log):
     assert_same(model, _calm("one", "two"))
 
 
-@slow
 def test_a_worker_that_takes_no_tasks_is_left_alone(tmp_path, log):
     options = {"DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE": "False"}
     with cluster(tmp_path / "paused", **options) as (_, client), client.as_current():
@@ -404,7 +401,6 @@ def test_a_worker_that_takes_no_tasks_is_left_alone(tmp_path, log):
     assert_same(model, _calm("one", "two"))
 
 
-@slow
 def test_the_scheduler_dies(tmp_path, log):
     with cluster(tmp_path / "headless", patience=2) as (run, client):
 
@@ -419,7 +415,6 @@ def test_the_scheduler_dies(tmp_path, log):
             stack(_pair(log)).fit(X, Y)
 
 
-@slow
 def test_no_workers_at_all(tmp_path, monkeypatch):
     monkeypatch.setattr("stackkit._execution.backends.dask.WORKERS_SECONDS", 0.5)
     missing = r"has had no workers for 0\.5 seconds\. Start some"
@@ -462,7 +457,6 @@ def test_workers_with_other_versions_are_refused():
 # --- time -----------------------------------------------------------------------------------------------
 
 
-@slow
 def test_task_timeout_ends_one_learner_only(client, log):
     learners = [*_pair(log, 0.1), ("bad", Troubled("bad", log=str(log), trouble="hang", without_row=0))]
     with client.as_current(), pytest.warns(LearnerDroppedWarning, match="task_timeout=3 seconds"):
@@ -470,7 +464,6 @@ def test_task_timeout_ends_one_learner_only(client, log):
     assert_same(model, _calm("one", "two"))
 
 
-@slow
 def test_task_timeout_with_a_single_worker(tmp_path, log):
     learners = [("bad", Troubled("bad", log=str(log), trouble="hang", without_row=0)), *_pair(log, 0.1)]
     with cluster(tmp_path / "one", machines=(1,)) as (_, client), client.as_current():

@@ -120,6 +120,7 @@ def test_who_goes_the_long_way(case, shorter):
     assert not shorter
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "learner",
     [

@@ -69,6 +69,7 @@ def cheap(task, preset):
     return learners
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["fast", "balanced", "best"])
 @pytest.mark.parametrize("task", ["classification", "regression"])
 def test_every_default_learner_is_drawn_fitted_or_not(task, preset):
