@@ -7,7 +7,60 @@ from typing import Any
 from stackkit._model.stacking import StackingModel
 
 
-class StackingClassifier(StackingModel):
+class _OneTask(StackingModel):
+    """A stack whose class says what it predicts: ``task`` is an attribute of the class, and no parameter."""
+
+    def __init__(
+        self,
+        estimators: Any = None,
+        final_estimator: Any = None,
+        *,
+        preset: Any = "fast",
+        cv: Any = None,
+        stack_method: Any = "auto",
+        passthrough: Any = False,
+        refit: bool = False,
+        levels: Any = None,
+        n_jobs: Any = None,
+        memory: Any = None,
+        on_error: Any = "raise",
+        task_timeout: Any = None,
+        time_limit: Any = None,
+        max_memory: Any = None,
+        random_state: Any = None,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__(
+            estimators,
+            final_estimator,
+            preset=preset,
+            cv=cv,
+            stack_method=stack_method,
+            passthrough=passthrough,
+            refit=refit,
+            levels=levels,
+            n_jobs=n_jobs,
+            memory=memory,
+            on_error=on_error,
+            task_timeout=task_timeout,
+            time_limit=time_limit,
+            max_memory=max_memory,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        del self.task  # it is of the class
+
+    def _column_names(self) -> list[str]:
+        """As in scikit-learn: stackingclassifier_knn0, stackingclassifier_knn1; stackingregressor_knn of one column."""
+        prefix = type(self).__name__.lower()
+        return [
+            f"{prefix}_{name}{'' if block.width == 1 else i}"
+            for name, block in self.oof_.blocks.items()
+            for i in range(block.width)
+        ]
+
+
+class StackingClassifier(_OneTask):
     """A stack that classifies: takes the place of :class:`sklearn.ensemble.StackingClassifier`.
 
     What :class:`~stackkit.StackingModel` does, known to be a classifier before it is fitted: so scikit-learn's
@@ -48,53 +101,10 @@ max_memory, random_state, verbose : optional
     [0.98, 0.94, 0.98]
     """
 
-    task = "classification"  # of the class, where StackingModel has a parameter
-
-    def __init__(
-        self,
-        estimators: Any = None,
-        final_estimator: Any = None,
-        *,
-        preset: Any = "fast",
-        cv: Any = None,
-        stack_method: Any = "auto",
-        passthrough: Any = False,
-        refit: bool = False,
-        levels: Any = None,
-        n_jobs: Any = None,
-        memory: Any = None,
-        on_error: Any = "raise",
-        task_timeout: Any = None,
-        time_limit: Any = None,
-        max_memory: Any = None,
-        random_state: Any = None,
-        verbose: bool = False,
-    ) -> None:
-        super().__init__(
-            estimators,
-            final_estimator,
-            preset=preset,
-            cv=cv,
-            stack_method=stack_method,
-            passthrough=passthrough,
-            refit=refit,
-            levels=levels,
-            n_jobs=n_jobs,
-            memory=memory,
-            on_error=on_error,
-            task_timeout=task_timeout,
-            time_limit=time_limit,
-            max_memory=max_memory,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        del self.task  # the class's own
-
-    def _column_names(self) -> list[str]:
-        return _names_as_in_scikit_learn(self)
+    task = "classification"
 
 
-class StackingRegressor(StackingModel):
+class StackingRegressor(_OneTask):
     """A stack that predicts numbers: takes the place of :class:`sklearn.ensemble.StackingRegressor`.
 
     What :class:`~stackkit.StackingModel` does, known to be a regressor before it is fitted. Swapping the import is all
@@ -134,57 +144,4 @@ max_memory, random_state, verbose : optional
     [0.45, 0.5, 0.51]
     """
 
-    task = "regression"  # of the class, where StackingModel has a parameter
-
-    def __init__(
-        self,
-        estimators: Any = None,
-        final_estimator: Any = None,
-        *,
-        preset: Any = "fast",
-        cv: Any = None,
-        stack_method: Any = "auto",
-        passthrough: Any = False,
-        refit: bool = False,
-        levels: Any = None,
-        n_jobs: Any = None,
-        memory: Any = None,
-        on_error: Any = "raise",
-        task_timeout: Any = None,
-        time_limit: Any = None,
-        max_memory: Any = None,
-        random_state: Any = None,
-        verbose: bool = False,
-    ) -> None:
-        super().__init__(
-            estimators,
-            final_estimator,
-            preset=preset,
-            cv=cv,
-            stack_method=stack_method,
-            passthrough=passthrough,
-            refit=refit,
-            levels=levels,
-            n_jobs=n_jobs,
-            memory=memory,
-            on_error=on_error,
-            task_timeout=task_timeout,
-            time_limit=time_limit,
-            max_memory=max_memory,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        del self.task  # the class's own
-
-    def _column_names(self) -> list[str]:
-        return _names_as_in_scikit_learn(self)
-
-
-def _names_as_in_scikit_learn(model: StackingModel) -> list[str]:
-    """Such as stackingclassifier_knn0, stackingclassifier_knn1, or stackingregressor_knn for a single column."""
-    prefix = type(model).__name__.lower()
-    return [
-        f"{prefix}_{name}{'' if block.width == 1 else i}"
-        for name, block in model.oof_.blocks.items()
-        for i in range(block.width)
-    ]
+    task = "regression"
