@@ -10,7 +10,7 @@ from stackkit._data.folds import Folds, SameFolds, make_folds, splitter_of
 from stackkit._data.inner_split import inner_split
 from stackkit._data.passthrough import as_features, beside, check_names_differ, picked_columns
 from stackkit._data.row_order import warn_of_row_order
-from stackkit._data.rows import check_length, check_like, check_rows, is_pandas, is_polars, take_rows
+from stackkit._data.rows import by_name, check_length, check_like, check_rows, is_pandas, is_polars, take_rows
 from stackkit._data.target import TASKS, Target, TaskName, check_target, check_weights, task_of_target
 from stackkit._data.time_split import TimeOrderSplit
 
@@ -25,6 +25,7 @@ __all__ = [
     "TimeOrderSplit",
     "as_features",
     "beside",
+    "by_name",
     "check_class_weights",
     "check_learners",
     "check_length",

@@ -120,11 +120,19 @@ def _check_no_empty_column(columns: Iterator[tuple[Any, np.ndarray]], n_rows: in
         )
 
 
+def by_name(X: Any, names: list[Any]) -> Any:
+    """A frame with these columns in this order, where it has the same ones in another; anything else as it is."""
+    given = list(getattr(X, "columns", ()))
+    if given == names or len(given) != len(names) or set(given) != set(names):
+        return X
+    return X[names]
+
+
 def check_like(X: Any, X_test: Any) -> Any:
     """New rows with the columns of the training rows, or an error that shows the difference."""
     new = check_rows(X_test, training=False)
-    if hasattr(X, "columns") and hasattr(new, "columns") and set(X.columns) == set(new.columns):
-        new = new[list(X.columns)]  # by name, whatever their order
+    if hasattr(X, "columns"):
+        new = by_name(new, list(X.columns))
     ours, theirs = (list(rows.columns) if hasattr(rows, "columns") else rows.shape[1:] for rows in (X, new))
     if ours != theirs:
         missing, added = (

@@ -14,10 +14,10 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from stackkit._blending import BLENDS, final_labels, final_probabilities, final_scores, seen_columns
-from stackkit._data import beside, check_rows
+from stackkit._data import beside, by_name, check_rows
 from stackkit._members import Block, Member, settle
 from stackkit._model.learner_predictor import LearnerPredictor, predict_table
-from stackkit._model.new_rows import in_training_order, tell_of_values
+from stackkit._model.new_rows import tell_of_values
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class Predicts:
 
     def _new_rows(self, X: Any) -> Any:
         check_is_fitted(self)
-        rows = in_training_order(check_rows(X, training=False), getattr(self, "feature_names_in_", None))
+        rows = by_name(check_rows(X, training=False), list(getattr(self, "feature_names_in_", ())))
         validate_data(self, X=rows, reset=False, skip_check_array=True)
         # A model that was saved by an earlier version does not know.
         if (known := getattr(self, "_known_columns", None)) is not None:
