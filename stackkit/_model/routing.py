@@ -36,11 +36,7 @@ def router_of(model: Any, learners: Learners, final: Any) -> MetadataRouter:
     return router.add(splitter=splitter, method_mapping=MethodMapping().add(caller="fit", callee="split"))
 
 
-def _router_of_fit(model: Any, learners: Learners, final: Any) -> MetadataRouter:
-    return router_of(model, learners, None if _as_scikit_learn_does(model, final) else final)
-
-
-def _as_scikit_learn_does(model: Any, final: Any) -> bool:
+def _gets_weights_unasked(model: Any, final: Any) -> bool:
     """Whether the final estimator gets the weights unasked: in scikit-learn's stackers it does.
 
     Where it has said what it wants, that counts.
@@ -65,13 +61,13 @@ def route(model: Any, learners: Learners, final: Any, given: dict[str, Any]) -> 
     """What goes to each of the ``learners``, to the ``final_estimator`` and to the ``splitter``."""
     given = {name: value for name, value in given.items() if value is not None}
     if get_config()["enable_metadata_routing"]:
-        routed = process_routing(_Routes(_router_of_fit(model, learners, final)), "fit", **given)
-        to_final = routed.get("final_estimator", {}).get("fit", {})
-        if _as_scikit_learn_does(model, final):
-            to_final = weight_params(final, given.get("sample_weight")) or {}
+        unasked = _gets_weights_unasked(model, final)
+        router = router_of(model, learners, None if unasked else final)
+        routed = process_routing(_Routes(router), "fit", **given)
+        weights = weight_params(final, given.get("sample_weight")) or {}
         return Bunch(
             learners={name: routed[name]["fit"] for name, _ in learners},
-            final_estimator=to_final,
+            final_estimator=weights if unasked else routed["final_estimator"]["fit"],
             splitter=routed["splitter"]["split"],
         )
     takers = [*learners, ("final_estimator", final)]
