@@ -122,9 +122,10 @@ def _dates(X: Any) -> Iterator[tuple[str, np.ndarray]]:
         if pd.api.types.is_numeric_dtype(column):
             continue
         known = column.dropna()
-        if pd.api.types.is_datetime64_any_dtype(known) or pd.api.types.infer_dtype(known) in ("date", "datetime"):
+        kind = pd.api.types.infer_dtype(known)
+        if pd.api.types.is_datetime64_any_dtype(known) or kind in ("date", "datetime"):
             yield f"the column {name!r}", known.to_numpy()
-        elif pd.api.types.infer_dtype(known) == "string" and _begin_with_days(known):
+        elif kind == "string" and _begin_with_days(known):
             yield f"the column {name!r}", known.to_numpy().astype(str)
 
 
