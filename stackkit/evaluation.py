@@ -41,6 +41,7 @@ from stackkit._model import (
     check_levels,
     checks_levels,
     fit_final,
+    is_prefit_cv,
     learners_for,
     make_plan,
     nested_tables,
@@ -311,7 +312,7 @@ def _outer_fold(model: StackingModel, plan: Plan, settings: Settings, outer: Fol
 def _check_inner(cv: Any) -> None:
     if (
         cv is None
-        or cv == "prefit"
+        or is_prefit_cv(cv)
         or isinstance(cv, int | np.integer)
         or (hasattr(cv, "split") and not isinstance(cv, PredefinedSplit))
     ):

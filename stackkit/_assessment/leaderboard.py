@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from stackkit._assessment.intervals import corrected_interval
-from stackkit._assessment.legend import GREATER_IS_BETTER, legend_of
+from stackkit._assessment.legend import GREATER_IS_BETTER, legend_of, metrics_of
 from stackkit._assessment.marginal import STACK, marginal_values, second_level, second_level_folds, target_of
 from stackkit._blending import BLENDS
 from stackkit._data import Folds
@@ -151,7 +151,7 @@ def shown_board(board: pd.DataFrame, final: Any, *, full: bool) -> pd.DataFrame:
 
 def _main_columns(board: pd.DataFrame) -> list[str]:
     """What fits 80 characters, to which pandas cuts a table in a script, beside names of some 15."""
-    first, second = next(pair for pair in METRICS.values() if pair[0] in board)
+    first, second = metrics_of(board)
     scores = [first, *OUTER.values()] if "outer" in board else [first, second]
     cost = [] if "outer" in board else ["fit_seconds"]
     level = ["level"] if board["level"].max() > 1 else []

@@ -30,17 +30,19 @@ def better(greater_is_better: bool) -> str:
     return f"{'higher' if greater_is_better else 'lower'} is better"
 
 
-def _metrics(board: pd.DataFrame) -> tuple[str, str]:
+def metrics_of(board: pd.DataFrame) -> tuple[str, str]:
     return next(pair for pair in METRICS.values() if pair[0] in board)
 
 
 def _scores(board: pd.DataFrame) -> str:
-    ways = "; ".join(f"{metric}: {better(GREATER_IS_BETTER[metric])}" for metric in _metrics(board) if metric in board)
+    ways = "; ".join(
+        f"{metric}: {better(GREATER_IS_BETTER[metric])}" for metric in metrics_of(board) if metric in board
+    )
     return f"{ways}. Means over the folds, of rows that the learner did not see."
 
 
 def _stack(board: pd.DataFrame) -> str:
-    if board[list(_metrics(board))].iloc[0].isna().all():
+    if board[list(metrics_of(board))].iloc[0].isna().all():
         return ""
     return (
         f"{board.index[0]}: the final estimator, cross-fitted on the learners' out-of-fold predictions. Slightly "
@@ -78,7 +80,7 @@ def _weights(board: pd.DataFrame, final: Any) -> str:
 def _marginal(board: pd.DataFrame, final: Any) -> str:
     if "marginal" not in board or board["marginal"].isna().all():
         return ""
-    metric, fallback = _metrics(board)
+    metric, fallback = metrics_of(board)
     used = fallback if metric == "log_loss" and not hasattr(final, "predict_proba") else metric
     return (
         f"marginal: by how much the stack's {used} gets worse without the learner. Above 0: it is of use; around 0: "
