@@ -12,6 +12,7 @@ from stackkit._data.passthrough import as_features, beside, check_names_differ, 
 from stackkit._data.row_order import warn_of_row_order
 from stackkit._data.rows import by_name, check_length, check_like, check_rows, is_pandas, is_polars, take_rows
 from stackkit._data.target import TASKS, Target, TaskName, check_target, check_weights, task_of_target
+from stackkit._data.text_dates import date_formats, dates_of
 from stackkit._data.time_split import TimeOrderSplit
 
 __all__ = [
@@ -36,6 +37,8 @@ __all__ = [
     "check_target",
     "check_weights",
     "class_weights_coded",
+    "date_formats",
+    "dates_of",
     "infer_task",
     "inner_split",
     "is_pandas",

@@ -19,6 +19,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, OneHotEncoder, StandardScaler
 from sklearn.utils import check_array
 
+from stackkit._learners.calendar import CalendarColumns, format_of_dates
+
 MAX_CATEGORIES = 20  # columns that one categorical column may become
 MAX_WORDS = 30  # columns that all free text together may become
 MIN_FREQUENCY = 3  # training rows that a level or a word needs to have a column of its own
@@ -51,7 +53,9 @@ def column_kind(column: pd.Series) -> str:
     found = pd.api.types.infer_dtype(column, skipna=True)
     if found in NUMBERS:
         return "number"
-    if found in DATES and column.notna().any():  # no date at all: StandardScaler would warn
+    if found in DATES and column.notna().any():
+        return "date"
+    if found == "string" and format_of_dates(column) is not None:
         return "date"
     return "text" if found == "string" and _is_free_text(column) else "category"
 
@@ -95,19 +99,6 @@ def _to_numbers(X: Any) -> np.ndarray:
     return check_array(numbers, ensure_all_finite="allow-nan", input_name="X")
 
 
-def _days(column: pd.Series) -> pd.Series:
-    if pd.api.types.infer_dtype(column, skipna=True).startswith("timedelta"):
-        return pd.to_timedelta(column, errors="coerce").dt.total_seconds() / 86400
-    if isinstance(column.dtype, pd.PeriodDtype):
-        column = column.dt.start_time
-    since = pd.to_datetime(column, errors="coerce", utc=True) - pd.Timestamp(0, tz="UTC")
-    return since.dt.total_seconds() / 86400
-
-
-def _to_days(X: Any) -> np.ndarray:
-    return as_frame(X).apply(_days).to_numpy(dtype=float, na_value=np.nan)
-
-
 def _to_text(X: Any) -> np.ndarray:
     # One spelling for None, NaN and NA, and no mixed types: the encoder cannot sort 1 and "a".
     values = as_frame(X).astype(object).to_numpy()
@@ -130,13 +121,13 @@ def _same_names(transformer: FunctionTransformer, names: Any) -> Any:
 
 # What fitted default learners hold by name: a saved model may ask for these functions, and for no others here.
 FUNCTIONS = (
+    as_frame,
     _number_columns,
     _date_columns,
     _category_columns,
     _text_columns,
     _as_csr,
     _to_numbers,
-    _to_days,
     _to_text,
     _to_documents,
     _same_names,
@@ -160,7 +151,7 @@ class TablePreparation(ColumnTransformer):
         raise AttributeError
 
 
-def _preprocessing(number_steps: Callable[[], list[Any]]) -> ColumnTransformer:
+def _preprocessing(number_steps: Callable[[], list[Any]], *, waves: bool) -> ColumnTransformer:
     levels = OneHotEncoder(
         # A level that the training rows do not have counts as a rare one; ordinal codes cannot say that.
         handle_unknown="infrequent_if_exist",
@@ -169,8 +160,7 @@ def _preprocessing(number_steps: Callable[[], list[Any]]) -> ColumnTransformer:
         sparse_output=False,
     )
     words = CountVectorizer(binary=True, max_features=MAX_WORDS, min_df=MIN_FREQUENCY)
-    # Centred, because 32-bit floats (inside trees) do not tell the minutes of a day near 20,000 apart.
-    dates = make_pipeline(_function(_to_days), StandardScaler(), *number_steps())
+    dates = make_pipeline(_function(as_frame), CalendarColumns(waves=waves), *number_steps())
     columns = TablePreparation(
         [
             ("numbers", make_pipeline(_function(_to_numbers), *number_steps()), _number_columns),
@@ -191,12 +181,12 @@ def _imputed_and_scaled() -> list[Any]:
 
 def scaled_preprocessing() -> ColumnTransformer:
     """For learners that measure distances or slopes: no missing values, one scale, dense."""
-    return _preprocessing(_imputed_and_scaled)
+    return _preprocessing(_imputed_and_scaled, waves=True)
 
 
 def tree_preprocessing() -> ColumnTransformer:
     """For trees: numbers stay as they are, missing ones too."""
-    return _preprocessing(list)
+    return _preprocessing(list, waves=False)
 
 
 def sparse_preprocessing() -> Pipeline:

@@ -29,7 +29,7 @@ from stackkit._blending import (
     LogPoolClassifier,
 )
 from stackkit._data import Folds, SameFolds, TimeOrderSplit
-from stackkit._learners import FUNCTIONS, TablePreparation
+from stackkit._learners import FUNCTIONS, CalendarColumns, TablePreparation
 from stackkit._members import Block, Member
 from stackkit._model import (
     LearnerPredictor,
@@ -219,6 +219,7 @@ _PLAIN = (
     EnsembleSelectionClassifier,
     EnsembleSelectionRegressor,
     LabelLogisticRegression,
+    CalendarColumns,
     SameFolds,
     TablePreparation,
     TimeOrderSplit,

@@ -22,6 +22,7 @@ from typing import Any, Literal, TextIO
 import numpy as np
 import pandas as pd
 
+from stackkit._data import date_formats, dates_of
 from stackkit._utils import closest, draft_of, why
 
 Say = Callable[[str], None]
@@ -41,10 +42,6 @@ _QUOTES = {
     "expected after": "text follows a closing quote; a quote inside a quoted field has to be doubled",
 }
 
-_ISO = re.compile(r"\d{4}-\d\d(-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?( ?(Z|UTC|[+-]\d\d:?\d\d))?)?)?")
-_SLASHED = re.compile(r"\d{1,4}([/.-])\d{1,2}\1\d{1,4}( \d\d:\d\d(:\d\d)?)?")
-_NAMED = re.compile(r"\d{1,2}[ -][A-Za-z]{3,9}[ -]\d{4}|[A-Za-z]{3,9} \d{1,2}, ?\d{4}")
-_NAMED_FORMATS = ("%d %b %Y", "%d-%b-%Y", "%d %B %Y", "%d-%B-%Y", "%b %d, %Y", "%B %d, %Y")
 _CODE = re.compile(r"\s*[+-]?0\d")
 
 
@@ -290,39 +287,13 @@ def kind_of(name: str, texts: pd.Series, say: Say) -> str:
         return "text" if whole.all() and any(map(_CODE.match, texts.unique())) else "number"
     if len(rest) < len(texts) and not missing(texts[~np.isnan(numbers)]).all():
         return "text"  # numbers among other things: no dates
-    formats = _date_formats(pd.Series(rest[~missing(rest)].str.strip().unique(), dtype=object))
+    formats = date_formats(pd.Series(rest[~missing(rest)].str.strip().unique(), dtype=object))
     if len(formats) > 1:
         say(
             f"the column {name!r} may be dates with the day or with the month first, and is read as text; "
             "write dates as 2024-12-31"
         )
     return f"date {formats[0]}" if len(formats) == 1 else "text"
-
-
-def _date_formats(values: pd.Series) -> list[str]:
-    """All formats that fit every value. The first value tells which ones to try."""
-    first = values.iloc[0]
-    if _ISO.fullmatch(first):
-        return ["ISO8601"] if all(map(_ISO.fullmatch, values)) and _fits(values, "ISO8601") else []
-    formats: Sequence[str] = _NAMED_FORMATS if _NAMED.fullmatch(first) else ()
-    if found := _SLASHED.fullmatch(first):
-        mark, time = found[1], "" if not found[2] else " %H:%M:%S" if found[3] else " %H:%M"
-        formats = [mark.join(order) + time for order in (("%d", "%m", "%Y"), ("%m", "%d", "%Y"), ("%Y", "%m", "%d"))]
-    fitting = [format_ for format_ in formats if _fits(values, format_)]
-    # "May" is short and long: two names of one format, and no doubt.
-    return fitting[:1] if formats is _NAMED_FORMATS else fitting
-
-
-def _fits(values: pd.Series, format_: str) -> bool:
-    return bool(_dates_of(values, format_).notna().all())
-
-
-def _dates_of(texts: pd.Series, format_: str) -> pd.Series:
-    """Dates without a time zone, all as of UTC; NaT for what is none."""
-    stripped = texts.str.strip()
-    if format_ == "ISO8601":
-        stripped = stripped.where(stripped.map(_ISO.fullmatch).notna())
-    return pd.to_datetime(stripped, format=format_, errors="coerce", utc=True).dt.tz_localize(None)
 
 
 def as_kind(table: TextTable, name: str, kind: str, rows: Any, say: Say) -> pd.Series:
@@ -337,7 +308,7 @@ def as_kind(table: TextTable, name: str, kind: str, rows: Any, say: Say) -> pd.S
             cause = f"the column {name!r} holds {texts.iloc[infinite[0]]!r}, which is no finite number; leave it empty"
             raise table.error(cause, int(texts.index[infinite[0]]))
     else:
-        values = _dates_of(texts, kind.removeprefix("date "))
+        values = dates_of(texts, kind.removeprefix("date "))
     strays = texts[values.isna().to_numpy()]
     strays = strays[~missing(strays)]
     if len(strays):
