@@ -6,12 +6,20 @@ In: a task and a table. Out: unfitted estimators.
 from stackkit._learners.adapted import with_adapted_nets
 from stackkit._learners.calendar import CalendarColumns
 from stackkit._learners.defaults import REPEATS, check_preset, default_learners
-from stackkit._learners.preparation import FUNCTIONS, TablePreparation, as_frame, column_kind, scaled_preprocessing
+from stackkit._learners.preparation import (
+    FUNCTIONS,
+    CodedPreparation,
+    TablePreparation,
+    as_frame,
+    column_kind,
+    scaled_preprocessing,
+)
 
 __all__ = [
     "FUNCTIONS",
     "REPEATS",
     "CalendarColumns",
+    "CodedPreparation",
     "TablePreparation",
     "as_frame",
     "check_preset",

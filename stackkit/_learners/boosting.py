@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_consistent_length
 from xgboost import XGBClassifier, XGBRegressor
 
-from stackkit._data import inner_split, take_rows
+from stackkit._data import take_rows
+from stackkit._learners.stopping import rows_to_stop_by
 
 
 class StoppedXGBClassifier(XGBClassifier):
@@ -70,10 +69,7 @@ class StoppedXGBClassifier(XGBClassifier):
             The fitted model.
         """
         labels = np.asarray(y)
-        train, held = _sides(self, X, labels, groups, classifier=True)
-        # XGBoost refuses classes that only the rows set aside have.
-        absent = held[~np.isin(labels[held], labels[train])]
-        train, held = np.sort(np.concatenate([train, absent])), np.setdiff1d(held, absent)
+        train, held = rows_to_stop_by(self, X, labels, groups, classifier=True)
         return super().fit(**_arguments(X, labels, sample_weight, train, held))
 
 
@@ -132,7 +128,7 @@ class StoppedXGBRegressor(XGBRegressor):
             The fitted model.
         """
         numbers = np.asarray(y)
-        train, held = _sides(self, X, numbers, groups, classifier=False)
+        train, held = rows_to_stop_by(self, X, numbers, groups, classifier=False)
         return super().fit(**_arguments(X, numbers, sample_weight, train, held))
 
 
@@ -140,17 +136,7 @@ def _without_ours(params: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in params.items() if name != "validation_fraction"}
 
 
-def _sides(model: Any, X: Any, y: np.ndarray, groups: Any, *, classifier: bool) -> tuple[np.ndarray, np.ndarray]:
-    check_consistent_length(X, y, groups)
-    if groups is not None and np.unique(np.asarray(groups)).size == 1:
-        groups = None  # one group cannot be kept on one side
-    seed = int(check_random_state(model.random_state).randint(2**31 - 1))
-    return inner_split(y, np.arange(len(y)), groups, model.validation_fraction, seed, classifier=classifier)
-
-
 def _arguments(X: Any, y: np.ndarray, weights: Any, train: np.ndarray, held: np.ndarray) -> dict[str, Any]:
-    """Where nothing could be set aside (each class has one row), all rows do both."""
-    held = held if len(held) else train
     arguments = {"X": take_rows(X, train), "y": y[train], "eval_set": [(take_rows(X, held), y[held])]}
     if weights is not None:
         weights = np.asarray(weights)

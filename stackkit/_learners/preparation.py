@@ -11,19 +11,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.utils import check_array
 
 from stackkit._learners.calendar import CalendarColumns, format_of_dates
 
 MAX_CATEGORIES = 20  # columns that one categorical column may become
+MAX_CODES = 255  # categories that one column may keep where they need no columns of their own
 MAX_WORDS = 30  # columns that all free text together may become
 MIN_FREQUENCY = 3  # training rows that a level or a word needs to have a column of its own
+OFTEN = 5  # rows per value from which on texts are categories
 SAMPLE_ROWS = 1000  # rows that are read to tell free text from categories
 
 # Stands in every document, so that the vocabulary is never empty: CountVectorizer refuses that.
@@ -46,7 +49,9 @@ def as_frame(X: Any) -> pd.DataFrame:
 def _is_free_text(column: pd.Series) -> bool:
     known = column.dropna()
     texts = known.iloc[:: len(known) // SAMPLE_ROWS + 1]
-    return texts.nunique() > MAX_CATEGORIES and texts.str.contains(r"\S\s+\S").mean() > 0.5
+    # Names of towns have blanks, too; but what comes again and again is a category.
+    differ = texts.nunique() > max(MAX_CATEGORIES, len(texts) / OFTEN)
+    return differ and texts.str.contains(r"\S\s+\S").mean() > 0.5
 
 
 def column_kind(column: pd.Series) -> str:
@@ -151,20 +156,26 @@ class TablePreparation(ColumnTransformer):
         raise AttributeError
 
 
-def _preprocessing(number_steps: Callable[[], list[Any]], *, waves: bool) -> ColumnTransformer:
-    levels = OneHotEncoder(
-        # A level that the training rows do not have counts as a rare one; ordinal codes cannot say that.
-        handle_unknown="infrequent_if_exist",
-        max_categories=MAX_CATEGORIES,
-        min_frequency=MIN_FREQUENCY,
-        sparse_output=False,
-    )
+class CodedPreparation(TablePreparation):
+    """The same with one column per category, for learners that split by categories.
+
+    ``transform`` gives codes. ``fit_transform``, which a pipeline calls in its ``fit``, gives a frame, whose dtypes
+    tell the learner which columns these are.
+    """
+
+    def fit_transform(self, X: Any, y: Any = None, **params: Any) -> pd.DataFrame:
+        table = pd.DataFrame(super().fit_transform(X, y, **params))
+        codes = range(table.shape[1])[self.output_indices_["categories"]]
+        return table.astype(dict.fromkeys(codes, "category"))
+
+
+def _columns(first: type[TablePreparation], levels: Any, number_steps: list[Any], *, waves: bool) -> TablePreparation:
     words = CountVectorizer(binary=True, max_features=MAX_WORDS, min_df=MIN_FREQUENCY)
-    dates = make_pipeline(_function(as_frame), CalendarColumns(waves=waves), *number_steps())
-    columns = TablePreparation(
+    dates = [_function(as_frame), CalendarColumns(waves=waves)]
+    columns = first(
         [
-            ("numbers", make_pipeline(_function(_to_numbers), *number_steps()), _number_columns),
-            ("dates", dates, _date_columns),
+            ("numbers", make_pipeline(_function(_to_numbers), *number_steps), _number_columns),
+            ("dates", make_pipeline(*dates, *clone(number_steps)), _date_columns),
             ("categories", make_pipeline(_function(_to_text), levels), _category_columns),
         ],
         sparse_threshold=0,
@@ -174,19 +185,37 @@ def _preprocessing(number_steps: Callable[[], list[Any]], *, waves: bool) -> Col
     return columns
 
 
+def _one_hot() -> OneHotEncoder:
+    return OneHotEncoder(
+        # A level that the training rows do not have counts as a rare one; ordinal codes cannot say that.
+        handle_unknown="infrequent_if_exist",
+        max_categories=MAX_CATEGORIES,
+        min_frequency=MIN_FREQUENCY,
+        sparse_output=False,
+    )
+
+
 def _imputed_and_scaled() -> list[Any]:
     imputer = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
     return [imputer, StandardScaler()]
 
 
-def scaled_preprocessing() -> ColumnTransformer:
+def scaled_preprocessing() -> TablePreparation:
     """For learners that measure distances or slopes: no missing values, one scale, dense."""
-    return _preprocessing(_imputed_and_scaled, waves=True)
+    return _columns(TablePreparation, _one_hot(), _imputed_and_scaled(), waves=True)
 
 
-def tree_preprocessing() -> ColumnTransformer:
+def tree_preprocessing() -> TablePreparation:
     """For trees: numbers stay as they are, missing ones too."""
-    return _preprocessing(list, waves=False)
+    return _columns(TablePreparation, _one_hot(), [], waves=False)
+
+
+def coded_preprocessing() -> CodedPreparation:
+    """For boosting that splits by categories: a code per category, and none for one that is new."""
+    codes = OrdinalEncoder(
+        handle_unknown="use_encoded_value", unknown_value=np.nan, max_categories=MAX_CODES, min_frequency=2
+    )
+    return _columns(CodedPreparation, codes, [], waves=False)
 
 
 def sparse_preprocessing() -> Pipeline:

@@ -18,7 +18,7 @@ from scipy import sparse
 from sklearn.preprocessing import OneHotEncoder
 
 from stackkit._data import is_pandas
-from stackkit._learners import TablePreparation
+from stackkit._learners import CodedPreparation, TablePreparation
 from stackkit._members import FEW_ROWS, in_steps
 
 
@@ -102,7 +102,11 @@ class TakesApart:
 
     def __call__(self, step: Any) -> Any:
         """The preparation in parts; any other step as it is, and one whose settings were changed."""
-        if type(step) is not TablePreparation or step.transformer_weights or step.remainder != "drop":
+        if (
+            type(step) not in (TablePreparation, CodedPreparation)
+            or step.transformer_weights
+            or step.remainder != "drop"
+        ):
             return step
         names = getattr(step, "feature_names_in_", None)
         nothing = np.full((1, step.n_features_in_), np.nan)

@@ -29,7 +29,7 @@ from stackkit._blending import (
     LogPoolClassifier,
 )
 from stackkit._data import Folds, SameFolds, TimeOrderSplit
-from stackkit._learners import FUNCTIONS, CalendarColumns, TablePreparation
+from stackkit._learners import FUNCTIONS, CalendarColumns, CodedPreparation, TablePreparation
 from stackkit._members import Block, Member
 from stackkit._model import (
     LearnerPredictor,
@@ -87,6 +87,7 @@ _XGBOOST_CLASSES = {
     "XGBRFRegressor": "xgboost.sklearn",
     "XGBRanker": "xgboost.sklearn",
 }
+_LIGHTGBM_MODELS = "stackkit._learners.light_boosting"  # loads lightgbm
 
 
 # --- the stack --------------------------------------------------------------------------------------
@@ -177,6 +178,25 @@ def _decode_xgboost(state: Any, reader: Reader) -> Any:
     return model
 
 
+def _encode_lightgbm(booster: Any, writer: Writer) -> Any:
+    return writer.add(booster.model_to_string(num_iteration=-1).encode(), "txt")
+
+
+def _decode_lightgbm(state: Any, reader: Reader) -> Any:
+    text = bytes(reader.members[state]).decode()
+    return import_module("lightgbm").Booster(params={"verbosity": -1}, model_str=text)
+
+
+def _light_model(name: str) -> Codec:
+    """An estimator of ours that holds a booster; its class is imported when a file asks for it."""
+
+    def decode(state: Any, reader: Reader) -> Any:
+        cls = getattr(import_module(_LIGHTGBM_MODELS), name)
+        return plain_attributes(name, cls).decode(state, reader)
+
+    return Codec(name, lambda value, _: dict(vars(value)), decode)
+
+
 def _encode_spline(spline: Any, _: Writer) -> Any:
     return {name: getattr(spline, name) for name in ("t", "c", "k", "extrapolate", "axis")}
 
@@ -209,6 +229,7 @@ def _no_encoding(_value: Any, _writer: Writer) -> Any:
 
 _FUNCTION = Codec("function", lambda value, _: _NAME_OF[value], lambda state, _: _BY_NAME[state])
 _XGBOOST = Codec("xgboost", _encode_xgboost, _decode_xgboost)
+_LIGHTGBM = Codec("lightgbm", _encode_lightgbm, _decode_lightgbm)
 _FOREST = Codec("decision trees", lambda them, _: encode_trees(them), lambda state, _: decode_trees(state))
 _SEARCH_TREE = Codec("search tree", _encode_search_tree, _decode_search_tree)
 _PLAIN = (
@@ -220,6 +241,7 @@ _PLAIN = (
     EnsembleSelectionRegressor,
     LabelLogisticRegression,
     CalendarColumns,
+    CodedPreparation,
     SameFolds,
     TablePreparation,
     TimeOrderSplit,
@@ -236,6 +258,8 @@ _BY_CLASS: dict[str, Codec] = {
     **{full_name(cls): plain_attributes(cls.__name__, cls) for cls in _PLAIN},
     **{full_name(cls): _SEARCH_TREE for cls in (KDTree, BallTree)},
     **{f"{module}.{name}": _XGBOOST for name, module in _XGBOOST_CLASSES.items()},
+    **{f"{_LIGHTGBM_MODELS}.{name}": _light_model(name) for name in ("LightGBMClassifier", "LightGBMRegressor")},
+    "lightgbm.basic.Booster": _LIGHTGBM,
     full_name(slice): Codec("slice", lambda it, _: [it.start, it.stop, it.step], lambda state, _: slice(*state)),
     full_name(BSpline): Codec("spline", _encode_spline, lambda state, _: BSpline(**state)),
     full_name(OrderedDict): Codec(

@@ -24,7 +24,7 @@ from stackkit._store.imports import OUR_CODE, Modules, Place, file_digest, impor
 # In every key, by their modules.
 ALWAYS = {"numpy": "numpy", "scipy": "scipy", "sklearn": "scikit-learn", "joblib": "joblib", "pandas": "pandas"}
 # Whose requirements are each other, come with their own version, or compute nothing.
-SAY_ALL = {*ALWAYS.values(), "skorch", "stackkit", "torch", "xgboost", "xgboost-cpu"}
+SAY_ALL = {*ALWAYS.values(), "skorch", "stackkit", "torch", "lightgbm", "xgboost", "xgboost-cpu"}
 # Settings of scikit-learn that change no number.
 PRINTED = {"display", "print_changed_only"}
 # What Python itself notes down in a class, some of it only when the class is first used.

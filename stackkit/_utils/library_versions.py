@@ -15,6 +15,7 @@ LIBRARIES = (
     "torch",
     "skorch",
     "skops",
+    "lightgbm",
     "xgboost-cpu",
     "xgboost",
 )

@@ -16,6 +16,7 @@ from xgboost import XGBClassifier, XGBRegressor, XGBRFClassifier
 
 from stackkit import load, save
 from stackkit._learners.boosting import StoppedXGBClassifier
+from stackkit._learners.light_boosting import LightGBMClassifier, LightGBMRegressor
 from stackkit._persistence.codecs import REGISTRY
 from stackkit.exceptions import ModelFileError
 
@@ -64,6 +65,15 @@ def test_boosters_come_back(model, path):
     if model.early_stopping_rounds:
         assert (again.best_iteration, again.evals_result()) == (model.best_iteration, model.evals_result())
     assert [name for name in unzipped(path.read_bytes()) if name.endswith(".ubj")] == ["parts/0.ubj"]
+
+
+@pytest.mark.parametrize("model", [LightGBMClassifier(), LightGBMRegressor(linear_tree=True)])
+def test_models_of_lightgbm_come_back(model, path):
+    model.set_params(n_estimators=20, random_state=0).fit(X, y)
+    again = load(save(model, path))
+    assert again.predict(X).tobytes() == model.predict(X).tobytes()
+    assert vars(again).keys() == vars(model).keys()
+    assert again.booster_.num_trees() == model.booster_.num_trees()
 
 
 def test_an_unfitted_booster_comes_back(path):

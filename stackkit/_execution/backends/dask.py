@@ -40,7 +40,7 @@ FETCHERS = 4  # as many results are on their way at once
 SHUNNED_SECONDS = 30.0  # how long a worker is given no tasks that did not take one
 ASKED_AGAIN = 3  # how often a question is put to a scheduler that does not answer
 DEATHS_BORNE = 1  # as many workers may die at a task: machines go down for reasons of their own
-LIBRARIES = ("stackkit", "numpy", "scipy", "scikit-learn", "torch", "xgboost", "xgboost-cpu")
+LIBRARIES = ("stackkit", "numpy", "scipy", "scikit-learn", "torch", "lightgbm", "xgboost", "xgboost-cpu")
 GONE = ("lost", "cancelled")  # a future's status, when nobody works at it any more
 
 T = TypeVar("T")
