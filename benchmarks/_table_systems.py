@@ -313,10 +313,7 @@ def run(job):
     name, *argument = job.system.split(":")
     fit, module = SYSTEMS[name]
     start = time.perf_counter()
-    try:
-        import_module(module)
-    except ModuleNotFoundError as error:
-        return {"missing": error.name}
+    import_module(module)
     imported = time.perf_counter() - start
 
     table = read_table(job.path, job.target)
@@ -353,6 +350,8 @@ def main():
     job = SimpleNamespace(**json.loads(given.read_text()))
     try:
         result = run(job)
+    except ModuleNotFoundError as error:  # of the environment, not of the table
+        result = {"missing": error.name}
     except Exception as error:  # noqa: BLE001  # whatever it is, the system refused this table
         traceback.print_exc()
         result = {"error": f"{type(error).__name__}: {error}"[:500]}

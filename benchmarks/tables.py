@@ -22,6 +22,8 @@ import argparse
 import json
 import os
 import platform
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -76,10 +78,14 @@ def one_run(system, table, seed, options):
 
 
 def in_own_process(job, python, folder, timeout):
-    """What the run tells, or an error. Its output goes to a file: workers that stay may hold a pipe open."""
+    """What the run tells, or an error. Its output goes to a file: workers that stay may hold a pipe open.
+
+    The script is run as a copy that stands alone: beside this file, whoever asks for PyTables would import this file.
+    """
     given, answer, log = (Path(folder, name) for name in ("job.json", "result.json", "log.txt"))
     given.write_text(json.dumps(job))
-    command = [python, str(Path(__file__).with_name("_table_systems.py")), str(given), str(answer)]
+    script = shutil.copy(Path(__file__).with_name("_table_systems.py"), folder)
+    command = [python, script, str(given), str(answer)]
     with log.open("w") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output)  # noqa: S603
         try:
@@ -168,8 +174,10 @@ def report(results, halves, options):
     for part, names in parts.items():
         chosen = results[results["table"].isin(names)]
         losses = wide_losses(chosen) if len(chosen) else chosen
+        for line in chosen[chosen["error"].notna()].itertuples():
+            print(f"\nrefused: {line.table}, seed {line.seed}, {line.system}: {line.error}")
         if losses.empty:
-            print(f"\nNo results on the {part} half.")
+            print(f"\nNo losses on {part if 'halves' in part else f'the {part} half'}.")
             continue
         order = [system for system in options.systems or () if system in losses]
         losses = losses[[*order, *losses.columns.drop(order)]]
@@ -183,8 +191,6 @@ def report(results, halves, options):
             print(f"\nNo losses of --against {options.against} here; there are {', '.join(losses)}.")
         elif options.against:
             print("\n" + markdown(by_table(losses, options.against), f"ratio to {options.against}"))
-        for line in chosen[chosen["error"].notna()].itertuples():
-            print(f"refused: {line.table}, seed {line.seed}, {line.system}: {line.error}")
 
 
 # --- what is asked for --------------------------------------------------------------------------------
@@ -266,6 +272,7 @@ def parsed():
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # and the run that goes on is ended, too
     options = parsed()
     found = chosen_tables(options)
     if found is None:
