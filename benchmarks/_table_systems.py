@@ -109,7 +109,7 @@ class DateParts(TransformerMixin, BaseEstimator):
         for name in self.dates_:
             date = X[name].dt
             parts[f"{name} days"] = (X[name] - pd.Timestamp(0)).dt.total_seconds() / 86400
-            for part in ("year", "month", "day", "dayofweek", "hour"):
+            for part in ("year", "month", "day", "day_of_week", "hour"):
                 parts[f"{name} {part}"] = getattr(date, part).astype(float)
         return pd.concat([X.drop(columns=self.dates_), pd.DataFrame(parts, index=X.index)], axis=1)
 
@@ -131,12 +131,13 @@ class Categories(Texts):
 
     def fit(self, X, y=None):
         super().fit(X)
-        self.levels_ = {name: X[name].dropna().astype(object).map(str).unique() for name in self.texts_}
+        self.levels_ = {name: X[name].dropna().map(str).unique() for name in self.texts_}
         return self
 
     def transform(self, X):
         texts = super().transform(X)
-        return texts.assign(**{name: pd.Categorical(texts[name], levels) for name, levels in self.levels_.items()})
+        known = {name: texts[name].where(texts[name].isin(levels)) for name, levels in self.levels_.items()}
+        return texts.assign(**{name: pd.Categorical(known[name], self.levels_[name]) for name in known})
 
 
 class AnyClasses(ClassifierMixin, BaseEstimator):
@@ -205,11 +206,11 @@ def fit_lightgbm(X, y, job):
     kind = lightgbm.LGBMClassifier if job.task == "classification" else lightgbm.LGBMRegressor
     sampling = {"subsample": 0.8, "subsample_freq": 1, "colsample_bytree": 0.8}
     general = {"n_jobs": job.n_jobs, "random_state": job.seed, "verbose": -1}
-    model = kind(n_estimators=5000, learning_rate=0.03, **sampling, **general)
+    model = kind(n_estimators=2000, learning_rate=0.05, **sampling, **general)
     fit, stop = inner_split(y, job)
     prepare = make_pipeline(DateParts(), Categories())
     rows, rest = prepare.fit_transform(X.iloc[fit]), prepare.transform(X.iloc[stop])
-    stopping = lightgbm.early_stopping(100, verbose=False)
+    stopping = lightgbm.early_stopping(50, verbose=False)
     model.fit(rows, y[fit], eval_set=[(rest, y[stop])], callbacks=[stopping])
     return make_pipeline(prepare, model)
 
