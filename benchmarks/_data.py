@@ -1,4 +1,4 @@
-"""Otto and MNIST out of the folder that the environment variable STACKKIT_DATA names."""
+"""Otto, MNIST and other files out of the folder that the environment variable STACKKIT_DATA names."""
 
 import gzip
 import os
@@ -22,7 +22,7 @@ def load_otto():
 def load_mnist():
     """Return (X, y), 70,000 x 784 pixels in [0, 1] and digits, or None where a file of mnist/ is absent."""
     names = [f"mnist/{part}-{what}-ubyte.gz" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1")]
-    paths = [_find(name) for name in names]
+    paths = [find(name) for name in names]
     if None in paths:
         return None
     train_images, train_labels, test_images, test_labels = [_read_idx(path) for path in paths]
@@ -30,7 +30,8 @@ def load_mnist():
     return pixels.astype(np.float32) / 255, np.concatenate([train_labels, test_labels]).astype(int)
 
 
-def _find(name):
+def find(name):
+    """Return the path of a file in that folder, or None with a line printed where it is absent."""
     root = os.environ.get("STACKKIT_DATA")
     path = Path(root or ".", name).expanduser()
     if root and path.is_file():
