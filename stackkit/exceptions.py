@@ -40,7 +40,7 @@ class RowOrderWarning(UserWarning):
 
 
 class UnreadValuesWarning(UserWarning):
-    """New rows have texts where the training rows have numbers, or a column without a value."""
+    """Rows have infinite numbers, texts where the training rows have numbers, or a column without a value."""
 
 
 class NotProbabilitiesWarning(UserWarning):

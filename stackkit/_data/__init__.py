@@ -9,16 +9,21 @@ from stackkit._data.estimators import Learners, check_learners, check_methods, i
 from stackkit._data.folds import Folds, SameFolds, make_folds, splitter_of
 from stackkit._data.inner_split import inner_split
 from stackkit._data.passthrough import as_features, beside, check_names_differ, picked_columns
+from stackkit._data.raw_tables import COUNT, check_raw_table, raw_rows
 from stackkit._data.row_order import warn_of_row_order
 from stackkit._data.rows import by_name, check_length, check_like, check_rows, is_pandas, is_polars, take_rows
 from stackkit._data.target import TASKS, Target, TaskName, check_target, check_weights, task_of_target
 from stackkit._data.text_dates import date_formats, dates_of
+from stackkit._data.text_numbers import MISSING, NumberFormat, format_of_column, numbers_of, stands_for_missing
 from stackkit._data.time_split import TimeOrderSplit
 
 __all__ = [
+    "COUNT",
+    "MISSING",
     "TASKS",
     "Folds",
     "Learners",
+    "NumberFormat",
     "SameFolds",
     "ShuffledFolds",
     "Target",
@@ -33,19 +38,24 @@ __all__ = [
     "check_like",
     "check_methods",
     "check_names_differ",
+    "check_raw_table",
     "check_rows",
     "check_target",
     "check_weights",
     "class_weights_coded",
     "date_formats",
     "dates_of",
+    "format_of_column",
     "infer_task",
     "inner_split",
     "is_pandas",
     "is_polars",
     "make_folds",
+    "numbers_of",
     "picked_columns",
+    "raw_rows",
     "splitter_of",
+    "stands_for_missing",
     "take_rows",
     "task_of_target",
     "warn_of_row_order",

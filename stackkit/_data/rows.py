@@ -30,34 +30,41 @@ def check_rows(X: Any, *, training: bool) -> Any:
 
     Missing values are the learners' business; infinite ones nobody can use.
     """
-    least = 2 if training else 1
+    rows = check_table(X, 2 if training else 1)
+    if training and (empty := empty_columns(rows)):
+        raise ValueError(
+            f"Each column of X must hold a value in some row; got NaN in all {rows.shape[0]} rows of {empty}. "
+            "Drop what is empty."
+        )
+    return rows
+
+
+def check_table(X: Any, least: int) -> Any:
+    """X with so many rows at least, and no infinite value."""
     if is_pandas(X) or is_polars(X):
         _check_frame(X, least)
-        columns: Iterator[tuple[Any, np.ndarray]] = _missing_in_frame(X)
-    else:
-        X = _check_array(X, least)
-        columns = _missing_in_array(X)
-    if training:
-        _check_no_empty_column(columns, X.shape[0])
-    return X
+        return X
+    return as_array(X, ensure_min_samples=least)
 
 
-def _check_array(X: Any, least: int) -> Any:
+def empty_columns(X: Any) -> list[Any]:
+    """Names, or numbers, of the columns without a value."""
+    columns = _missing_in_frame(X) if is_pandas(X) or is_polars(X) else _missing_in_array(X)
+    return [name for name, missing in columns if missing.all()]
+
+
+def as_array(X: Any, **options: Any) -> Any:
     """Objects become numbers where all of them are; text stays text, for the learners' encoders."""
-    options: dict[str, Any] = {
-        "accept_sparse": "csr",
-        "allow_nd": True,
-        "ensure_all_finite": "allow-nan",
-        "ensure_min_samples": least,
-        "input_name": "X",
-    }
+    common = {"accept_sparse": "csr", "allow_nd": True, "ensure_all_finite": "allow-nan", "input_name": "X"} | options
     of_numbers = getattr(getattr(X, "dtype", None), "kind", "O") != "O"
     try:
-        return check_array(X, dtype=None if of_numbers else "numeric", **options)
-    except ValueError as error:
-        if "could not convert" not in str(error) and "bytes/strings" not in str(error):
+        return check_array(X, dtype=None if of_numbers else "numeric", **common)
+    except (TypeError, ValueError) as error:
+        reason = str(error)
+        # NumPy's words for text, and for objects such as dates and pandas' NA.
+        if not any(part in reason for part in ("could not convert", "bytes/strings", "float() argument must be")):
             raise
-    return check_array(X, dtype=object, **(options | {"ensure_all_finite": False}))
+    return check_array(X, dtype=object, **(common | {"ensure_all_finite": False}))
 
 
 def _check_frame(X: Any, least: int) -> None:
@@ -78,6 +85,11 @@ def _check_frame(X: Any, least: int) -> None:
             f"The column names of X must be unique; got {twice} more than once. Rename or drop the duplicates."
         )
     for name in X.columns:
+        if is_pandas(X) and X[name].dtype.kind == "c":
+            raise ValueError(
+                f"X must hold real numbers; got complex ones in the column {name!r}. Make two columns of it, such as "
+                "the real and the imaginary part."
+            )
         values = _floats(X[name])
         if values is not None and np.isinf(values).any():
             raise ValueError(
@@ -111,15 +123,6 @@ def _missing_in_array(X: Any) -> Iterator[tuple[Any, np.ndarray]]:
         yield int(column), pd.isna(X[:, column])
 
 
-def _check_no_empty_column(columns: Iterator[tuple[Any, np.ndarray]], n_rows: int) -> None:
-    empty = [name for name, missing in columns if missing.all()]
-    if empty:
-        raise ValueError(
-            f"Each column of X must hold a value in some row; got NaN in all {n_rows} rows of {empty}. "
-            "Drop what is empty."
-        )
-
-
 def by_name(X: Any, names: list[Any]) -> Any:
     """A frame with these columns in this order, where it has the same ones in another; anything else as it is."""
     given = list(getattr(X, "columns", ()))
@@ -128,9 +131,8 @@ def by_name(X: Any, names: list[Any]) -> Any:
     return X[names]
 
 
-def check_like(X: Any, X_test: Any) -> Any:
-    """New rows with the columns of the training rows, or an error that shows the difference."""
-    new = check_rows(X_test, training=False)
+def check_like(X: Any, new: Any) -> Any:
+    """New rows, checked by themselves, with the columns of the training rows, or an error that shows the difference."""
     if hasattr(X, "columns"):
         new = by_name(new, list(X.columns))
     ours, theirs = (list(rows.columns) if hasattr(rows, "columns") else rows.shape[1:] for rows in (X, new))

@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from stackkit._data import date_formats, dates_of
+from stackkit._learners.moments import EPOCH, dates_in, durations_in
 
 DAY = 86_400
 SEASONS = 180  # days that dates have to span, to tell of seasons
@@ -89,9 +90,9 @@ class CalendarColumns(TransformerMixin, BaseEstimator):
 
     def _days(self, place: int, column: pd.Series) -> np.ndarray:
         if self.durations_[place]:
-            seconds = pd.to_timedelta(column, errors="coerce").dt.total_seconds()
+            seconds = durations_in(column).dt.total_seconds()
         else:
-            seconds = (_dates(column, self.formats_[place]) - pd.Timestamp(0)).dt.total_seconds()
+            seconds = (_dates(column, self.formats_[place]) - EPOCH).dt.total_seconds()
         return (seconds / DAY).to_numpy(dtype=float, na_value=np.nan)
 
 
@@ -107,7 +108,7 @@ def _dates(column: pd.Series, format_: str | None) -> pd.Series:
         return column.dt.tz_localize(None)
     if format_ is not None and pd.api.types.infer_dtype(column, skipna=True) == "string":
         return dates_of(column.astype(object), format_)
-    return pd.to_datetime(column, errors="coerce", utc=True).dt.tz_localize(None)
+    return dates_in(column)
 
 
 def _numbers(dates: pd.Series) -> dict[str, np.ndarray]:

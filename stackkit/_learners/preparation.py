@@ -6,6 +6,7 @@ the fold will predict.
 """
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -18,32 +19,29 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, OneHotEncoder, OrdinalEncoder, StandardScaler
-from sklearn.utils import check_array
 
+from stackkit._data import format_of_column
 from stackkit._learners.calendar import CalendarColumns, format_of_dates
+from stackkit._learners.earlier import EARLIER
+from stackkit._learners.frames import as_frame
+from stackkit._learners.number_columns import NumberColumns, bounded
 
 MAX_CATEGORIES = 20  # columns that one categorical column may become
 MAX_CODES = 255  # categories that one column may keep where they need no columns of their own
 MAX_WORDS = 30  # columns that all free text together may become
 MIN_FREQUENCY = 3  # training rows that a level or a word needs to have a column of its own
 OFTEN = 5  # rows per value from which on texts are categories
+MOST_DEVIATIONS = 1e6  # of a scaled number: training rows have at most as many as the root of their number
 SAMPLE_ROWS = 1000  # rows that are read to tell free text from categories
 
 # Stands in every document, so that the vocabulary is never empty: CountVectorizer refuses that.
 EVERYWHERE = "anytext"
 
 NUMBERS = {"integer", "floating", "mixed-integer-float", "boolean", "decimal"}
+MIXED = {"string", "mixed", "mixed-integer"}  # which may be numbers that are written as text
 DATES = {"datetime64", "datetime", "date", "timedelta64", "timedelta", "period"}
 
 _str = np.frompyfunc(str, 1, 1)
-
-
-def as_frame(X: Any) -> pd.DataFrame:
-    if isinstance(X, pd.DataFrame):
-        return X
-    if hasattr(X, "get_columns"):  # polars; its own to_pandas() needs pyarrow
-        return pd.DataFrame({column.name: column.to_numpy() for column in X.get_columns()})
-    return pd.DataFrame(X.toarray() if sparse.issparse(X) else X)
 
 
 def _is_free_text(column: pd.Series) -> bool:
@@ -55,20 +53,34 @@ def _is_free_text(column: pd.Series) -> bool:
 
 
 def column_kind(column: pd.Series) -> str:
-    found = pd.api.types.infer_dtype(column, skipna=True)
-    if found in NUMBERS:
+    """number, date, category, text, or empty: without a value."""
+    if column.isna().all():
+        return "empty"
+    if pd.api.types.is_numeric_dtype(column.dtype):
         return "number"
-    if found in DATES and column.notna().any():
-        return "date"
-    if found == "string" and format_of_dates(column) is not None:
+    found = pd.api.types.infer_dtype(column, skipna=True)
+    if found in NUMBERS or (found in MIXED and format_of_column(column) is not None):
+        return "number"
+    if found in DATES or (found == "string" and format_of_dates(column) is not None):
         return "date"
     return "text" if found == "string" and _is_free_text(column) else "category"
 
 
+def _kinds(X: Any) -> list[str]:
+    frame = as_frame(X)
+    kinds = [column_kind(column) for _, column in frame.items()]
+    # Columns without a value are left out; of nothing else, one becomes a constant, for learners need a column.
+    return ["category", *kinds[1:]] if set(kinds) == {"empty"} else kinds
+
+
+# Of the table that a preparation is being fitted to: it is asked for each kind.
+_KINDS_OF_THIS_FIT: ContextVar[list[str] | None] = ContextVar("kinds", default=None)
+
+
 def _of_kind(kind: str, X: Any) -> list[int]:
     # Positions serve arrays too; where columns have names, the ColumnTransformer goes on by name.
-    frame = as_frame(X)
-    return [i for i in range(frame.shape[1]) if column_kind(frame.iloc[:, i]) == kind]
+    kinds = _KINDS_OF_THIS_FIT.get() or _kinds(X)
+    return [i for i, found in enumerate(kinds) if found == kind]
 
 
 # Functions of the module, not lambdas or partials: a fold model is pickled on its way between processes.
@@ -95,15 +107,6 @@ def _as_csr(X: Any) -> Any:
     return sparse.csr_matrix(X)
 
 
-def _to_numbers(X: Any) -> np.ndarray:
-    frame = as_frame(X)
-    # A column of numbers may come as text or objects in the rows to predict: what is no number is missing.
-    if not all(pd.api.types.is_numeric_dtype(dtype) for dtype in frame.dtypes):
-        frame = frame.apply(pd.to_numeric, errors="coerce")
-    numbers = frame.to_numpy(dtype=float, na_value=np.nan)
-    return check_array(numbers, ensure_all_finite="allow-nan", input_name="X")
-
-
 def _to_text(X: Any) -> np.ndarray:
     # One spelling for None, NaN and NA, and no mixed types: the encoder cannot sort 1 and "a".
     values = as_frame(X).astype(object).to_numpy()
@@ -124,6 +127,11 @@ def _same_names(transformer: FunctionTransformer, names: Any) -> Any:
     return names
 
 
+def _within_bounds(scaled: np.ndarray) -> np.ndarray:
+    # New rows alone may be so far off, and then overflow what is computed of them.
+    return bounded(scaled, MOST_DEVIATIONS)
+
+
 # What fitted default learners hold by name: a saved model may ask for these functions, and for no others here.
 FUNCTIONS = (
     as_frame,
@@ -132,10 +140,11 @@ FUNCTIONS = (
     _category_columns,
     _text_columns,
     _as_csr,
-    _to_numbers,
     _to_text,
     _to_documents,
+    _within_bounds,
     _same_names,
+    *EARLIER,
 )
 
 
@@ -149,6 +158,14 @@ class TablePreparation(ColumnTransformer):
 
     It makes dense arrays out of columns that are picked at ``fit``.
     """
+
+    def fit_transform(self, X: Any, y: Any = None, **params: Any) -> Any:
+        """As scikit-learn's, with one look at what kind each column is of."""
+        token = _KINDS_OF_THIS_FIT.set(_kinds(X))
+        try:
+            return super().fit_transform(X, y, **params)
+        finally:
+            _KINDS_OF_THIS_FIT.reset(token)
 
     @property
     def _sk_visual_block_(self) -> Any:
@@ -169,12 +186,17 @@ class CodedPreparation(TablePreparation):
         return table.astype(dict.fromkeys(codes, "category"))
 
 
+def prepares_tables(learner: Any) -> bool:
+    """Whether it begins with a preparation of raw tables, as the default learners do."""
+    return isinstance(learner, Pipeline) and isinstance(learner.steps[0][1], TablePreparation)
+
+
 def _columns(first: type[TablePreparation], levels: Any, number_steps: list[Any], *, waves: bool) -> TablePreparation:
     words = CountVectorizer(binary=True, max_features=MAX_WORDS, min_df=MIN_FREQUENCY)
     dates = [_function(as_frame), CalendarColumns(waves=waves)]
     columns = first(
         [
-            ("numbers", make_pipeline(_function(_to_numbers), *number_steps), _number_columns),
+            ("numbers", make_pipeline(NumberColumns(), *number_steps), _number_columns),
             ("dates", make_pipeline(*dates, *clone(number_steps)), _date_columns),
             ("categories", make_pipeline(_function(_to_text), levels), _category_columns),
         ],
@@ -197,7 +219,7 @@ def _one_hot() -> OneHotEncoder:
 
 def _imputed_and_scaled() -> list[Any]:
     imputer = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
-    return [imputer, StandardScaler()]
+    return [imputer, StandardScaler(), _function(_within_bounds)]
 
 
 def scaled_preprocessing() -> TablePreparation:

@@ -29,11 +29,12 @@ from stackkit._data import (
     is_polars,
     make_folds,
     picked_columns,
+    raw_rows,
     splitter_of,
     take_rows,
     task_of_target,
 )
-from stackkit._learners import REPEATS, check_preset
+from stackkit._learners import REPEATS, check_preset, prepares_tables
 from stackkit._members import make_blocks, rows_of_params
 from stackkit._model.parameters import fixed_task, is_prefit_cv, known_task, learners_for, named_learners
 from stackkit._model.routing import check_known_metadata, check_takes_weights, route
@@ -48,7 +49,8 @@ class Plan:
 
     ``routed`` holds the metadata of each of the ``learners``, of the ``final_estimator`` and of the ``splitter``;
     ``picked`` are the positions of the columns of X that the final estimator sees, too; ``inputs`` are scikit-learn's
-    attributes of a fitted estimator that describe X, such as ``n_features_in_``.
+    attributes of a fitted estimator that describe X, such as ``n_features_in_``; ``raw`` says whether all learners
+    prepare raw tables, as the default ones do.
     """
 
     X: Any
@@ -62,6 +64,7 @@ class Plan:
     splitter: Any
     routed: Bunch
     inputs: dict[str, Any]
+    raw: bool
 
     def only(self, names: Iterable[str]) -> Learners:
         wanted = set(names)
@@ -104,7 +107,8 @@ def make_plan(model: Any, X: Any, y: Any, *, groups: Any, sample_weight: Any, **
     if sample_weight is not None and fixed_task(model):
         check_takes_weights([*named_learners(model), ("final_estimator", model.final_estimator)])
     _check_estimators(model)
-    rows = check_rows(X, training=True)
+    raw = all(prepares_tables(learner) for _, learner in named_learners(model) if learner != "drop")
+    rows = raw_rows(X, training=True, stacklevel=4) if raw else check_rows(X, training=True)
     inputs = _inputs_of(model, rows)
     target = check_target(y, known_task(model) or task_of_target(y), rows.shape[0])
     learners = learners_for(model, target.task, rows)
@@ -119,7 +123,7 @@ def make_plan(model: Any, X: Any, y: Any, *, groups: Any, sample_weight: Any, **
     weights = check_weights(sample_weight, rows.shape[0])
     splitter = _splitter_of(model, y, target.task)
     routed = route(model, learners, final, {"groups": groups, "sample_weight": weights} | params)
-    return Plan(rows, y, target, learners, methods, final, picked, weights, splitter, routed, inputs)
+    return Plan(rows, y, target, learners, methods, final, picked, weights, splitter, routed, inputs, raw)
 
 
 def _check_estimators(model: Any) -> None:

@@ -14,10 +14,10 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from stackkit._blending import BLENDS, final_labels, final_probabilities, final_scores, seen_columns
-from stackkit._data import beside, by_name, check_rows
+from stackkit._data import beside, by_name
 from stackkit._members import Block, Member, settle
 from stackkit._model.learner_predictor import LearnerPredictor, predict_table
-from stackkit._model.new_rows import tell_of_values
+from stackkit._model.new_rows import check_new_rows, tell_of_values
 
 
 @dataclass(frozen=True)
@@ -161,9 +161,9 @@ class Predicts:
 
     def _new_rows(self, X: Any) -> Any:
         check_is_fitted(self)
-        rows = by_name(check_rows(X, training=False), list(getattr(self, "feature_names_in_", ())))
+        known = getattr(self, "_known_columns", {})  # a model that was saved by an earlier version has none
+        checked, told = check_new_rows(X, known)
+        rows = by_name(checked, list(getattr(self, "feature_names_in_", ())))
         validate_data(self, X=rows, reset=False, skip_check_array=True)
-        # A model that was saved by an earlier version does not know.
-        if (known := getattr(self, "_known_columns", None)) is not None:
-            tell_of_values(rows, known, verbose=getattr(self, "verbose", False))
+        tell_of_values(rows, known, told, verbose=getattr(self, "verbose", False))
         return rows

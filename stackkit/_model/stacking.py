@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from stackkit._assessment import full_board, shown_board
 from stackkit._blending import default_blend
-from stackkit._data import as_features, check_rows, warn_of_row_order
+from stackkit._data import as_features, warn_of_row_order
 from stackkit._execution import CallbackSupportMixin, with_callbacks
 from stackkit._members import Block, Member
 from stackkit._model.compact import CompactModel, check_refit, compact_model
@@ -27,7 +27,7 @@ from stackkit._model.fit import Fitted, fit_stack
 from stackkit._model.fold_average import FoldAverage
 from stackkit._model.learner_predictor import LearnerPredictor, learner_predictor_of
 from stackkit._model.levels import with_upper_board
-from stackkit._model.new_rows import known_columns
+from stackkit._model.new_rows import check_new_rows, known_columns
 from stackkit._model.parameters import known_task, named_learners, settings_for, warn_of_unstratified
 from stackkit._model.plan import Plan, make_plan
 from stackkit._model.predictor import Predicts
@@ -213,7 +213,8 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         Parameters
         ----------
         X : array-like, sparse matrix or DataFrame of shape (n_rows, n_features) or (n_rows, ...)
-            Training rows. Missing values are passed on to the learners.
+            Training rows. Missing values are passed on to the learners. The default learners take tables as they
+            are: infinite numbers count as missing, and columns without a value are left out, both with a warning.
         y : array-like of shape (n_rows,) or (n_rows, n_outputs)
             Classes of any type, a multilabel indicator, or numbers.
         groups : array-like of shape (n_rows,), optional
@@ -253,7 +254,7 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
             "failures_": fitted.failures,
             "_predictor": fitted.predictor,
             "_entropy": fitted.entropy,
-            "_known_columns": known_columns(plan.X),
+            "_known_columns": known_columns(plan.X, raw=plan.raw),
             "_picked": plan.picked,
             "_task": plan.target.task,
         }
@@ -283,7 +284,8 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
             P, then the columns of X that ``passthrough`` names. NaN where no fold tests the row.
         """
         self.fit(X, y, **params)
-        return self._as_features(self.oof_.train, check_rows(X, training=False))
+        rows, _ = check_new_rows(X, self._known_columns)  # told of at fit
+        return self._as_features(self.oof_.train, rows)
 
     # --- predicting ---------------------------------------------------------------------------------
 

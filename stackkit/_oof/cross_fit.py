@@ -14,11 +14,12 @@ from stackkit._data import (
     check_weights,
     infer_task,
     make_folds,
+    raw_rows,
     splitter_of,
     warn_of_row_order,
     with_names,
 )
-from stackkit._learners import with_adapted_nets
+from stackkit._learners import prepares_tables, with_adapted_nets
 from stackkit._oof.engine import run_cross_fit
 from stackkit._oof.failures import OnError
 from stackkit._oof.settings import learner_params, settings_of, split_seed
@@ -124,7 +125,10 @@ def cross_fit(
         verbose=verbose,
     )
     learners = with_adapted_nets(check_learners(estimators))
-    X = check_rows(X, training=True)
+    raw = all(prepares_tables(learner) for _, learner in learners)
+    X = raw_rows(X, training=True, stacklevel=2) if raw else check_rows(X, training=True)
+    if X_test is not None:
+        X_test = raw_rows(X_test, training=False, stacklevel=2) if raw else check_rows(X_test, training=False)
     task = infer_task(learners, y)
     target = check_target(y, task, X.shape[0])
     check_class_weights(learners, target)

@@ -29,7 +29,13 @@ from stackkit._blending import (
     LogPoolClassifier,
 )
 from stackkit._data import Folds, SameFolds, TimeOrderSplit
-from stackkit._learners import FUNCTIONS, CalendarColumns, CodedPreparation, TablePreparation
+from stackkit._learners import (
+    FUNCTIONS,
+    CalendarColumns,
+    CodedPreparation,
+    NumberColumns,
+    TablePreparation,
+)
 from stackkit._members import Block, Member
 from stackkit._model import (
     LearnerPredictor,
@@ -242,6 +248,7 @@ _PLAIN = (
     LabelLogisticRegression,
     CalendarColumns,
     CodedPreparation,
+    NumberColumns,
     SameFolds,
     TablePreparation,
     TimeOrderSplit,

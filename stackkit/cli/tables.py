@@ -22,15 +22,11 @@ from typing import Any, Literal, TextIO
 import numpy as np
 import pandas as pd
 
-from stackkit._data import date_formats, dates_of
+from stackkit._data import MISSING, date_formats, dates_of
 from stackkit._utils import closest, draft_of, why
 
 Say = Callable[[str], None]
 
-# pandas' own list, which has no public name; "" and blanks count too.
-MISSING = frozenset(
-    ",#N/A,#N/A N/A,#NA,-1.#IND,-1.#QNAN,-NaN,-nan,1.#IND,1.#QNAN,<NA>,N/A,NA,NULL,NaN,None,n/a,nan,null".split(",")  # noqa: SIM905
-)
 _PACKED: dict[str, Callable[..., Any]] = {"": open, ".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _TEXTS = (".csv", ".tsv", ".txt")
 _PARQUET = (".parquet", ".pq")

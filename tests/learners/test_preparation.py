@@ -195,11 +195,13 @@ def test_sparse_preprocessing_can_be_drawn():
     assert "_as_csr" in columns.fit(sparse.csr_matrix(np.eye(3)))._repr_html_()
 
 
-def test_functions_keep_the_names_that_they_are_given():
+def test_steps_keep_the_names_that_they_are_given():
     frame = pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0]})
-    (_, numbers, _), *_ = tree_preprocessing().transformers
-    with pytest.raises(NotFittedError, match="FunctionTransformer is not fitted yet, and knows no names of columns"):
+    (_, numbers, _), *_ = scaled_preprocessing().transformers
+    with pytest.raises(NotFittedError, match="NumberColumns instance is not fitted yet"):
         numbers[0].get_feature_names_out()
-    assert list(numbers[0].get_feature_names_out(["x", "y"])) == ["x", "y"]
+    with pytest.raises(NotFittedError, match="FunctionTransformer is not fitted yet, and knows no names of columns"):
+        numbers[-1].get_feature_names_out()
+    assert list(numbers[-1].get_feature_names_out(["x", "y"])) == ["x", "y"]
     assert list(clone(numbers).fit(frame).get_feature_names_out()) == ["a", "b"]
     assert list(clone(numbers).fit(frame.to_numpy()).get_feature_names_out()) == ["x0", "x1"]
