@@ -4,7 +4,9 @@ In: a task and a table. Out: unfitted estimators.
 """
 
 from stackkit._learners.adapted import with_adapted_nets
+from stackkit._learners.bayes import SmoothedNB
 from stackkit._learners.calendar import CalendarColumns
+from stackkit._learners.covariance import ShrunkCovariance
 from stackkit._learners.defaults import REPEATS, check_preset, default_learners
 from stackkit._learners.frames import as_frame
 from stackkit._learners.number_columns import NumberColumns, parts_of_format
@@ -23,6 +25,8 @@ __all__ = [
     "CalendarColumns",
     "CodedPreparation",
     "NumberColumns",
+    "ShrunkCovariance",
+    "SmoothedNB",
     "TablePreparation",
     "as_frame",
     "check_preset",

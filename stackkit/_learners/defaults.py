@@ -17,10 +17,11 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeCV
-from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import Pipeline
 
+from stackkit._learners.bayes import SmoothedNB
+from stackkit._learners.covariance import ShrunkCovariance
 from stackkit._learners.preparation import scaled_preprocessing, sparse_preprocessing, tree_preprocessing
 from stackkit._utils import choice
 
@@ -92,12 +93,12 @@ def _classifiers(X: Any) -> Catalogue:
         "knn": lambda: KNeighborsClassifier(**_neighbors(X)),
         # Columns made from one text or category are far from independent; without this much smoothing
         # the product over them is certain of everything.
-        "naive_bayes": lambda: GaussianNB(var_smoothing=1.0),
+        "naive_bayes": lambda: SmoothedNB(var_smoothing=1.0),
         "random_forest": lambda: RandomForestClassifier(**FOREST),
         "extra_trees": lambda: ExtraTreesClassifier(**FOREST),
         "xgboost": lambda: _xgboost().XGBClassifier(**BOOSTING),
         "bn_mlp": lambda: _networks().BNMLPClassifier(),
-        "lda": lambda: LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto"),
+        "lda": lambda: LinearDiscriminantAnalysis(solver="lsqr", covariance_estimator=ShrunkCovariance()),
         "xgboost_stopped": lambda: _boosting().StoppedXGBClassifier(**SHALLOW),
         "bn_mlp_wide": lambda: _networks().BNMLPClassifier(**WIDE_NET),
         "xgboost_deep": lambda: _boosting().StoppedXGBClassifier(**DEEP),
@@ -139,7 +140,10 @@ def default_learners(task: str, X: Any = None, *, preset: str = "fast") -> list[
     finds out at ``fit``, from the training rows alone, which columns are numbers, dates, categories
     or free text, and encodes them for its learner: a frame with names, missing values, dates and
     categories goes in as it is, and so does an array. However many different values a column has,
-    it becomes a bounded number of columns.
+    it becomes a bounded number of columns. A column without a value in these rows is left out, and
+    infinite numbers count as missing. Text of which each value is a number ("1,234", "12 %", "$5",
+    "1.234,5") is read as numbers where all are written in one way; codes such as "007", and few whole
+    numbers that come again and again, stay categories.
 
     Parameters
     ----------

@@ -34,6 +34,8 @@ from stackkit._learners import (
     CalendarColumns,
     CodedPreparation,
     NumberColumns,
+    ShrunkCovariance,
+    SmoothedNB,
     TablePreparation,
 )
 from stackkit._members import Block, Member
@@ -250,6 +252,8 @@ _PLAIN = (
     CodedPreparation,
     NumberColumns,
     SameFolds,
+    ShrunkCovariance,
+    SmoothedNB,
     TablePreparation,
     TimeOrderSplit,
 )
