@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator, GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
@@ -21,7 +22,7 @@ class ShuffledFolds(BaseCrossValidator):
     Parameters
     ----------
     n_splits : int
-        Number of folds; where there are fewer groups, as many folds as groups.
+        Number of folds; where there are fewer rows, groups, or members of the largest class, as many folds as these.
     n_repeats : int
         How often all rows are split, each time shuffled anew.
     stratified : bool
@@ -68,34 +69,47 @@ class ShuffledFolds(BaseCrossValidator):
             Row numbers.
         """
         rng = check_random_state(self.random_state)
-        n_splits = self._n_folds(groups)
+        n_splits = self._n_folds(X, y, groups)
         for _ in range(self.n_repeats):
             splitter = self._splitter(groups is not None)(n_splits, shuffle=True, random_state=rng.randint(2**31 - 1))
-            yield from splitter.split(X, y, groups)
+            with catch_warnings():
+                # A class with few members lacks in some test parts, which does no harm; where a training part lacks
+                # one, the fit says so.
+                simplefilter("ignore", UserWarning)
+                pairs = list(splitter.split(X, y, groups))
+            yield from pairs
 
     def _splitter(self, grouped: bool) -> Any:
         if grouped:
             return StratifiedGroupKFold if self.stratified else GroupKFold
         return StratifiedKFold if self.stratified else KFold
 
-    def _n_folds(self, groups: Any) -> int:
-        if groups is None:
-            return self.n_splits
-        n_groups = len(np.unique(np.asarray(groups)))
-        if n_groups < 2:
-            raise ValueError(
-                "The 'groups' parameter must name two groups or more, for each fold tests groups that it does not "
-                f"train on; got {n_groups}. Leave groups out, or set cv."
-            )
-        return min(self.n_splits, n_groups)
+    def _n_folds(self, X: Any, y: Any, groups: Any) -> int:
+        """Fewer than ``n_splits`` for fewer rows, groups, or members of the largest class."""
+        most = [self.n_splits]
+        if groups is not None:
+            n_groups = len(np.unique(np.asarray(groups)))
+            if n_groups < 2:
+                raise ValueError(
+                    "The 'groups' parameter must name two groups or more, for each fold tests groups that it does not "
+                    f"train on; got {n_groups}. Leave groups out, or set cv."
+                )
+            most.append(n_groups)
+        elif X is not None:
+            most.append(np.shape(X)[0])
+        if self.stratified and y is not None:
+            most.append(_largest_class(y))
+        return min(most)
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
         """Return the number of folds, of all repeats together.
 
         Parameters
         ----------
-        X, y : object
-            Not used.
+        X : array-like of shape (n_rows, ...), optional
+            Rows.
+        y : array-like of shape (n_rows,), optional
+            Classes, where folds are stratified.
         groups : array-like of shape (n_rows,), optional
             Group of each row.
 
@@ -104,4 +118,17 @@ class ShuffledFolds(BaseCrossValidator):
         int
             The number of folds.
         """
-        return self.n_repeats * self._n_folds(groups)
+        return self.n_repeats * self._n_folds(X, y, groups)
+
+
+def _largest_class(y: Any) -> int:
+    """How many rows it has. Each row is predicted by what learned from others, of two classes at least."""
+    classes, counts = np.unique(np.asarray(y), return_counts=True)
+    if counts.max() < 2 or (len(counts) == 2 and counts.min() < 2):
+        named = f"one row of the class {classes[np.argmin(counts)].item()!r}" if len(counts) == 2 else "one row of each"
+        raise ValueError(
+            f"y must have two rows or more of some classes, of both where there are two, for each row is predicted by "
+            f"what learned from others; got {named} of {len(counts)} classes. Get more rows, or set "
+            "task='regression' where y holds numbers."
+        )
+    return int(counts.max())

@@ -1,5 +1,7 @@
 """What cv=None means: folds of shuffled rows, stratified for classes, groups kept together, the same in each call."""
 
+import warnings
+
 import numpy as np
 import pytest
 import sklearn
@@ -9,6 +11,7 @@ from sklearn.model_selection import StratifiedKFold
 from stackkit import StackingModel, cross_fit
 from stackkit._data import ShuffledFolds
 from stackkit.evaluation import nested_scores
+from stackkit.exceptions import MissingClassWarning
 
 N = 120
 X = np.arange(2.0 * N).reshape(N, 2)
@@ -123,3 +126,55 @@ def test_a_number_of_folds_is_not_shuffled():
 def test_as_many_pairs_as_are_promised(groups):
     folds = ShuffledFolds(4, 3, random_state=0)
     assert len(list(folds.split(X, NUMBERS, groups))) == folds.get_n_splits(X, NUMBERS, groups) == 12
+
+
+# --- few rows, and classes of few rows ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("y", "n_folds"),
+    [
+        (["a"] * 9 + ["b"] * 2, 5),  # a test part may lack b
+        (["a"] * 9 + ["b"] * 8 + ["c"], 5),  # the training part of one fold lacks c
+        (["a"] * 3 + ["b"] * 3 + ["c"], 3),
+        (["a"] * 2 + ["b"] * 2, 2),
+        (["a"] * 2 + ["b", "c"], 2),
+    ],
+)
+def test_as_many_folds_as_the_largest_class_has_rows(y, n_folds):
+    folds = ShuffledFolds(stratified=True, random_state=0)
+    rows = np.zeros((len(y), 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pairs = list(folds.split(rows, y))
+    assert len(pairs) == n_folds == folds.get_n_splits(rows, y)
+    assert sorted(np.concatenate([test for _, test in pairs])) == list(range(len(y)))
+    assert all(len(set(np.array(y)[train])) > 1 for train, _ in pairs)
+
+
+@pytest.mark.parametrize("groups", [None, [0, 1, 1, 2]])
+def test_fewer_rows_or_groups_than_folds(groups):
+    folds = ShuffledFolds(random_state=0)
+    pairs = list(folds.split(np.zeros((4, 1)), groups=groups))
+    assert len(pairs) == folds.get_n_splits(np.zeros((4, 1)), groups=groups) == (4 if groups is None else 3)
+
+
+@pytest.mark.parametrize(
+    ("y", "match"),
+    [
+        ([1, 1, 1, 0], "y must have two rows or more .* got one row of the class 0 of 2 classes"),
+        (["a", "b", "c"], "y must have two rows or more .* got one row of each of 3 classes"),
+    ],
+)
+def test_classes_that_nobody_could_learn_are_refused(y, match):
+    with pytest.raises(ValueError, match=match):
+        list(ShuffledFolds(stratified=True).split(np.zeros((len(y), 1)), y))
+
+
+@every_door
+def test_a_class_of_one_row_is_warned_of_by_stackkit_alone(door):
+    y = CLASSES.copy()
+    y[0] = "d"
+    with pytest.warns(MissingClassWarning, match=r"lacks .d.") as caught:
+        door(y)
+    assert {warning.category for warning in caught} == {MissingClassWarning}
