@@ -77,7 +77,20 @@ def _as_target(y: Any) -> Any:
         raise ValueError(f"y must hold one target a row; got the single value {y.tolist()!r}. Pass a list or an array.")
     if pd.isna(np.asarray(y)).any():
         raise ValueError("Input y contains NaN. Drop the rows without a target.")
-    return y
+    return _of_one_type(y) if getattr(y, "dtype", None) == np.dtype(object) else y
+
+
+def _of_one_type(y: Any) -> Any:
+    """Python's own booleans and numbers as NumPy's, as which scikit-learn knows them; else as it is."""
+    values = pd.Series(np.ravel(y), dtype=object)
+    kind = pd.api.types.infer_dtype(values)
+    if kind in ("mixed", "mixed-integer"):
+        types = sorted({type(value).__name__ for value in values})
+        raise ValueError(
+            f"y must hold values of one type; got {', '.join(types)}. Convert it, such as with astype(str)."
+        )
+    known = values.astype(float) if kind == "mixed-integer-float" else values.infer_objects()
+    return y if known.dtype.kind not in "biuf" else known.to_numpy().reshape(y.shape)
 
 
 def _check_numbers(y: Any) -> Target:

@@ -482,6 +482,39 @@ def test_missing_classes_in_y(door, y):
         door(LEARNERS, X, y)
 
 
+@pytest.mark.parametrize(
+    ("y", "classes"),
+    [
+        (np.array([True, False] * 15, dtype=object), [False, True]),
+        (pd.Series([True, False] * 15, dtype="boolean"), [False, True]),
+        (pd.Series([2, 1] * 15, dtype=object), [1, 2]),
+        (pd.Series([2, 1] * 15, dtype="Int64"), [1, 2]),
+        (np.array([2, 1.0] * 15, dtype=object), [1, 2]),
+        (np.array([2.0, 1.0] * 15), [1, 2]),
+        (pd.Series(pd.Categorical(["b", "a"] * 15, categories=["c", "b", "a"])), ["a", "b"]),
+        (pd.Series(["b", "a"] * 15, dtype="string"), ["a", "b"]),
+    ],
+)
+@both_doors
+def test_classes_of_any_type(door, y, classes):
+    found = door(LEARNERS, X, y)
+    assert (found.classes_ if hasattr(found, "classes_") else found.classes).tolist() == classes
+
+
+def test_numbers_as_objects_are_numbers():
+    y = np.array([10**30, *X[1:, 0]], dtype=object)
+    np.testing.assert_array_equal(check_target(y, "regression", N).values, y.astype(float))
+
+
+@pytest.mark.parametrize("y", [["a", 1] * 15, [True, "a"] * 15, [1.5, "a"] * 15])
+@both_doors
+def test_classes_of_several_types(door, y):
+    types = ", ".join(sorted({type(value).__name__ for value in y}))
+    match = rf"y must hold values of one type; got {types}\. Convert it, such as with astype\(str\)"
+    with pytest.raises(ValueError, match=match):
+        door(LEARNERS, X, pd.Series(y, dtype=object))
+
+
 @both_doors
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_missing_and_infinite_numbers_in_y(door, bad):
