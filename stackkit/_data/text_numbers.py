@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,7 @@ MOST_CODES = 20  # different whole numbers of a category
 LEAST_TIMES = 3  # that each of these comes, on the average
 
 _SPACES = " \u00a0\u2009\u202f"
+_MARKS = {",": ",", ".": ".", " ": _SPACES, "'": "'\u2019"}
 _GROUPED = {
     "": r"\d+",
     ",": r"\d+|[1-9]\d{0,2}(?:,\d{2,3})*,\d{3}",  # in India also groups of two
@@ -36,21 +37,16 @@ _GROUPED = {
     " ": rf"\d+|[1-9]\d{{0,2}}(?:[{_SPACES}]\d{{3}})+",
     "'": r"\d+|[1-9]\d{0,2}(?:['\u2019]\d{3})+",
 }
+_SIGN = r"[+\-\u2212]?"
 _BEFORE = r"(?:[A-Z]{1,3})?[$€£¥₹]|[A-Z]{3}(?=\s)"
 _AFTER = r"%|‰|[$€£¥₹]|°[CF]?|[^\W\d_]{1,6}[²³]?(?:/[^\W\d_]{1,6}[²³]?)?"
+_EXPONENT = r"(?:[eE][+\-]?\d+)?"
 _TEXT = re.compile(
-    rf"(?P<sign>[+\-\u2212]?)(?P<before>{_BEFORE}|)\s*(?P<inner>[+\-\u2212]?)"
-    rf"(?P<digits>\.?\d(?:[\d.,'\u2019{_SPACES}]*\d)?[.,]?(?:[eE][+\-]?\d+)?)\s*(?P<after>{_AFTER}|)"
+    rf"\s*{_SIGN}({_BEFORE}|)\s*{_SIGN}(\.?\d(?:[\d.,'\u2019{_SPACES}]*\d)?[.,]?{_EXPONENT})\s*({_AFTER}|)\s*"
 )
 _CODE = re.compile(r"0\d+")
 _WHOLE = re.compile(r"\d+")
-
-
-class _Parts(NamedTuple):
-    negative: bool
-    before: str
-    digits: str
-    after: str
+_WAYS = ((",", "."), (" ", "."), ("'", "."), (".", ","), (" ", ","))  # between thousands, before decimals
 
 
 @dataclass(frozen=True)
@@ -68,23 +64,27 @@ class NumberFormat:
 
     def read(self, texts: Iterable[str]) -> np.ndarray:
         """The numbers, NaN for what is none. What stands before or after a number may be left out."""
-        numbers = [self._number(text) for text in texts]
-        return np.array(numbers, dtype=float)
-
-    def _number(self, text: str) -> float:
-        parts = _parts(text)
-        if parts is None or parts.before not in ("", self.before) or parts.after not in ("", self.after):
-            return np.nan
-        if not _pattern(self.thousands, self.decimal).fullmatch(parts.digits):
-            return np.nan
-        digits = parts.digits
-        if self.thousands:
-            digits = re.sub(rf"[{_SPACES}]" if self.thousands == " " else f"[{self.thousands}\u2019]", "", digits)
-        value = float(digits.replace(self.decimal, "."))
-        return -value if parts.negative else value
+        match, point = _pattern(self, whole=False).fullmatch, {ord(self.decimal): "."}
+        table = {ord(mark): None for mark in _MARKS.get(self.thousands, "")} | point
+        found = [match(text) if len(text) <= MOST_LETTERS else None for text in texts]
+        return np.array([np.nan if each is None else _number(each, table) for each in found], dtype=float)
 
 
-_WAYS = ((",", "."), (" ", "."), ("'", "."), (".", ","), (" ", ","))  # between thousands, before decimals
+def _number(found: re.Match[str], table: dict[int, Any]) -> float:
+    outer, inner, digits = found.groups()
+    value = float(digits.translate(table))
+    return -value if (outer or inner) in ("-", "\u2212") else value
+
+
+@cache
+def _pattern(how: NumberFormat, *, whole: bool) -> re.Pattern[str]:
+    """A number written so; unless ``whole``, without what stands before or after it, too."""
+    point, optional = re.escape(how.decimal), "" if whole else "?"
+    exponent = _EXPONENT if how.decimal == "." else ""
+    digits = rf"(?:(?:{_GROUPED[how.thousands]})(?:{point}\d*)?|{point}\d+){exponent}"
+    before, after = (f"(?:{re.escape(text)}){optional}" for text in (how.before, how.after))
+    # One sign at most, before or after what stands before the number.
+    return re.compile(rf"\s*({_SIGN}){before}\s*((?<![+\-\u2212])[+\-\u2212]|)({digits})\s*{after}\s*")
 
 
 def stands_for_missing(text: str) -> bool:
@@ -94,35 +94,27 @@ def stands_for_missing(text: str) -> bool:
 
 def number_format(texts: Iterable[str]) -> NumberFormat | None:
     """The one format in which all these texts are numbers; None where there is none, or nothing but missing values."""
-    known = [text for text in texts if not stands_for_missing(text)]
-    if not known or any(_parts(text) is None for text in known[:_FEW]):
+    given = list(texts)
+    known = [text for text in given[:_FEW] if not stands_for_missing(text)] or [
+        text for text in given if not stands_for_missing(text)
+    ]
+    around = {None if found is None else found.group(1, 3) for found in map(_parts, known[:_FEW])}
+    if len(around) != 1 or (first := around.pop()) is None:
         return None
-    found = [_parts(text) for text in known]
-    parts = [part for part in found if part is not None]
-    if len(parts) < len(found) or len({(part.before, part.after) for part in parts}) > 1:
-        return None
-    digits = [part.digits for part in parts]
-    if _are_codes(digits):
-        return None
-    fitting = (way for way in _WAYS if all(map(_pattern(*way).fullmatch, digits)))
-    way = next((way for way in fitting if _is_sure(*way, digits)), None)
-    return None if way is None else NumberFormat(parts[0].before, *way, parts[0].after)
+    for thousands, decimal in _WAYS:
+        how = NumberFormat(first[0], thousands, decimal, first[1])
+        match = _pattern(how, whole=True).fullmatch
+        found = [match(text) for text in given]
+        if all(each or stands_for_missing(text) for each, text in zip(found, given, strict=True)):
+            digits = [each[3] for each in found if each]
+            if not _are_codes(digits) and _is_sure(how, digits):
+                return how
+    return None
 
 
-def _parts(text: str) -> _Parts | None:
-    text = text.strip()
-    found = _TEXT.fullmatch(text) if len(text) <= MOST_LETTERS else None
-    if found is None or (found["sign"] and found["inner"]):
-        return None
-    negative = (found["sign"] or found["inner"]) in ("-", "\u2212")
-    return _Parts(negative, found["before"].strip(), found["digits"], found["after"])
-
-
-@cache
-def _pattern(thousands: str, decimal: str) -> re.Pattern[str]:
-    point = re.escape(decimal)
-    exponent = r"(?:[eE][+\-]?\d+)?" if decimal == "." else ""
-    return re.compile(rf"(?:(?:{_GROUPED[thousands]})(?:{point}\d*)?|{point}\d+){exponent}")
+def _parts(text: str) -> re.Match[str] | None:
+    """What stands before a number, the number, and what stands after it."""
+    return _TEXT.fullmatch(text) if len(text) <= MOST_LETTERS else None
 
 
 def _are_codes(digits: list[str]) -> bool:
@@ -132,9 +124,9 @@ def _are_codes(digits: list[str]) -> bool:
     return any(_CODE.fullmatch(text) or len(text) > MOST_DIGITS for text in digits)
 
 
-def _is_sure(thousands: str, decimal: str, digits: list[str]) -> bool:
+def _is_sure(how: NumberFormat, digits: list[str]) -> bool:
     """Points between thousands look like decimals: some number must have both marks, or two such points."""
-    if decimal == "." or thousands != "." or not any("." in text for text in digits):
+    if how.thousands != "." or not any("." in text for text in digits):
         return True
     return any(text.count(".") > 1 or ("." in text and "," in text) for text in digits)
 
@@ -183,8 +175,7 @@ def numbers_of(column: pd.Series, format_: NumberFormat) -> np.ndarray:
     values = column.astype(object).to_numpy()
     numbers = np.full(len(values), np.nan)
     are_texts = np.fromiter((isinstance(value, str) for value in values), bool, len(values))
-    codes, texts = pd.factorize(values[are_texts])
-    numbers[are_texts] = format_.read(texts)[codes]
+    numbers[are_texts] = format_.read(values[are_texts])
     numbers[~are_texts] = [_as_float(value) for value in values[~are_texts]]
     return numbers
 

@@ -23,11 +23,11 @@ def format_of_dates(column: pd.Series) -> str | None:
     """The one format of a column of text whose values are all dates; None for any other column."""
     if pd.api.types.infer_dtype(column, skipna=True) != "string":
         return None
-    texts = column.dropna().astype(str).str.strip()
+    known = column.dropna()
     # One look is enough for nearly all columns of text.
-    if texts.empty or not date_formats(texts.iloc[:1]):
+    if known.empty or not date_formats(pd.Series([known.iloc[0].strip()], dtype=object)):
         return None
-    fitting = date_formats(pd.Series(texts.unique(), dtype=object))
+    fitting = date_formats(pd.Series(known.astype(str).str.strip().unique(), dtype=object))
     return fitting[0] if len(fitting) == 1 else None
 
 
