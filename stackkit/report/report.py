@@ -18,8 +18,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from stackkit import plots
 from stackkit._assessment import better, diversity, target_of, who_is_best
-from stackkit._data import check_rows, is_pandas, is_polars
-from stackkit._learners import as_frame, column_kind
+from stackkit._data import NumberFormat, check_raw_table, is_pandas, is_polars, numbers_of
+from stackkit._learners import as_frame, column_kind, parts_of_format
 from stackkit._oof import METRICS, OutOfFold
 from stackkit._utils import versions, written_whole
 
@@ -167,7 +167,7 @@ def _target_of_numbers(oof: OutOfFold) -> dict[str, Any]:
 
 
 def _columns(X: Any) -> TableContext | None:
-    rows = check_rows(X, training=False)
+    rows, _ = check_raw_table(X, training=False)
     if getattr(rows, "ndim", 2) != 2 or not (is_pandas(rows) or is_polars(rows) or isinstance(rows, np.ndarray)):
         return None  # images and sparse matrices have no columns worth a line each
     frame = as_frame(rows[:, :MOST_COLUMNS] if isinstance(rows, np.ndarray) else rows)
@@ -176,7 +176,7 @@ def _columns(X: Any) -> TableContext | None:
         str(name): {
             "kind": column_kind(column),
             "missing": f"{column.isna().mean():.1%}",
-            "different": column.nunique(),
+            "different": _n_different(column),
             "from": _end(column, "min"),
             "to": _end(column, "max"),
         }
@@ -185,10 +185,19 @@ def _columns(X: Any) -> TableContext | None:
     return _table(pd.DataFrame.from_dict(described, orient="index"), "column", text=["kind"])
 
 
+def _n_different(column: pd.Series) -> int:
+    try:
+        return int(column.nunique())
+    except TypeError:  # lists, for one, have no hash
+        return int(column.dropna().astype(str).nunique())
+
+
 def _end(column: pd.Series, which: str) -> str:
     """The smallest or the largest value of what has an order."""
-    known = column.dropna()
-    if column_kind(column) not in ("number", "date") or known.empty:
+    kind, known = column_kind(column), column.dropna()
+    if kind == "number" and not pd.api.types.is_numeric_dtype(column.dtype):
+        known = pd.Series(numbers_of(column, NumberFormat(*parts_of_format(column)))).dropna()
+    if kind not in ("number", "date") or known.empty:
         return ""
     value = getattr(known, which)()
     return f"{value:.4g}" if isinstance(value, float) else str(value).removesuffix(" 00:00:00")

@@ -24,9 +24,9 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 from spies import Fails, with_row_ids
 
-from stackkit import StackingModel
+from stackkit import StackingModel, default_learners
 from stackkit.evaluation import nested_scores
-from stackkit.exceptions import LearnerDroppedWarning
+from stackkit.exceptions import LearnerDroppedWarning, UnreadValuesWarning
 from stackkit.nn import BNMLPClassifier
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -156,6 +156,26 @@ def test_names_are_text_whatever_they_look_like(tmp_path):
     assert "_x" in page.cells
     assert "'\"&amp;" in page.cells
     assert "<img" not in (tmp_path / "report.html").read_text(encoding="utf8")
+
+
+def test_columns_are_described_as_they_are_read(tmp_path):
+    y = np.arange(60) % 2
+    columns = {
+        "money": [f"${1250 * n:,}" for n in range(60)],
+        "endless": np.where(y, np.inf, 2.5),
+        "empty": np.nan,
+        "lists": [[n % 3] for n in range(60)],
+    }
+    frame = pd.DataFrame({"a": np.arange(60.0) % 7} | columns)
+    learners = [learner for learner in default_learners("classification") if learner[0] == "logistic"]
+    with pytest.warns(UnreadValuesWarning):
+        model = StackingModel(learners, cv=2).fit(frame, y)
+    cells = _write(model, tmp_path, X=frame).cells
+    rows = {name: cells[cells.index(name) : cells.index(name) + 6] for name in columns}
+    assert rows["money"] == ["money", "number", "0.0%", "60", "0", "7.375e+04"]
+    assert rows["endless"][:5] == ["endless", "number", "50.0%", "1", "2.5"]
+    assert rows["empty"][:4] == ["empty", "empty", "100.0%", "0"]
+    assert rows["lists"][:4] == ["lists", "category", "0.0%", "3"]
 
 
 def test_failures_are_told_with_their_tracebacks(classed, tmp_path):
