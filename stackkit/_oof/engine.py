@@ -229,7 +229,7 @@ def warn_of_missing_classes(by_name: dict[str, list[Result]], target: Target, fo
         gaps = [f"{folds.title(fold)} lacks {missing} for {_some(names)}" for (fold, missing), names in lacking.items()]
         warn(
             "Some training parts lack a class, whose probability is 0 there: "
-            f"{'; '.join(gaps)}. Use fewer folds, or a stratified splitter.",
+            f"{'; '.join(gaps)}. Use fewer folds, a stratified splitter, or more rows of such classes.",
             MissingClassWarning,
             stacklevel=5,
         )
