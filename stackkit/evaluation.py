@@ -326,7 +326,9 @@ def _check_inner(cv: Any) -> None:
 
 def _learners(model: StackingModel, plan: Plan, rows: np.ndarray) -> Learners:
     """The default ones go by the number of rows."""
-    return plan.learners if model.estimators is not None else learners_for(model, plan.target.task, plan.X[: len(rows)])
+    if plan.portfolio is None:
+        return plan.learners
+    return learners_for(model, plan.target.task, plan.X[: len(rows)], plan.portfolio)
 
 
 def _check_outer(outer: Folds, plan: Plan) -> None:

@@ -10,6 +10,8 @@ import numpy as np
 from sklearn.model_selection import BaseCrossValidator, GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 from sklearn.utils import check_random_state
 
+from stackkit._data.rows import take_rows
+
 N_FOLDS = 5
 SEED = 0  # where the user gives none: two calls with the same rows have the same folds
 
@@ -23,10 +25,10 @@ class ShuffledFolds(BaseCrossValidator):
     ----------
     n_splits : int
         Number of folds; where there are fewer rows, groups, or members of the largest class, as many folds as these.
-    n_repeats : int
-        How often all rows are split, each time shuffled anew.
     stratified : bool
         Whether each fold has about the same share of each class.
+    max_rows : int or None
+        Of more rows than that, as many are drawn by chance, and no fold trains on the others or tests them.
     random_state : int, RandomState or None
         Seeds the shuffling.
 
@@ -44,11 +46,16 @@ class ShuffledFolds(BaseCrossValidator):
     __metadata_request__split = {"groups": True}  # noqa: RUF012
 
     def __init__(
-        self, n_splits: int = N_FOLDS, n_repeats: int = 1, *, stratified: bool = False, random_state: Any = None
+        self,
+        n_splits: int = N_FOLDS,
+        *,
+        stratified: bool = False,
+        max_rows: int | None = None,
+        random_state: Any = None,
     ) -> None:
         self.n_splits = n_splits
-        self.n_repeats = n_repeats
         self.stratified = stratified
+        self.max_rows = max_rows
         self.random_state = random_state
 
     def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -69,15 +76,25 @@ class ShuffledFolds(BaseCrossValidator):
             Row numbers.
         """
         rng = check_random_state(self.random_state)
-        n_splits = self._n_folds(X, y, groups)
-        for _ in range(self.n_repeats):
-            splitter = self._splitter(groups is not None)(n_splits, shuffle=True, random_state=rng.randint(2**31 - 1))
-            with catch_warnings():
-                # A class with few members lacks in some test parts, which does no harm; where a training part lacks
-                # one, the fit says so.
-                simplefilter("ignore", UserWarning)
-                pairs = list(splitter.split(X, y, groups))
-            yield from pairs
+        drawn = self._drawn(X, rng)
+        if drawn is not None:
+            X, y, groups = (None if each is None else take_rows(_sliceable(each), drawn) for each in (X, y, groups))
+        splitter = self._splitter(groups is not None)(
+            self._n_folds(X, y, groups), shuffle=True, random_state=rng.randint(2**31 - 1)
+        )
+        with catch_warnings():
+            # A class with few members lacks in some test parts, which does no harm; where a training part lacks
+            # one, the fit says so.
+            simplefilter("ignore", UserWarning)
+            pairs = list(splitter.split(X, y, groups))
+        yield from pairs if drawn is None else ((drawn[train], drawn[test]) for train, test in pairs)
+
+    def _drawn(self, X: Any, rng: np.random.RandomState) -> np.ndarray | None:
+        n_rows = np.shape(X)[0]
+        if self.max_rows is None or n_rows <= self.max_rows:
+            return None
+        drawn: np.ndarray = np.sort(rng.choice(n_rows, self.max_rows, replace=False))
+        return drawn
 
     def _splitter(self, grouped: bool) -> Any:
         if grouped:
@@ -102,7 +119,7 @@ class ShuffledFolds(BaseCrossValidator):
         return min(most)
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
-        """Return the number of folds, of all repeats together.
+        """Return the number of folds.
 
         Parameters
         ----------
@@ -118,7 +135,11 @@ class ShuffledFolds(BaseCrossValidator):
         int
             The number of folds.
         """
-        return self.n_repeats * self._n_folds(X, y, groups)
+        return self._n_folds(X, y, groups)
+
+
+def _sliceable(values: Any) -> Any:
+    return values if hasattr(values, "shape") else np.asarray(values)
 
 
 def _largest_class(y: Any) -> int:

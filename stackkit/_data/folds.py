@@ -79,7 +79,9 @@ class SameFolds:
         return len(self.pairs)
 
 
-def splitter_of(cv: Any, y: Any, *, classifier: bool, random_state: Any = None, n_repeats: int = 1) -> Any:
+def splitter_of(
+    cv: Any, y: Any, *, classifier: bool, random_state: Any = None, n_folds: int = N_FOLDS, max_rows: int | None = None
+) -> Any:
     """The splitter that ``cv`` stands for: numbers mean K-fold without shuffling, as in scikit-learn; None shuffles.
 
     The folds of None are seeded by `make_folds` from ``random_state``, where there is one.
@@ -87,7 +89,7 @@ def splitter_of(cv: Any, y: Any, *, classifier: bool, random_state: Any = None, 
     if cv is None:
         stratified = classifier and type_of_target(y) in ("binary", "multiclass")
         seed = SEED if random_state is None else None
-        return ShuffledFolds(N_FOLDS, n_repeats, stratified=stratified, random_state=seed)
+        return ShuffledFolds(n_folds, stratified=stratified, max_rows=max_rows, random_state=seed)
     if isinstance(cv, str):
         raise ValueError(  # noqa: TRY004 - what check_cv raises for any other cv that it cannot use
             f"The 'cv' parameter must be a number of folds, a splitter or an iterable of index pairs; got {cv!r}. "

@@ -7,9 +7,10 @@ from stackkit._learners.adapted import with_adapted_nets
 from stackkit._learners.bayes import SmoothedNB
 from stackkit._learners.calendar import CalendarColumns
 from stackkit._learners.covariance import ShrunkCovariance
-from stackkit._learners.defaults import REPEATS, check_preset, default_learners
+from stackkit._learners.defaults import default_learners, known_names, learners_named, portfolio_for
 from stackkit._learners.frames import as_frame
 from stackkit._learners.number_columns import NumberColumns, parts_of_format
+from stackkit._learners.portfolio import Portfolio, check_preset, size_of
 from stackkit._learners.preparation import (
     FUNCTIONS,
     CodedPreparation,
@@ -21,10 +22,10 @@ from stackkit._learners.preparation import (
 
 __all__ = [
     "FUNCTIONS",
-    "REPEATS",
     "CalendarColumns",
     "CodedPreparation",
     "NumberColumns",
+    "Portfolio",
     "ShrunkCovariance",
     "SmoothedNB",
     "TablePreparation",
@@ -32,8 +33,12 @@ __all__ = [
     "check_preset",
     "column_kind",
     "default_learners",
+    "known_names",
+    "learners_named",
     "parts_of_format",
+    "portfolio_for",
     "prepares_tables",
     "scaled_preprocessing",
+    "size_of",
     "with_adapted_nets",
 ]

@@ -34,6 +34,7 @@ class _LightGBM(BaseEstimator):
         linear_tree: bool = False,
         early_stopping_rounds: int = 40,
         validation_fraction: float = 0.15,
+        refit: bool = True,
         n_jobs: int = 1,
         random_state: Any = None,
     ) -> None:
@@ -47,6 +48,7 @@ class _LightGBM(BaseEstimator):
         self.linear_tree = linear_tree
         self.early_stopping_rounds = early_stopping_rounds
         self.validation_fraction = validation_fraction
+        self.refit = refit
         self.n_jobs = n_jobs
         self.random_state = random_state
 
@@ -59,7 +61,7 @@ class _LightGBM(BaseEstimator):
     def _grow(
         self, table: np.ndarray, y: np.ndarray, categorical: list[int], weights: Any, groups: Any, **objective: Any
     ) -> None:
-        """Boost until the rows set aside see no progress, then boost on all rows for as long."""
+        """Boost until the rows set aside see no progress; with ``refit`` then on all rows, for as long."""
         weights = check_weights(weights, len(table))
         params = self._params() | objective
         dataset: dict[str, Any] = {"categorical_feature": categorical, "free_raw_data": False, "params": params}
@@ -68,6 +70,9 @@ class _LightGBM(BaseEstimator):
         outer = inner.create_valid(table[held], y[held], weight=None if weights is None else weights[held])
         stop = lightgbm.early_stopping(self.early_stopping_rounds, verbose=False)
         found = lightgbm.train(params, inner, self.n_estimators, valid_sets=[outer], callbacks=[stop])
+        if not self.refit:
+            self.n_estimators_, self.booster_ = found.best_iteration, found
+            return
         self.n_estimators_ = max(1, min(self.n_estimators, round(GROWN * found.best_iteration)))
         everything = lightgbm.Dataset(table, y, weight=weights, **dataset)
         self.booster_ = lightgbm.train(params, everything, self.n_estimators_)
@@ -102,7 +107,7 @@ class _LightGBM(BaseEstimator):
 
 
 class LightGBMClassifier(ClassifierMixin, _LightGBM):
-    """LightGBM for classes, with as many trees as rows that it sets aside ask for, then fitted to all rows.
+    """LightGBM for classes, with as many trees as rows that it sets aside ask for.
 
     The rows set aside are some of those that ``fit`` is given: inside a fold of a stack, the rows to be predicted
     have no say. Columns of dtype "category" whose categories are codes, 0, 1, ..., are split by categories.
@@ -129,6 +134,8 @@ class LightGBMClassifier(ClassifierMixin, _LightGBM):
         Trees without progress after which to stop.
     validation_fraction : float
         Share of the rows set aside; with ``groups``, of the groups.
+    refit : bool
+        Whether to fit to all rows when the number of trees is found.
     n_jobs : int
         Threads. The trees do not depend on it. On a busy machine more than one can take fifty times as long: they
         wait for each other at each split.
@@ -222,7 +229,7 @@ class LightGBMClassifier(ClassifierMixin, _LightGBM):
 
 
 class LightGBMRegressor(RegressorMixin, _LightGBM):
-    """LightGBM for numbers, with as many trees as rows that it sets aside ask for, then fitted to all rows.
+    """LightGBM for numbers, with as many trees as rows that it sets aside ask for.
 
     The parameters are those of :class:`LightGBMClassifier`.
 
@@ -233,6 +240,8 @@ class LightGBMRegressor(RegressorMixin, _LightGBM):
     extra_trees, linear_tree : bool
         See there.
     early_stopping_rounds, validation_fraction : int or float
+        See there.
+    refit : bool
         See there.
     n_jobs, random_state : int or None
         See there.

@@ -18,7 +18,14 @@ from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    MaxAbsScaler,
+    OneHotEncoder,
+    OrdinalEncoder,
+    SplineTransformer,
+    StandardScaler,
+)
 
 from stackkit._data import format_of_column
 from stackkit._learners.calendar import CalendarColumns, format_of_dates
@@ -225,6 +232,12 @@ def _imputed_and_scaled() -> list[Any]:
 def scaled_preprocessing() -> TablePreparation:
     """For learners that measure distances or slopes: no missing values, one scale, dense."""
     return _columns(TablePreparation, _one_hot(), _imputed_and_scaled(), waves=True)
+
+
+def spline_preprocessing() -> TablePreparation:
+    """For linear models that bend: each number becomes pieces of a curve, which is level where no training row was."""
+    curve = SplineTransformer(n_knots=5, degree=2, knots="quantile", extrapolation="constant")
+    return _columns(TablePreparation, _one_hot(), [*_imputed_and_scaled(), curve, StandardScaler()], waves=True)
 
 
 def tree_preprocessing() -> TablePreparation:

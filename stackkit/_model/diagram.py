@@ -62,7 +62,7 @@ def _to_be_fitted(model: Any) -> tuple[Boxes, Boxes]:
 
 
 def _learners(model: Any, task: TaskName) -> Boxes:
-    return default_learners(task, preset=model.preset) if model.estimators is None else named_learners(model)
+    return default_learners(task, preset=model.preset or "fast") if model.estimators is None else named_learners(model)
 
 
 def _final(model: Any, task: TaskName, learners: Boxes) -> Any:

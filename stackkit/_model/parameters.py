@@ -7,13 +7,14 @@ from types import FrameType
 from typing import Any
 from warnings import warn
 
+from joblib import effective_n_jobs
 from sklearn.base import is_classifier, is_regressor
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from stackkit._data import TASKS, Learners, TaskName, check_learners, with_names
-from stackkit._learners import default_learners, with_adapted_nets
+from stackkit._data import TASKS, Learners, Target, TaskName, check_learners, with_names
+from stackkit._learners import Portfolio, learners_named, portfolio_for, with_adapted_nets
 from stackkit._oof import Settings, settings_of
 from stackkit._utils import choice
 
@@ -76,10 +77,25 @@ def warn_of_unstratified(model: Any, task: TaskName) -> None:
         frame = frame.f_back
 
 
-def learners_for(model: Any, task: TaskName, X: Any) -> Learners:
+def portfolio_of(model: Any, target: Target, X: Any) -> Portfolio | None:
+    """Who is fitted by default, on which folds; None for learners that the user gives."""
+    if model.estimators is not None:
+        return None
+    return portfolio_for(
+        target.task,
+        X,
+        n_classes=target.n_classes or 2,
+        preset=model.preset,
+        time_limit=model.time_limit,
+        cores=effective_n_jobs(model.n_jobs),
+        all_rows=model.cv is not None,
+    )
+
+
+def learners_for(model: Any, task: TaskName, X: Any, portfolio: Portfolio | None) -> Learners:
     """The user's, checked, or the default ones for these rows."""
-    if model.estimators is None:
-        return default_learners(task, X, preset=model.preset)
+    if portfolio is not None:
+        return learners_named(task, portfolio.seconds, X)
     # Parameters of the model have these names; the routing calls the splitter by the last one.
     reserved = (*type(model)._get_param_names(), "splitter")  # noqa: SLF001 - scikit-learn's, of every estimator
     learners = with_adapted_nets(check_learners(model.estimators, reserved=reserved))

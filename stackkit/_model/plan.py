@@ -34,9 +34,16 @@ from stackkit._data import (
     take_rows,
     task_of_target,
 )
-from stackkit._learners import REPEATS, check_preset, prepares_tables
+from stackkit._learners import Portfolio, check_preset, prepares_tables
 from stackkit._members import make_blocks, rows_of_params
-from stackkit._model.parameters import fixed_task, is_prefit_cv, known_task, learners_for, named_learners
+from stackkit._model.parameters import (
+    fixed_task,
+    is_prefit_cv,
+    known_task,
+    learners_for,
+    named_learners,
+    portfolio_of,
+)
 from stackkit._model.routing import check_known_metadata, check_takes_weights, route
 from stackkit._oof import split_seed
 
@@ -50,7 +57,7 @@ class Plan:
     ``routed`` holds the metadata of each of the ``learners``, of the ``final_estimator`` and of the ``splitter``;
     ``picked`` are the positions of the columns of X that the final estimator sees, too; ``inputs`` are scikit-learn's
     attributes of a fitted estimator that describe X, such as ``n_features_in_``; ``raw`` says whether all learners
-    prepare raw tables, as the default ones do.
+    prepare raw tables, as the default ones do; ``portfolio`` is what default learners were chosen by.
     """
 
     X: Any
@@ -65,6 +72,7 @@ class Plan:
     routed: Bunch
     inputs: dict[str, Any]
     raw: bool
+    portfolio: Portfolio | None
 
     def only(self, names: Iterable[str]) -> Learners:
         wanted = set(names)
@@ -111,7 +119,8 @@ def make_plan(model: Any, X: Any, y: Any, *, groups: Any, sample_weight: Any, **
     rows = raw_rows(X, training=True, stacklevel=4) if raw else check_rows(X, training=True)
     inputs = _inputs_of(model, rows)
     target = check_target(y, known_task(model) or task_of_target(y), rows.shape[0])
-    learners = learners_for(model, target.task, rows)
+    portfolio = portfolio_of(model, target, rows)
+    learners = learners_for(model, target.task, rows, portfolio)
     named = [name for name, _ in named_learners(model)]
     methods = check_methods(learners, model.stack_method, target.task, also_known=named)
     final = _final_of(model, learners, methods, target, rows)
@@ -121,16 +130,16 @@ def make_plan(model: Any, X: Any, y: Any, *, groups: Any, sample_weight: Any, **
     blocks = make_blocks(learners, methods, target)
     check_names_differ([column for name, block in blocks.items() for column in block.names(name)], rows, picked)
     weights = check_weights(sample_weight, rows.shape[0])
-    splitter = _splitter_of(model, y, target.task)
+    splitter = _splitter_of(model, y, target.task, portfolio)
     routed = route(model, learners, final, {"groups": groups, "sample_weight": weights} | params)
-    return Plan(rows, y, target, learners, methods, final, picked, weights, splitter, routed, inputs, raw)
+    return Plan(rows, y, target, learners, methods, final, picked, weights, splitter, routed, inputs, raw, portfolio)
 
 
 def _check_estimators(model: Any) -> None:
     """First of all: scikit-learn's own errors about them name neither learner nor parameter."""
     check_preset(model.preset, "StackingModel")
     if model.estimators is not None:
-        learners_for(model, "classification", None)
+        learners_for(model, "classification", None, None)
     check_usable(model.final_estimator)
     _check_final_task(model)
 
@@ -159,7 +168,8 @@ def _final_of(model: Any, learners: Learners, methods: Sequence[str], target: Ta
     return default_final(target, methods, passthrough=model.passthrough is not False, mixed_columns=frame)
 
 
-def _splitter_of(model: Any, y: Any, task: TaskName) -> Any:
-    classifier, repeats = task == "classification", REPEATS[model.preset]
+def _splitter_of(model: Any, y: Any, task: TaskName, portfolio: Portfolio | None) -> Any:
+    classifier = task == "classification"
+    of_preset = {} if portfolio is None else {"n_folds": portfolio.n_folds, "max_rows": portfolio.n_rows}
     cv = None if is_prefit_cv(model.cv) else model.cv  # whatever the folds: nobody is fitted on them
-    return splitter_of(cv, y, classifier=classifier, random_state=model.random_state, n_repeats=repeats)
+    return splitter_of(cv, y, classifier=classifier, random_state=model.random_state, **of_preset)

@@ -15,7 +15,7 @@ class _OneTask(StackingModel):
         estimators: Any = None,
         final_estimator: Any = None,
         *,
-        preset: Any = "fast",
+        preset: Any = None,
         cv: Any = None,
         stack_method: Any = "auto",
         passthrough: Any = False,

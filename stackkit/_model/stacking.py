@@ -19,12 +19,13 @@ from sklearn.utils.validation import check_is_fitted
 from stackkit._assessment import full_board, shown_board
 from stackkit._blending import default_blend
 from stackkit._data import as_features, warn_of_row_order
-from stackkit._execution import CallbackSupportMixin, with_callbacks
+from stackkit._execution import CallbackSupportMixin, say, with_callbacks
 from stackkit._members import Block, Member
 from stackkit._model.compact import CompactModel, check_refit, compact_model
 from stackkit._model.diagram import CAN_DRAW, diagram_of
 from stackkit._model.fit import Fitted, fit_stack
 from stackkit._model.fold_average import FoldAverage
+from stackkit._model.forecast import forecast, in_a_sentence
 from stackkit._model.learner_predictor import LearnerPredictor, learner_predictor_of
 from stackkit._model.levels import with_upper_board
 from stackkit._model.new_rows import check_new_rows, known_columns
@@ -59,10 +60,13 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         target columns, and with ``passthrough``, it means scikit-learn's own choice, logistic
         regression or ridge. A StackingModel is a second level, and goes on with the folds of this one
         unless it has a ``cv`` of its own.
-    preset : {"fast", "balanced", "best"}
-        What ``estimators=None`` and ``cv=None`` mean: five folds of 5, of 8, or three times five folds of
-        12 learners (regression: 4, 6, 10). Meant for some 10, 60 and 600 seconds on two cores for a few thousand
-        rows; benchmarks/defaults.md in the sources tells what they took, and what they gave.
+    preset : {"fast", "balanced", "best"} or None
+        What ``estimators=None`` means, and ``cv=None`` with it: the learners of an ordered list, 6, 11 or all, that
+        there is time for, in some 10, 60 or 600 seconds on two cores, on 5 folds, or on small tables 8 or 10. Of
+        many rows only as many are used as that time allows, drawn by chance. How long each learner will take is told
+        by :meth:`plan` and with ``verbose``, and follows from the size of the table alone, not from the machine.
+        None means the time of ``time_limit``, without one "fast". benchmarks/defaults.md in the sources tells what
+        the presets took, and what they gave.
     task : {"classification", "regression"} or None
         Says what neither estimator tells.
     cv : int, splitter, iterable of index pairs, or None
@@ -97,7 +101,8 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         predictions. One that takes longer has failed; its worker process is ended. Needs processes, and
         takes them for ``n_jobs=1`` too.
     time_limit : float or None
-        Seconds after which ``fit`` starts no further task. Learners with all folds done are stacked,
+        Seconds after which ``fit`` starts no further task. Without ``preset``, the default learners are those
+        that there is time for. Learners with all folds done are stacked,
         the others leave with a row in ``failures_``; it is an error when none is whole.
     max_memory : int, str or None
         Bytes, or text such as "8 GB", that this process and its workers should not exceed: the first
@@ -170,7 +175,7 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         estimators: Any = None,
         final_estimator: Any = None,
         *,
-        preset: Any = "fast",
+        preset: Any = None,
         task: Any = None,
         cv: Any = None,
         stack_method: Any = "auto",
@@ -241,10 +246,49 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         plan = make_plan(self, X, y, groups=groups, sample_weight=sample_weight, **params)
         warn_of_row_order(plan.splitter, plan.X, plan.y, grouped=groups is not None, stacklevel=3)
         warn_of_unstratified(self, plan.target.task)
+        if plan.portfolio is not None:
+            say(in_a_sentence(forecast(plan, self.n_jobs)), verbose=self.verbose)
         fitted = fit_stack(self, plan, settings)
         self._take(plan, fitted)
         fitted.listeners.end()
         return self
+
+    def plan(self, X: Any, y: Any, *, groups: Any = None, sample_weight: Any = None, **params: Any) -> pd.DataFrame:
+        """Tell what ``fit`` would do with these rows, and what it is expected to cost; nothing is fitted.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or DataFrame of shape (n_rows, n_features) or (n_rows, ...)
+            Training rows.
+        y : array-like of shape (n_rows,) or (n_rows, n_outputs)
+            Target.
+        groups, sample_weight : array-like of shape (n_rows,), optional
+            As in ``fit``.
+        **params : dict
+            As in ``fit``.
+
+        Returns
+        -------
+        DataFrame
+            One row per learner, index "learner":
+
+            - folds, rows: how often it is fitted, and to how many rows each time.
+            - seconds: of one core, for all its folds with their predictions, as measured on other tables; fits of
+              boosting may take twice or half as long. NaN for learners that are not the default ones.
+            - memory: bytes, roughly, for the tables of one fit. NaN as above.
+
+            ``attrs`` has the whole: "seconds" that ``fit`` is expected to take with ``n_jobs`` workers ("workers"),
+            "memory" of all workers together, and "left_out", rows that no fold uses for want of time.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from stackkit import StackingClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> StackingClassifier().plan(X, y)[["folds", "rows"]].drop_duplicates().iloc[0].tolist()
+        [5, 120]
+        """
+        return forecast(make_plan(self, X, y, groups=groups, sample_weight=sample_weight, **params), self.n_jobs)
 
     def _take(self, plan: Plan, fitted: Fitted) -> None:
         """Become what was fitted, all at once: until then an earlier fit, or none, is what the model is."""

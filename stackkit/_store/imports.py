@@ -31,8 +31,9 @@ STANDARD = {Path(os.__file__).parent, Path(sysconfig.get_path("stdlib")), Path(s
 # in the key of such a net by themselves, but not in that of a stack which makes one of its own.
 BY_TEXT = {
     "stackkit._learners.adapted": ("stackkit.nn._skorch_adapter",),
-    "stackkit._learners.defaults": (
-        *("stackkit._learners.boosting", "stackkit._learners.light_boosting", "stackkit.nn", "xgboost"),
+    "stackkit._learners.catalogue": (
+        *("stackkit._learners.boosting", "stackkit._learners.light_boosting", "stackkit._learners.cat_boosting"),
+        "stackkit.nn",
     ),
 }
 # Libraries with which this package computes nothing.

@@ -24,7 +24,7 @@ from stackkit._blending import (
     LogPoolClassifier,
 )
 from stackkit._data import Target, TaskName, task_of_target
-from stackkit._learners import default_learners
+from stackkit._learners import known_names, learners_named
 from stackkit._oof import METRICS
 from stackkit.cli.tables import (
     Say,
@@ -325,16 +325,14 @@ def make_learners(names: Sequence[str] | None, problem: Problem) -> list[tuple[s
     """None for those of the preset."""
     if names is None:
         return None
-    known = dict(default_learners(problem.task, problem.X, preset="best"))
+    known = known_names(problem.task, problem.X)
     for name in names:
         if name not in known:
-            raise ValueError(
-                f"--learners: no learner {name!r} for {problem.task}; {guess_or_options(name, list(known))}"
-            )
+            raise ValueError(f"--learners: no learner {name!r} for {problem.task}; {guess_or_options(name, known)}")
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise ValueError(f"--learners names {twice[0]!r} more than once")
-    return [(name, known[name]) for name in names]
+    return learners_named(problem.task, names, problem.X)
 
 
 def make_final(name: str | None, problem: Problem) -> Any:

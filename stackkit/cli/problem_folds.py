@@ -20,16 +20,11 @@ from sklearn.model_selection import (
 )
 
 from stackkit._data import Folds, TimeOrderSplit, make_folds
-from stackkit._learners import REPEATS
 from stackkit.cli.problem import Problem
 from stackkit.cli.tables import TableError
 from stackkit.evaluation import plan_nested
 
 CV, OUTER, VERDICT = "--cv", "--outer", "--verdict"  # options that ask for folds
-
-
-def default_repeats(problem: Problem, preset: str) -> int:
-    return 1 if problem.together is not None else REPEATS[preset]
 
 
 def make_splitter(problem: Problem, n_folds: int, *, repeats: int, seed: int, option: str, gap: int = 0) -> Any:

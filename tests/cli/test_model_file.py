@@ -16,7 +16,7 @@ SCHEMA = Schema("kind", None, "classification", ["a", "b"], {"x": "number"}, ["g
 @pytest.fixture(scope="module")
 def fitted():
     X, y = load_iris(return_X_y=True)
-    learners = [pair for pair in default_learners("classification", X) if pair[0] == "naive_bayes"]
+    learners = [pair for pair in default_learners("classification", X, preset="best") if pair[0] == "naive_bayes"]
     return StackingModel(learners, cv=3, n_jobs=1, verbose=True).fit(X, y), X
 
 

@@ -102,13 +102,20 @@ def test_fewer_groups_than_folds_are_as_many_folds():
         fit_model(CLASSES, groups=np.zeros(N))
 
 
-def test_best_repeats_them_each_time_shuffled_anew():
-    model = _model(CLASSES, preset="best").fit(X, CLASSES)
-    pairs = model.oof_.folds.pairs
-    assert len(pairs) == 15
-    assert set(model.oof_.folds.n_tested) == {3}
-    assert not _equal(pairs[:5], pairs[5:10])
-    assert _equal(pairs, _model(CLASSES, preset="best").fit(X, CLASSES).oof_.folds.pairs)
+@pytest.mark.parametrize("groups", [None, GROUPS])
+def test_of_many_rows_some_are_drawn(groups):
+    splitter = ShuffledFolds(3, stratified=True, max_rows=N // 2, random_state=0)
+    pairs = list(splitter.split(X, CLASSES, groups))
+    tested = np.concatenate([test for _, test in pairs])
+    assert len(tested) == len(set(tested)) == N // 2
+    for train, test in pairs:
+        assert set(train) | set(test) == set(tested)
+        assert not set(train) & set(test)
+        if groups is not None:
+            assert not set(groups[train]) & set(groups[test])
+    assert _equal(pairs, list(splitter.split(X.tolist(), CLASSES.tolist(), groups)))
+    whole = ShuffledFolds(3, stratified=True, max_rows=N, random_state=0).split(X, CLASSES, groups)
+    assert _equal(list(whole), list(ShuffledFolds(3, stratified=True, random_state=0).split(X, CLASSES, groups)))
 
 
 def test_a_multilabel_target_has_plain_folds():

@@ -25,7 +25,9 @@ Y = (X["age"] + (X["port"] == "Cherbourg") + RNG.normal(size=N) > 0).astype(int)
 
 
 def _model(**settings):
-    learners = [one for one in default_learners("classification", X) if one[0] in ("logistic", "naive_bayes")]
+    learners = [
+        one for one in default_learners("classification", X, preset="best") if one[0] in ("logistic", "naive_bayes")
+    ]
     return StackingClassifier(learners, **settings)
 
 

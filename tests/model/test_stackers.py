@@ -95,7 +95,7 @@ def test_meta_estimators_that_need_a_classifier_take_it():
 
 def test_an_all_default_model_in_scikit_learns_cross_validation_names_the_cure(monkeypatch):
     few = [("bayes", GaussianNB()), ("knn", KNeighborsClassifier())]
-    monkeypatch.setattr("stackkit._model.parameters.default_learners", lambda *_, **__: few)
+    monkeypatch.setattr("stackkit._model.parameters.learners_named", lambda *_, **__: few)
     rows = np.random.default_rng(0).permutation(len(Y))
     with pytest.warns(UserWarning, match="made folds that are not stratified.*Use StackingClassifier, or task="):
         cross_val_score(StackingModel(), X[rows], Y[rows], cv=2)

@@ -65,6 +65,7 @@ from stackkit import (
     cross_fit,
     default_learners,
 )
+from stackkit._learners.portfolio import PRESETS
 from stackkit.datasets import load_titanic
 from stackkit.exceptions import IgnoredWeightsWarning, LearnerDroppedWarning, LearnerFailedError
 
@@ -494,10 +495,13 @@ def test_default_everything_on_numbers():
 
 def test_a_preset_says_what_is_not_said(binary):
     X, y = binary
-    assert len(StackingModel(CLASSIFIERS, preset="balanced").fit(X, y).oof_.folds) == 5
-    repeated = StackingModel(CLASSIFIERS, preset="best", random_state=0).fit(X, y)
-    assert (repeated.oof_.folds.n_tested == 3).all()
-    assert len(StackingModel(CLASSIFIERS, preset="best", cv=3).fit(X, y).oof_.folds) == 3
+    seats = [list(StackingModel(preset=preset).plan(X, y).index) for preset in PRESETS]
+    assert seats[0] == seats[1][:6] == list(StackingModel().plan(X, y).index)
+    assert set(seats[1]) < set(seats[2])
+    assert StackingModel(preset="best").plan(X, y)["folds"].unique().tolist() == [10]
+    assert StackingModel(preset="best", cv=3).plan(X, y)["folds"].unique().tolist() == [3]
+    # What the user names is the user's: learners of any number, and folds as ever.
+    assert len(StackingModel(CLASSIFIERS, preset="best").fit(X, y).oof_.folds) == 5
     with pytest.raises(ValueError, match=r"'preset' parameter of StackingModel must be one of .*; got 'bset'.*'best'"):
         StackingModel(CLASSIFIERS, preset="bset").fit(X, y)
 

@@ -29,7 +29,7 @@ N = 60
 RNG = np.random.default_rng(0)
 FRAME = pd.DataFrame({"a": RNG.normal(size=N), "c": RNG.choice(["x", "y", "z"], N)})
 Y = (FRAME["a"] + RNG.normal(size=N) > 0).to_numpy()
-QUICK = ("logistic", "naive_bayes", "lda", "extra_trees", "xgboost_stopped", "hist_gradient_boosting", "ridge")
+QUICK = ("logistic", "naive_bayes", "lda", "extra_trees", "xgboost", "hist_gradient_boosting", "ridge")
 SMALLER = {"n_estimators": 5, "max_iter": 5}
 
 
@@ -44,7 +44,7 @@ def every_other_warning_is_an_error():
 def _quick(task, names=QUICK):
     learners = [(name, model) for name, model in default_learners(task, preset="best") if name in names]
     for name, model in learners:
-        if name in ("extra_trees", "xgboost_stopped", "hist_gradient_boosting"):
+        if name in ("extra_trees", "xgboost", "hist_gradient_boosting"):
             known = model.named_steps["learner"].get_params()
             model.set_params(**{f"learner__{key}": value for key, value in SMALLER.items() if key in known})
     return learners

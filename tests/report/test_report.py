@@ -167,7 +167,7 @@ def test_columns_are_described_as_they_are_read(tmp_path):
         "lists": [[n % 3] for n in range(60)],
     }
     frame = pd.DataFrame({"a": np.arange(60.0) % 7} | columns)
-    learners = [learner for learner in default_learners("classification") if learner[0] == "logistic"]
+    learners = [learner for learner in default_learners("classification", preset="best") if learner[0] == "logistic"]
     with pytest.warns(UnreadValuesWarning):
         model = StackingModel(learners, cv=2).fit(frame, y)
     cells = _write(model, tmp_path, X=frame).cells
@@ -286,7 +286,9 @@ def test_numbers_near_1e_9_are_not_zeros(tmp_path):
 def _for_frames():
     from stackkit import default_learners
 
-    return [pair for pair in default_learners("classification") if pair[0] in {"logistic", "naive_bayes"}]
+    return [
+        pair for pair in default_learners("classification", preset="best") if pair[0] in {"logistic", "naive_bayes"}
+    ]
 
 
 def test_wide_tables_and_many_classes_are_cut_and_it_is_said(tmp_path):

@@ -1,0 +1,295 @@
+"""The default learners, each with what it costs: in the order in which they earn a seat in a stack.
+
+The order, and the figures of cost, were measured: see benchmarks/defaults.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+
+from stackkit._learners.bayes import SmoothedNB
+from stackkit._learners.covariance import ShrunkCovariance
+from stackkit._learners.kernel_map import KernelMap
+from stackkit._learners.preparation import (
+    coded_preprocessing,
+    scaled_preprocessing,
+    spline_preprocessing,
+    tree_preprocessing,
+)
+
+LARGE = 10_000  # rows from which on boosting learns faster, and is not fitted again to the rows set aside
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of one core for one fit with its predictions: measured on some forty tables.
+
+    ``per_1000`` rows of 10 columns and two classes; more columns and classes cost more by these powers.
+    """
+
+    base: float
+    per_1000: float
+    columns: float = 0.0
+    classes: float = 0.0
+
+    def seconds(self, n_rows: float, n_columns: int, n_classes: int) -> float:
+        of_rows = self.per_1000 * n_rows / 1000 * (n_columns / 10) ** self.columns
+        return (self.base + of_rows) * (n_classes / 2) ** self.classes
+
+
+@dataclass(frozen=True)
+class Seat:
+    """A learner that a stack may have.
+
+    ``make`` gets the number of rows; what ``between`` makes stands between preparation and learner.
+    ``most_columns`` are those that it is worth its time for, ``package`` is what it needs besides what stackkit
+    requires, and ``sparse`` says whether it takes a sparse matrix.
+    """
+
+    make: Callable[[int], Any]
+    prepare: Callable[[], Any]
+    cost: Cost
+    most_columns: int | None = None
+    package: str | None = None
+    between: Callable[[], Any] | None = None
+    sparse: bool = False
+
+
+# xgboost, lightgbm and torch load slowly, which `import stackkit` must not pay: learners are made when asked for.
+
+
+def _xgboost() -> ModuleType:
+    return import_module("stackkit._learners.boosting")
+
+
+def _lightgbm() -> ModuleType:
+    return import_module("stackkit._learners.light_boosting")
+
+
+def _catboost() -> ModuleType:
+    return import_module("stackkit._learners.cat_boosting")
+
+
+def _networks() -> ModuleType:
+    return import_module("stackkit.nn")
+
+
+# Five or more of each forest answer for each row: 100 trees are enough.
+FOREST = {"n_estimators": 100}
+XGBOOST = {
+    "n_estimators": 1500,
+    "early_stopping_rounds": 40,
+    "learning_rate": 0.05,
+    "max_depth": 5,
+    "subsample": 0.8,
+    "colsample_bytree": 0.6,
+    "tree_method": "hist",
+    "n_jobs": 1,
+}
+LIGHT = {"learning_rate": 0.05, "num_leaves": 31, "min_child_samples": 20}
+# Random thresholds and half of the columns: slower to learn by heart, and unlike the others.
+LIGHT_EXTRA = {
+    "learning_rate": 0.04,
+    "num_leaves": 48,
+    "min_child_samples": 5,
+    "colsample_bytree": 0.5,
+    "subsample": 0.9,
+    "extra_trees": True,
+    "n_estimators": 1500,
+}
+LIGHT_SMALL = {
+    "learning_rate": 0.05,
+    "num_leaves": 7,
+    "min_child_samples": 10,
+    "colsample_bytree": 0.5,
+    "subsample": 0.8,
+}
+LIGHT_LINEAR = {
+    "learning_rate": 0.05,
+    "num_leaves": 8,
+    "min_child_samples": 20,
+    "linear_tree": True,
+    "n_estimators": 500,
+}
+
+
+def _light(settings: dict[str, Any], n_rows: int) -> dict[str, Any]:
+    if n_rows <= LARGE:
+        return settings
+    return settings | {"learning_rate": 2 * settings["learning_rate"], "refit": False}
+
+
+# Its own early stopping refuses classes of one row.
+BINNED = {"max_iter": 150, "learning_rate": 0.08, "max_leaf_nodes": 15, "early_stopping": False}
+WIDE_NET = {"hidden_layer_sizes": (256, 128), "dropout": 0.3, "n_members": 4, "max_epochs": 20}
+RIDGES = np.logspace(-5, 3, 9)
+KERNEL_RIDGES = np.logspace(-6, 1, 8)
+
+
+def _neighbors(n_rows: int) -> dict[str, Any]:
+    # With 15, an eighth of the Titanic's rows get a probability of exactly 0 or 1; with 30, one in fifty.
+    # A quarter of the rows is what the training part of two nested 2-fold splits still holds.
+    return {"n_neighbors": max(1, min(30, n_rows // 4)), "weights": "distance"}
+
+
+CLASSIFIERS: dict[str, Seat] = {
+    "lightgbm": Seat(
+        lambda n_rows: _lightgbm().LightGBMClassifier(**_light(LIGHT, n_rows)),
+        coded_preprocessing,
+        Cost(0.034, 0.0165, 1.0, 1.25),
+    ),
+    "splines": Seat(
+        lambda _: LogisticRegression(C=0.3, max_iter=1000),
+        spline_preprocessing,
+        Cost(0.016, 0.0077, 0.75, 0.5),
+        most_columns=300,
+    ),
+    "bn_mlp": Seat(lambda _: _networks().BNMLPClassifier(), scaled_preprocessing, Cost(0.108, 0.0419, 0.5)),
+    "kernel": Seat(
+        lambda _: LogisticRegression(C=30.0, max_iter=500),
+        scaled_preprocessing,
+        Cost(0.001, 0.066, 0.0, 0.5),
+        between=KernelMap,
+    ),
+    "extra_trees": Seat(
+        # Leaves of one row give probabilities of exactly 0, which cost an unbounded log-loss.
+        lambda _: ExtraTreesClassifier(min_samples_leaf=2, **FOREST),
+        tree_preprocessing,
+        Cost(0.055, 0.0598, 0.25),
+        sparse=True,
+    ),
+    "xgboost": Seat(
+        lambda _: _xgboost().StoppedXGBClassifier(**XGBOOST),
+        tree_preprocessing,
+        Cost(0.01, 0.0267, 0.5, 1.25),
+        sparse=True,
+    ),
+    "lda": Seat(
+        lambda _: LinearDiscriminantAnalysis(solver="lsqr", covariance_estimator=ShrunkCovariance()),
+        scaled_preprocessing,
+        Cost(0.018, 0.0024, 1.0),
+    ),
+    "naive_bayes": Seat(
+        # Columns made from one text or category are far from independent; without this much smoothing
+        # the product over them is certain of everything.
+        lambda _: SmoothedNB(var_smoothing=1.0),
+        scaled_preprocessing,
+        Cost(0.016, 0.0015, 1.0),
+    ),
+    "random_forest": Seat(
+        lambda _: RandomForestClassifier(**FOREST), tree_preprocessing, Cost(0.081, 0.0817, 0.5), sparse=True
+    ),
+    "lightgbm_extra": Seat(
+        lambda n_rows: _lightgbm().LightGBMClassifier(**_light(LIGHT_EXTRA, n_rows)),
+        coded_preprocessing,
+        Cost(0.091, 0.0505, 0.5, 1.25),
+    ),
+    "lightgbm_small": Seat(
+        lambda n_rows: _lightgbm().LightGBMClassifier(**_light(LIGHT_SMALL, n_rows)),
+        coded_preprocessing,
+        Cost(0.018, 0.0292, 0.5, 1.25),
+    ),
+    "hist_gradient_boosting": Seat(
+        lambda _: HistGradientBoostingClassifier(**BINNED), tree_preprocessing, Cost(0.09, 0.0169, 1.0, 1.0)
+    ),
+    "bn_mlp_wide": Seat(lambda _: _networks().BNMLPClassifier(**WIDE_NET), scaled_preprocessing, Cost(0.4, 0.25, 0.5)),
+    "logistic": Seat(
+        lambda _: LogisticRegression(max_iter=1000), scaled_preprocessing, Cost(0.011, 0.0052, 0.5, 0.5), sparse=True
+    ),
+    "knn": Seat(
+        lambda n_rows: KNeighborsClassifier(**_neighbors(n_rows)),
+        scaled_preprocessing,
+        Cost(0.006, 0.0152),
+        sparse=True,
+    ),
+    "catboost": Seat(
+        lambda _: _catboost().CatBoostClassifier(), coded_preprocessing, Cost(0.8, 0.3, 0.25, 1.0), package="catboost"
+    ),
+}
+
+REGRESSORS: dict[str, Seat] = {
+    "lightgbm": Seat(
+        lambda n_rows: _lightgbm().LightGBMRegressor(**_light(LIGHT, n_rows)),
+        coded_preprocessing,
+        Cost(0.121, 0.0079, 1.0),
+    ),
+    "ridge": Seat(lambda _: RidgeCV(alphas=RIDGES), scaled_preprocessing, Cost(0.015, 0.0023, 1.0), sparse=True),
+    "kernel": Seat(
+        lambda _: RidgeCV(alphas=KERNEL_RIDGES),
+        scaled_preprocessing,
+        Cost(0.014, 0.1295),
+        between=KernelMap,
+    ),
+    "extra_trees": Seat(
+        lambda _: ExtraTreesRegressor(max_features=0.5, **FOREST),
+        tree_preprocessing,
+        Cost(0.036, 0.0796, 0.75),
+        sparse=True,
+    ),
+    "bn_mlp": Seat(lambda _: _networks().BNMLPRegressor(), scaled_preprocessing, Cost(0.135, 0.0371, 0.25)),
+    "xgboost": Seat(
+        lambda _: _xgboost().StoppedXGBRegressor(**XGBOOST),
+        tree_preprocessing,
+        Cost(0.053, 0.0132, 1.0),
+        sparse=True,
+    ),
+    "lightgbm_extra": Seat(
+        lambda n_rows: _lightgbm().LightGBMRegressor(**_light(LIGHT_EXTRA, n_rows)),
+        coded_preprocessing,
+        Cost(0.069, 0.1239),
+    ),
+    "splines": Seat(lambda _: RidgeCV(alphas=RIDGES), spline_preprocessing, Cost(0.017, 0.0051, 1.0), most_columns=300),
+    "lightgbm_linear": Seat(
+        lambda n_rows: _lightgbm().LightGBMRegressor(**_light(LIGHT_LINEAR, n_rows)),
+        coded_preprocessing,
+        Cost(0.136, 0.0039, 1.0),
+    ),
+    "random_forest": Seat(
+        lambda _: RandomForestRegressor(max_features=0.5, **FOREST),
+        tree_preprocessing,
+        Cost(0.068, 0.0835, 0.75),
+        sparse=True,
+    ),
+    "hist_gradient_boosting": Seat(
+        lambda _: HistGradientBoostingRegressor(**BINNED), tree_preprocessing, Cost(0.119, 0.0109, 1.0)
+    ),
+    "lightgbm_small": Seat(
+        lambda n_rows: _lightgbm().LightGBMRegressor(**_light(LIGHT_SMALL, n_rows)),
+        coded_preprocessing,
+        Cost(0.105, 0.0213, 0.5),
+    ),
+    "bn_mlp_wide": Seat(lambda _: _networks().BNMLPRegressor(**WIDE_NET), scaled_preprocessing, Cost(0.4, 0.25, 0.5)),
+    "knn": Seat(
+        lambda n_rows: KNeighborsRegressor(**_neighbors(n_rows)),
+        scaled_preprocessing,
+        Cost(0.007, 0.0109, 0.5),
+        sparse=True,
+    ),
+    "catboost": Seat(
+        lambda _: _catboost().CatBoostRegressor(), coded_preprocessing, Cost(0.8, 0.3, 0.25), package="catboost"
+    ),
+}
+
+OF_TASK = {"classification": CLASSIFIERS, "regression": REGRESSORS}
+
+
+def is_installed(seat: Seat) -> bool:
+    return seat.package is None or find_spec(seat.package) is not None
