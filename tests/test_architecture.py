@@ -42,8 +42,8 @@ EDGES = {
 INNER_FILES = {
     ("_learners", "stackkit.nn._skorch_adapter"),
     ("_persistence", "stackkit._learners.boosting"),
+    ("_persistence", "stackkit._learners.cat_boosting"),
     ("_persistence", "stackkit._learners.light_boosting"),
-    ("_store", "stackkit._learners.light_boosting"),
 }
 # What loads torch or matplotlib is imported inside functions, except by modules that are themselves imported so.
 LAZY = {"nn", "report", "plots"}

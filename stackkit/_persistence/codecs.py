@@ -8,6 +8,7 @@ from dataclasses import fields
 from functools import partial
 from importlib import import_module
 from pathlib import Path, PurePath
+from tempfile import TemporaryDirectory
 from types import FunctionType
 from typing import Any
 
@@ -96,6 +97,8 @@ _XGBOOST_CLASSES = {
     "XGBRanker": "xgboost.sklearn",
 }
 _LIGHTGBM_MODELS = "stackkit._learners.light_boosting"  # loads lightgbm
+_CATBOOST_CLASSES = ("CatBoostClassifier", "CatBoostRegressor")
+_CATBOOST_MODELS = "stackkit._learners.cat_boosting"  # loads catboost
 
 
 # --- the stack --------------------------------------------------------------------------------------
@@ -192,15 +195,28 @@ def _encode_lightgbm(booster: Any, writer: Writer) -> Any:
 
 def _decode_lightgbm(state: Any, reader: Reader) -> Any:
     text = bytes(reader.members[state]).decode()
-    return import_module("lightgbm").Booster(params={"verbosity": -1}, model_str=text)
+    return import_module("lightgbm").Booster(model_str=text)
 
 
-def _light_model(name: str) -> Codec:
-    """An estimator of ours that holds a booster; its class is imported when a file asks for it."""
+def _encode_catboost(model: Any, writer: Writer) -> Any:
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "model.cbm")
+        model.save_model(str(path), format="cbm")
+        return {"class": type(model).__name__, "model": writer.add(path.read_bytes(), "cbm")}
+
+
+def _decode_catboost(state: Any, reader: Reader) -> Any:
+    if state["class"] not in _CATBOOST_CLASSES:
+        raise Refused(f"has no model of CatBoost where one should be, but {state['class']!r}")
+    model = getattr(import_module("catboost"), state["class"])()
+    return model.load_model(blob=bytes(reader.members[state["model"]]), format="cbm")
+
+
+def _boosted(module: str, name: str) -> Codec:
+    """An estimator of ours that holds a library's model; its class is imported when a file asks for it."""
 
     def decode(state: Any, reader: Reader) -> Any:
-        cls = getattr(import_module(_LIGHTGBM_MODELS), name)
-        return plain_attributes(name, cls).decode(state, reader)
+        return plain_attributes(name, getattr(import_module(module), name)).decode(state, reader)
 
     return Codec(name, lambda value, _: dict(vars(value)), decode)
 
@@ -237,6 +253,7 @@ def _no_encoding(_value: Any, _writer: Writer) -> Any:
 
 _FUNCTION = Codec("function", lambda value, _: _NAME_OF[value], lambda state, _: _BY_NAME[state])
 _XGBOOST = Codec("xgboost", _encode_xgboost, _decode_xgboost)
+_CATBOOST = Codec("catboost", _encode_catboost, _decode_catboost)
 _LIGHTGBM = Codec("lightgbm", _encode_lightgbm, _decode_lightgbm)
 _FOREST = Codec("decision trees", lambda them, _: encode_trees(them), lambda state, _: decode_trees(state))
 _SEARCH_TREE = Codec("search tree", _encode_search_tree, _decode_search_tree)
@@ -269,7 +286,15 @@ _BY_CLASS: dict[str, Codec] = {
     **{full_name(cls): plain_attributes(cls.__name__, cls) for cls in _PLAIN},
     **{full_name(cls): _SEARCH_TREE for cls in (KDTree, BallTree)},
     **{f"{module}.{name}": _XGBOOST for name, module in _XGBOOST_CLASSES.items()},
-    **{f"{_LIGHTGBM_MODELS}.{name}": _light_model(name) for name in ("LightGBMClassifier", "LightGBMRegressor")},
+    **{
+        f"{module}.{name}": _boosted(module, name)
+        for module, names in (
+            (_LIGHTGBM_MODELS, ("LightGBMClassifier", "LightGBMRegressor")),
+            (_CATBOOST_MODELS, _CATBOOST_CLASSES),
+        )
+        for name in names
+    },
+    **{f"catboost.core.{name}": _CATBOOST for name in _CATBOOST_CLASSES},
     "lightgbm.basic.Booster": _LIGHTGBM,
     full_name(slice): Codec("slice", lambda it, _: [it.start, it.stop, it.step], lambda state, _: slice(*state)),
     full_name(BSpline): Codec("spline", _encode_spline, lambda state, _: BSpline(**state)),

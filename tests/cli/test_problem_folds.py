@@ -21,7 +21,7 @@ from sklearn.model_selection import (
 from stackkit import StackingModel
 from stackkit._data.time_split import TimeOrderSplit
 from stackkit.cli.problem import ColumnRoles, make_learners, read_problem
-from stackkit.cli.problem_folds import CV, OUTER, VERDICT, check_folds, check_nested, default_repeats, make_splitter
+from stackkit.cli.problem_folds import CV, OUTER, VERDICT, check_folds, check_nested, make_splitter
 from stackkit.cli.tables import TableError, read_table, write_table
 from stackkit.evaluation import plan_nested
 
@@ -85,13 +85,6 @@ def test_the_splitter_follows_task_and_columns(problem_of, columns, repeats, cla
     assert split[0] == split[1]
     for train, test in split[0] if columns else ():
         assert not set(problem.together[train]) & set(problem.together[test])
-
-
-def test_repeats_follow_the_preset_where_folds_can_be_repeated(problem_of):
-    frame = pd.DataFrame({"x": range(40), "who": np.arange(40) // 4, "y": np.arange(40) % 2})
-    assert [default_repeats(problem_of(frame), preset) for preset in ("fast", "best")] == [1, 3]
-    assert default_repeats(problem_of(frame, groups="who"), "best") == 1
-    assert default_repeats(problem_of(frame, time_order="who"), "best") == 1
 
 
 def test_options_that_exclude_each_other(problem_of):

@@ -131,8 +131,8 @@ def test_a_number_of_folds_is_not_shuffled():
 
 @pytest.mark.parametrize("groups", [None, GROUPS])
 def test_as_many_pairs_as_are_promised(groups):
-    folds = ShuffledFolds(4, 3, random_state=0)
-    assert len(list(folds.split(X, NUMBERS, groups))) == folds.get_n_splits(X, NUMBERS, groups) == 12
+    folds = ShuffledFolds(4, random_state=0)
+    assert len(list(folds.split(X, NUMBERS, groups))) == folds.get_n_splits(X, NUMBERS, groups) == 4
 
 
 # --- few rows, and classes of few rows ------------------------------------------------------------------

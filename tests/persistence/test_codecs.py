@@ -76,6 +76,17 @@ def test_models_of_lightgbm_come_back(model, path):
     assert again.booster_.num_trees() == model.booster_.num_trees()
 
 
+@pytest.mark.parametrize("name", ["CatBoostClassifier", "CatBoostRegressor"])
+def test_models_of_catboost_come_back(name, path):
+    pytest.importorskip("catboost", reason="catboost is an optional package")
+    from stackkit._learners import cat_boosting
+
+    model = getattr(cat_boosting, name)(n_estimators=10, random_state=0).fit(X, y)
+    again = load(save(model, path))
+    assert again.predict(X).tobytes() == model.predict(X).tobytes()
+    assert vars(again).keys() == vars(model).keys()
+
+
 def test_an_unfitted_booster_comes_back(path):
     again = load(save(XGBClassifier(n_estimators=3), path))
     assert again.fit(X, y).predict(X).tobytes() == XGBClassifier(n_estimators=3).fit(X, y).predict(X).tobytes()

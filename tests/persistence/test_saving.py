@@ -63,8 +63,8 @@ def _assert_same(again, model, rows):
 
 def _several():
     """What a stack may hold, made small."""
-    small = {"bn_mlp": {"max_epochs": 2, "n_members": 1}, "xgboost": {"n_estimators": 5}}
-    small |= {name: {"n_estimators": 5} for name in ("random_forest", "extra_trees")}
+    small = {"bn_mlp": {"max_epochs": 2, "n_members": 1}}
+    small |= {name: {"n_estimators": 5} for name in ("xgboost", "lightgbm", "extra_trees")}
     defaults = default_learners("classification", _frame())
     for name, learner in defaults:
         learner.set_params(**{f"learner__{key}": value for key, value in small.get(name, {}).items()})
@@ -178,7 +178,7 @@ def test_caches_are_of_one_machine(tmp_path, path):
 def test_the_file_is_what_the_documentation_says(fitted, path):
     save(fitted, path)
     members = unzipped(path.read_bytes())
-    assert {name.rpartition(".")[2] for name in members} == {"json", "skops", "npz", "ubj"}
+    assert {name.rpartition(".")[2] for name in members} == {"json", "skops", "npz", "ubj", "txt"}
     manifest = json.loads(members["manifest.json"])
     assert manifest["format"] == 1
     assert manifest["versions"]["scikit-learn"]

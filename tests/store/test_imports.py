@@ -277,7 +277,7 @@ def test_our_libraries():
     )
     assert computes(NET) == {"torch", "skorch"}
     assert computes(TREES) == {"xgboost"}
-    assert computes("stackkit._model.stacking") == {"torch", "skorch", "xgboost"}
+    assert computes("stackkit._model.stacking") == {"torch", "skorch", "xgboost", "lightgbm", "catboost"}
 
 
 def test_our_sources_are_those_of_the_import(tmp_path):
@@ -321,6 +321,8 @@ def test_every_import_by_text_is_known():
         ("_execution.progress", "IPython.display"),
         ("_persistence.codecs", "stackkit._persistence.network_codecs"),
         ("_persistence.codecs", "xgboost"),
+        ("_persistence.codecs", "lightgbm"),
+        ("_persistence.codecs", "catboost"),
         ("_model.stacking", "stackkit.report"),
         ("_persistence.trees", "sklearn.tree._tree"),
     }
