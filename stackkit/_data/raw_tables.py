@@ -8,6 +8,7 @@ from warnings import warn
 import numpy as np
 import pandas as pd
 from scipy import sparse
+from sklearn.utils import check_array
 
 from stackkit._data.rows import as_array, check_table, empty_columns, is_pandas, is_polars
 from stackkit.exceptions import UnreadValuesWarning
@@ -30,9 +31,20 @@ def check_raw_table(X: Any, *, training: bool) -> tuple[Any, Told]:
     elif sparse.issparse(X):
         rows, infinite = check_table(X, least), {}
     else:
-        rows, infinite = _finite_array(as_array(X, ensure_min_samples=least, ensure_all_finite=False))
+        rows, infinite = _finite_array(_any_array(X, least))
     told = [f"{_named(infinite)} {'are' if sum(infinite.values()) > 1 else 'is'} infinite"] if infinite else []
     return rows, told + (_told_of_empty(rows) if training else [])
+
+
+def _any_array(X: Any, least: int) -> Any:
+    """Objects stay objects also where NumPy makes no number of them, such as dates and pandas' NA."""
+    options = {"ensure_min_samples": least, "ensure_all_finite": False}
+    try:
+        return as_array(X, **options)
+    except TypeError as error:
+        if "float() argument must be" not in str(error):
+            raise
+    return check_array(X, dtype=object, allow_nd=True, input_name="X", **options)
 
 
 def raw_rows(X: Any, *, training: bool, stacklevel: int) -> Any:

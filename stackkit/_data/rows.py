@@ -59,10 +59,8 @@ def as_array(X: Any, **options: Any) -> Any:
     of_numbers = getattr(getattr(X, "dtype", None), "kind", "O") != "O"
     try:
         return check_array(X, dtype=None if of_numbers else "numeric", **common)
-    except (TypeError, ValueError) as error:
-        reason = str(error)
-        # NumPy's words for text, and for objects such as dates and pandas' NA.
-        if not any(part in reason for part in ("could not convert", "bytes/strings", "float() argument must be")):
+    except ValueError as error:
+        if "could not convert" not in str(error) and "bytes/strings" not in str(error):
             raise
     return check_array(X, dtype=object, **(common | {"ensure_all_finite": False}))
 

@@ -9,6 +9,7 @@ from stackkit._learners.calendar import CalendarColumns
 from stackkit._learners.covariance import ShrunkCovariance
 from stackkit._learners.defaults import default_learners, known_names, learners_named, portfolio_for
 from stackkit._learners.frames import as_frame
+from stackkit._learners.kernel_map import KernelMap
 from stackkit._learners.number_columns import NumberColumns, parts_of_format
 from stackkit._learners.portfolio import Portfolio, check_preset, size_of
 from stackkit._learners.preparation import (
@@ -24,6 +25,7 @@ __all__ = [
     "FUNCTIONS",
     "CalendarColumns",
     "CodedPreparation",
+    "KernelMap",
     "NumberColumns",
     "Portfolio",
     "ShrunkCovariance",

@@ -122,9 +122,8 @@ class CatBoostClassifier(ClassifierMixin, _CatBoost):
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) == 1:
-            raise ValueError(
-                f"CatBoostClassifier needs y of two classes or more; got one class, {self.classes_.tolist()}."
-            )
+            only = self.classes_.tolist()
+            raise ValueError(f"CatBoostClassifier needs y of two classes or more; got one class, {only}.")
         loss = "Logloss" if len(self.classes_) == 2 else "MultiClass"
         self._grow(table, codes, sample_weight, groups, maker=catboost.CatBoostClassifier, loss=loss)
         return self

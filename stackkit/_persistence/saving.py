@@ -51,7 +51,8 @@ def save(model: Any, path: str | Path) -> Path:
     -----
     The file is a zip archive: a manifest (format number, versions of the libraries, size and SHA-256 of each member),
     structure and scikit-learn's parts as written by skops, weights of networks as ``.npz``, XGBoost's models as
-    ``.ubj``. A StackingModel's ``memory``, a folder of this machine, and scikit-learn's callbacks are left out.
+    ``.ubj``, LightGBM's as ``.txt``, CatBoost's as ``.cbm``. A StackingModel's ``memory``, a folder of this machine,
+    and scikit-learn's callbacks are left out.
 
     Examples
     --------

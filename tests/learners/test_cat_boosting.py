@@ -63,7 +63,7 @@ def test_categories_are_categories():
 
 
 def test_one_class_is_refused():
-    with pytest.raises(ValueError, match=r"CatBoostClassifier needs y of two classes or more; got one class, 1\."):
+    with pytest.raises(ValueError, match=r"CatBoostClassifier needs y of two classes or more; got one class, \[1\]"):
         CatBoostClassifier().fit(np.zeros((5, 1)), np.ones(5, dtype=int))
 
 

@@ -111,7 +111,7 @@ def test_an_all_default_model_waits_for_y_and_says_so():
 
 def test_a_final_estimator_tells_the_task():
     shown = boxes(StackingModel(final_estimator=ConvexClassifier()))
-    assert {"logistic", "naive_bayes", "ConvexClassifier"} <= set(shown)
+    assert {"lightgbm", "splines", "ConvexClassifier"} <= set(shown)
     assert "ridge" not in shown
 
 

@@ -76,9 +76,8 @@ def test_nothing_is_done_twice(monkeypatch):
     memo = {}
     for each in parts:
         each.transform(FRAME, memo)
-    # Two folds: encoders are the same for both kinds, scalers are in one kind for numbers and twice for dates; the
-    # trees' preparation has the first scaler of the dates.
-    assert [calls.count(kind) for kind in (OneHotEncoder, StandardScaler)] == [2, 6]
+    # Two folds: encoders are the same for both kinds, scalers are in one kind, for numbers and for dates.
+    assert [calls.count(kind) for kind in (OneHotEncoder, StandardScaler)] == [2, 4]
     assert len(texts) == 2  # categories and free text, once each for all folds
 
 
