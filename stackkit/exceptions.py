@@ -43,6 +43,10 @@ class UnreadValuesWarning(UserWarning):
     """Rows have infinite numbers, texts where the training rows have numbers, or a column without a value."""
 
 
+class MissingPackageWarning(UserWarning):
+    """A package that the default learners ask for cannot be used: they are without those that need it."""
+
+
 class NotProbabilitiesWarning(UserWarning):
     """A meta-learner that blends class probabilities was given something else."""
 

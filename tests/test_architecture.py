@@ -25,7 +25,7 @@ EDGES = {
     "_store": "_data _utils",
     "_execution": "_data _members _store _utils exceptions",
     "nn": "_data _utils",
-    "_learners": "_data _utils nn",
+    "_learners": "_data _utils exceptions nn",
     "_oof": "_data _execution _learners _members _store _utils exceptions",
     "_blending": "_data _learners _members _utils exceptions",
     "_assessment": "_blending _data _execution _members _oof _utils",

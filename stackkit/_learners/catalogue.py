@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
@@ -60,8 +61,8 @@ class Seat:
     """A learner that a stack may have.
 
     ``make`` gets the number of rows; what ``between`` makes stands between preparation and learner.
-    ``most_columns`` are those that it is worth its time for, ``package`` is what it needs besides what stackkit
-    requires, and ``sparse`` says whether it takes a sparse matrix.
+    ``most_columns`` are those that it is worth its time for, ``package`` is what may be absent, and ``sparse`` says
+    whether it takes a sparse matrix.
     """
 
     make: Callable[[int], Any]
@@ -155,6 +156,7 @@ CLASSIFIERS: dict[str, Seat] = {
         lambda n_rows: _lightgbm().LightGBMClassifier(**_light(LIGHT, n_rows)),
         coded_preprocessing,
         Cost(0.034, 0.0165, 1.0, 1.25),
+        package="lightgbm",
     ),
     "splines": Seat(
         lambda _: LogisticRegression(C=0.3, max_iter=1000),
@@ -201,11 +203,13 @@ CLASSIFIERS: dict[str, Seat] = {
         lambda n_rows: _lightgbm().LightGBMClassifier(**_light(LIGHT_EXTRA, n_rows)),
         coded_preprocessing,
         Cost(0.091, 0.0505, 0.5, 1.25),
+        package="lightgbm",
     ),
     "lightgbm_small": Seat(
         lambda n_rows: _lightgbm().LightGBMClassifier(**_light(LIGHT_SMALL, n_rows)),
         coded_preprocessing,
         Cost(0.018, 0.0292, 0.5, 1.25),
+        package="lightgbm",
     ),
     "hist_gradient_boosting": Seat(
         lambda _: HistGradientBoostingClassifier(**BINNED), tree_preprocessing, Cost(0.09, 0.0169, 1.0, 1.0)
@@ -230,6 +234,7 @@ REGRESSORS: dict[str, Seat] = {
         lambda n_rows: _lightgbm().LightGBMRegressor(**_light(LIGHT, n_rows)),
         coded_preprocessing,
         Cost(0.121, 0.0079, 1.0),
+        package="lightgbm",
     ),
     "ridge": Seat(lambda _: RidgeCV(alphas=RIDGES), scaled_preprocessing, Cost(0.015, 0.0023, 1.0), sparse=True),
     "kernel": Seat(
@@ -255,12 +260,14 @@ REGRESSORS: dict[str, Seat] = {
         lambda n_rows: _lightgbm().LightGBMRegressor(**_light(LIGHT_EXTRA, n_rows)),
         coded_preprocessing,
         Cost(0.069, 0.1239),
+        package="lightgbm",
     ),
     "splines": Seat(lambda _: RidgeCV(alphas=RIDGES), spline_preprocessing, Cost(0.017, 0.0051, 1.0), most_columns=300),
     "lightgbm_linear": Seat(
         lambda n_rows: _lightgbm().LightGBMRegressor(**_light(LIGHT_LINEAR, n_rows)),
         coded_preprocessing,
         Cost(0.136, 0.0039, 1.0),
+        package="lightgbm",
     ),
     "random_forest": Seat(
         lambda _: RandomForestRegressor(max_features=0.5, **FOREST),
@@ -275,6 +282,7 @@ REGRESSORS: dict[str, Seat] = {
         lambda n_rows: _lightgbm().LightGBMRegressor(**_light(LIGHT_SMALL, n_rows)),
         coded_preprocessing,
         Cost(0.105, 0.0213, 0.5),
+        package="lightgbm",
     ),
     "bn_mlp_wide": Seat(lambda _: _networks().BNMLPRegressor(**WIDE_NET), scaled_preprocessing, Cost(0.4, 0.25, 0.5)),
     "knn": Seat(
@@ -291,5 +299,22 @@ REGRESSORS: dict[str, Seat] = {
 OF_TASK = {"classification": CLASSIFIERS, "regression": REGRESSORS}
 
 
-def is_installed(seat: Seat) -> bool:
-    return seat.package is None or find_spec(seat.package) is not None
+@cache
+def why_absent(package: str) -> str | None:
+    """What keeps a package from being used; None where nothing does.
+
+    LightGBM's wheel needs a library of the system, which slim images lack: that shows only when it is loaded.
+    """
+    if find_spec(package) is None:
+        return f"the package {package} is not installed"
+    if package != "lightgbm":
+        return None
+    try:
+        import_module(package)
+    except OSError as error:
+        return f"it cannot be loaded ({error})"
+    return None
+
+
+def is_usable(seat: Seat) -> bool:
+    return seat.package is None or why_absent(seat.package) is None

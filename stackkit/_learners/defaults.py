@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable
 from typing import Any
+from warnings import warn
 
 import numpy as np
 from scipy import sparse
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline
 
-from stackkit._learners.catalogue import OF_TASK, Seat, is_installed
+from stackkit._learners.catalogue import OF_TASK, Seat, is_usable, why_absent
 from stackkit._learners.portfolio import (
     CORES,
     Portfolio,
@@ -19,6 +20,7 @@ from stackkit._learners.portfolio import (
     size_of,
 )
 from stackkit._learners.preparation import sparse_preprocessing
+from stackkit.exceptions import MissingPackageWarning
 
 USUAL_ROWS = 1000  # where no table is given
 
@@ -34,6 +36,13 @@ def portfolio_for(
     all_rows: bool = False,
 ) -> Portfolio:
     """Who is fitted by default, on how many folds of how many rows: ``all_rows``, where the folds are the user's."""
+    if (cause := why_absent("lightgbm")) is not None:
+        warn(
+            f"The default learners are without those of LightGBM: {cause}. Where libgomp is missing, install it: "
+            "apt-get install libgomp1, or dnf install libgomp.",
+            MissingPackageWarning,
+            stacklevel=2,
+        )
     return choose(
         task,
         size_of(np.empty((USUAL_ROWS, 10)) if X is None else X, n_classes),
@@ -52,7 +61,7 @@ def learners_named(task: str, names: Iterable[str], X: Any) -> list[tuple[str, A
 def known_names(task: str, X: Any) -> list[str]:
     """All of them that can be fitted to this table."""
     is_sparse = sparse.issparse(X)
-    return [name for name, seat in OF_TASK[task].items() if is_installed(seat) and (seat.sparse or not is_sparse)]
+    return [name for name, seat in OF_TASK[task].items() if is_usable(seat) and (seat.sparse or not is_sparse)]
 
 
 def _pipeline(name: str, seat: Seat, X: Any) -> Pipeline:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from stackkit._learners.catalogue import OF_TASK, Seat, is_installed
+from stackkit._learners.catalogue import OF_TASK, Seat, is_usable
 from stackkit._learners.frames import as_frame
 from stackkit._learners.preparation import MAX_CATEGORIES, MAX_WORDS, SAMPLE_ROWS, column_kind
 from stackkit._utils import choice
@@ -121,7 +121,7 @@ def _within(costs: dict[str, float], budget: float, most: int) -> dict[str, floa
 
 def _may_sit(seat: Seat, size: TableSize, *, sparse_input: bool) -> bool:
     fits = seat.most_columns is None or size.n_columns <= seat.most_columns
-    return fits and is_installed(seat) and (seat.sparse or not sparse_input)
+    return fits and is_usable(seat) and (seat.sparse or not sparse_input)
 
 
 def _costs(seats: dict[str, Seat], size: TableSize, n_folds: int, n_rows: int) -> dict[str, float]:

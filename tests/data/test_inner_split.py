@@ -20,7 +20,7 @@ def some_rows(seed):
 
 
 @settings(deadline=None)
-@given(SEEDS, SEEDS, st.floats(0.1, 0.9), st.booleans(), st.booleans())
+@given(SEEDS, SEEDS, st.floats(0.1, 0.8), st.booleans(), st.booleans())  # of few groups all but one can be held
 def test_rows_to_stop_by_are_apart_from_the_others_and_none_is_lost(seed, draw, fraction, grouped, classifier):
     rows = some_rows(seed)
     groups = ALL % 13 if grouped else None
