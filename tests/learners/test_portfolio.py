@@ -2,6 +2,7 @@
 
 import warnings
 from itertools import pairwise
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -144,7 +145,7 @@ def without(monkeypatch):
         why_absent.cache_clear()
         monkeypatch.setattr(catalogue, "find_spec", lambda name: None if (name, error) == (package, None) else name)
         if error is not None:
-            monkeypatch.setattr(catalogue, "import_module", lambda name: (_ for _ in ()).throw(error))
+            monkeypatch.setattr(catalogue, "import_module", Mock(side_effect=error))
 
     yield without
     why_absent.cache_clear()
