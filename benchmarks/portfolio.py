@@ -1,7 +1,7 @@
 """In which order do the default learners earn a seat in a stack, and what do blends make of them?
 
-    STACKKIT_DATA=/path/to/data python benchmarks/portfolio.py --memory runs               # out-of-fold tables, then all
-    python benchmarks/portfolio.py --memory runs --folds 10 --learners lightgbm splines    # the same with other folds
+    STACKKIT_DATA=/path/to/data python benchmarks/portfolio.py --memory runs  # out-of-fold tables, then all
+    python benchmarks/portfolio.py --memory runs --folds 10 --learners lightgbm splines  # the same with other folds
     python benchmarks/portfolio.py --memory runs --report
 
 Every learner of the catalogue is cross-fitted on the tables of the first half of the suite (see tables.py; the second
