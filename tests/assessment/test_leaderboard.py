@@ -22,6 +22,7 @@ from stackkit import (
     EnsembleSelectionClassifier,
     LinearPoolRegressor,
     LogPoolClassifier,
+    RidgePoolRegressor,
     StackingModel,
     cross_fit,
     default_learners,
@@ -289,6 +290,17 @@ def test_it_says_what_its_columns_mean(fitted, binary):
     assert "The weights sum to 1." in " ".join(shares.attrs["legend"])
     of_accuracy = StackingModel(LEARNERS, RidgeClassifier(), cv=3).fit(*binary).leaderboard()
     assert "the stack's accuracy gets worse" in " ".join(of_accuracy.attrs["legend"])
+
+
+def test_it_says_what_a_weight_below_zero_means():
+    X, y = make_regression(120, 5, noise=20, random_state=0)
+    model = StackingModel([Ridge(), KNeighborsRegressor()], RidgePoolRegressor(1e-4), cv=4).fit(X, y)
+    for weights, told in (([1.5, -0.3], True), ([0.8, 0.4], False)):
+        model.final_estimator_.weights_ = np.array(weights)
+        legend = " ".join(model.leaderboard().attrs["legend"])
+        assert ("below 0: it takes out an error that others share with it" in legend) is told
+        assert "prediction is multiplied by" in legend
+        assert "The weights sum to 1.20: 1 would be an average, above 1 the pool stretches it" in legend
 
 
 # --- marginal values ------------------------------------------------------------------------------------

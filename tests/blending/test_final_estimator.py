@@ -27,6 +27,7 @@ from stackkit import (
     EnsembleSelectionRegressor,
     LinearPoolRegressor,
     LogPoolClassifier,
+    RidgePoolRegressor,
     StackingModel,
     load,
     save,
@@ -232,7 +233,7 @@ def test_the_advice_for_a_learner_without_probabilities_works():
 
 
 def test_a_blend_of_numbers_is_no_blend_of_classes():
-    for final in (LinearPoolRegressor(), ConvexRegressor(), EnsembleSelectionRegressor()):
+    for final in (RidgePoolRegressor(), LinearPoolRegressor(), ConvexRegressor(), EnsembleSelectionRegressor()):
         with pytest.raises(ValueError, match=r"numeric|could not convert"):
             StackingModel(CLASSIFIERS, final).fit(X, np.array(["a", "b"])[TWO])
     for final in (ConvexClassifier(), EnsembleSelectionClassifier()):
