@@ -54,6 +54,7 @@ from stackkit import (
     EnsembleSelectionRegressor,
     LinearPoolRegressor,
     LogPoolClassifier,
+    RidgePoolRegressor,
     StackingModel,
     cross_fit,
     default_learners,
@@ -72,7 +73,13 @@ FINALS = {
         EnsembleSelectionClassifier(),
         LogisticRegression(max_iter=1000),
     ],
-    "regression": [LinearPoolRegressor(), ConvexRegressor(), EnsembleSelectionRegressor(), RidgeCV()],
+    "regression": [
+        RidgePoolRegressor(),
+        LinearPoolRegressor(),
+        ConvexRegressor(),
+        EnsembleSelectionRegressor(),
+        RidgeCV(),
+    ],
 }
 SPLITTERS = {"classification": (StratifiedKFold, RepeatedStratifiedKFold), "regression": (KFold, RepeatedKFold)}
 

@@ -50,7 +50,7 @@ class LabelLogisticRegression(LogisticRegression):
 
 
 def default_blend(task: TaskName | None) -> Any:
-    return LogPoolClassifier() if task == "classification" else LinearPoolRegressor()
+    return LogPoolClassifier() if task == "classification" else RidgePoolRegressor()
 
 
 def default_final(target: Target, methods: Sequence[str], *, passthrough: bool, mixed_columns: bool) -> Any:

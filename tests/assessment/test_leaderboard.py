@@ -20,7 +20,6 @@ from spies import Fails, Troubled, with_row_ids
 from stackkit import (
     ConvexClassifier,
     EnsembleSelectionClassifier,
-    LinearPoolRegressor,
     LogPoolClassifier,
     RidgePoolRegressor,
     StackingModel,
@@ -71,7 +70,7 @@ def test_columns_and_order(fitted, binary):
 def test_columns_of_numbers():
     X, y = make_regression(120, 5, noise=20, random_state=0)
     model = StackingModel([Ridge(), KNeighborsRegressor()], cv=4).fit(X, y)
-    assert isinstance(model.final_estimator_, LinearPoolRegressor)
+    assert isinstance(model.final_estimator_, RidgePoolRegressor)
     board = model.leaderboard(full=True)
     metrics = [f"{metric}{end}" for metric in ("rmse", "r2") for end in ("", "_std", "_low", "_high")]
     assert list(board.columns) == [*metrics, *SECONDS, "weight", "marginal", "level", "status"]
