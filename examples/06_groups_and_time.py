@@ -145,7 +145,7 @@ def show(found: dict[str, pd.DataFrame], metric: str) -> None:
     for name in names:
         rows = [table.loc[name] for table in found.values()]
         cells = [
-            f"{row.claimed:>14.3f}{row.true:>9.3f}" + (f"{row.weight:>9.2f}" if row.weight >= 0 else " " * 9)
+            f"{row.claimed:>14.3f}{row.true:>9.3f}" + (" " * 9 if np.isnan(row.weight) else f"{row.weight:>9.2f}")
             for row in rows
         ]
         print(f"  {name:<12}" + "".join(cells).rstrip())

@@ -10,6 +10,7 @@ from stackkit._blending import (
     EnsembleSelectionRegressor,
     LinearPoolRegressor,
     LogPoolClassifier,
+    RidgePoolRegressor,
 )
 from stackkit._learners import default_learners
 from stackkit._model import CompactModel, StackingClassifier, StackingModel, StackingRegressor
@@ -26,6 +27,7 @@ __all__ = [
     "LinearPoolRegressor",
     "LogPoolClassifier",
     "OutOfFold",
+    "RidgePoolRegressor",
     "StackingClassifier",
     "StackingModel",
     "StackingRegressor",

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stackkit._blending import BLENDS, LinearPoolRegressor, LogPoolClassifier, upper_stack
+from stackkit._blending import BLENDS, LinearPoolRegressor, LogPoolClassifier, RidgePoolRegressor, upper_stack
 from stackkit._oof import METRICS
 
 GREATER_IS_BETTER = {"log_loss": False, "accuracy": True, "rmse": False, "r2": True}
@@ -69,9 +69,10 @@ def _weights(board: pd.DataFrame, final: Any) -> str:
             f"sum to {total}: 1 would be an average, above 1 the pool is surer than its learners are on average, below "
             "1 less sure."
         )
-    if isinstance(blend, LinearPoolRegressor):
+    if isinstance(blend, LinearPoolRegressor | RidgePoolRegressor):
+        below = "; below 0: it takes out an error that others share with it" * bool(np.min(blend.weights_) < 0)
         return (
-            "weight: what the learner's prediction is multiplied by; 0: it is not used. The weights sum to "
+            f"weight: what the learner's prediction is multiplied by; 0: it is not used{below}. The weights sum to "
             f"{total}: 1 would be an average, above 1 the pool stretches it, below 1 it shrinks it."
         )
     return "weight: the learner's share in the average; 0: it is not used. The weights sum to 1."

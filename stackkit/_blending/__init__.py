@@ -23,6 +23,7 @@ from stackkit._blending.final_estimator import (
     with_folds,
 )
 from stackkit._blending.pools import LinearPoolRegressor, LogPoolClassifier
+from stackkit._blending.ridge_pool import RidgePoolRegressor
 from stackkit._blending.selection import EnsembleSelectionClassifier, EnsembleSelectionRegressor
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "LabelLogisticRegression",
     "LinearPoolRegressor",
     "LogPoolClassifier",
+    "RidgePoolRegressor",
     "check_final",
     "check_takes_folds",
     "check_usable",

@@ -15,6 +15,7 @@ from sklearn.utils.validation import validate_data
 
 from stackkit._blending.convex import ConvexClassifier, ConvexRegressor
 from stackkit._blending.pools import LinearPoolRegressor, LogPoolClassifier
+from stackkit._blending.ridge_pool import RidgePoolRegressor
 from stackkit._blending.selection import EnsembleSelectionClassifier, EnsembleSelectionRegressor
 from stackkit._data import Folds, SameFolds, Target, TaskName
 from stackkit._learners import scaled_preprocessing
@@ -25,7 +26,8 @@ from stackkit.exceptions import MissingClassWarning
 # Meta-learners that give one weight a learner: where it is zero, the learner need not be fitted
 # on all rows, nor asked for predictions.
 PROBABILITY_BLENDS = (LogPoolClassifier, ConvexClassifier, EnsembleSelectionClassifier)
-BLENDS = (*PROBABILITY_BLENDS, LinearPoolRegressor, ConvexRegressor, EnsembleSelectionRegressor)
+NUMBER_BLENDS = (RidgePoolRegressor, LinearPoolRegressor, ConvexRegressor, EnsembleSelectionRegressor)
+BLENDS = (*PROBABILITY_BLENDS, *NUMBER_BLENDS)
 
 # Log-odds of a label that never changes: the probability is 0 or 1, to float64's precision.
 CERTAIN = 40.0
@@ -48,7 +50,7 @@ class LabelLogisticRegression(LogisticRegression):
 
 
 def default_blend(task: TaskName | None) -> Any:
-    return LogPoolClassifier() if task == "classification" else LinearPoolRegressor()
+    return LogPoolClassifier() if task == "classification" else RidgePoolRegressor()
 
 
 def default_final(target: Target, methods: Sequence[str], *, passthrough: bool, mixed_columns: bool) -> Any:

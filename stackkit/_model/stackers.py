@@ -109,8 +109,8 @@ class StackingRegressor(_OneTask):
 
     What :class:`~stackkit.StackingModel` does, known to be a regressor before it is fitted. Swapping the import is all
     that a user of scikit-learn's class does. Three defaults differ: new rows are predicted by the mean over each
-    learner's fold models (``refit=True`` is scikit-learn's way), the final estimator is a linear pool of the learners'
-    predictions, and the folds are shuffled.
+    learner's fold models (``refit=True`` is scikit-learn's way), the final estimator is
+    :class:`~stackkit.RidgePoolRegressor`, and the folds are shuffled.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ max_memory, random_state, verbose : optional
     >>> X, y = load_diabetes(return_X_y=True)
     >>> model = StackingRegressor([("ridge", Ridge(0.1)), ("knn", KNeighborsRegressor(15))])
     >>> cross_val_score(model, X, y, cv=3).round(2).tolist()
-    [0.45, 0.5, 0.51]
+    [0.46, 0.49, 0.52]
     """
 
     task = "regression"

@@ -56,7 +56,7 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         ``class_weight`` is by your labels (or by these codes), and translated for each fold.
     final_estimator : estimator or None
         The meta-learner. None means :class:`~stackkit.LogPoolClassifier` or
-        :class:`~stackkit.LinearPoolRegressor`; where a learner gives no probabilities, for several
+        :class:`~stackkit.RidgePoolRegressor`; where a learner gives no probabilities, for several
         target columns, and with ``passthrough``, it means scikit-learn's own choice, logistic
         regression or ridge. A StackingModel is a second level, and goes on with the folds of this one
         unless it has a ``cv`` of its own.
@@ -81,7 +81,8 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         Whether the final estimator also sees X: all of it, or the named (or numbered) columns.
     refit : bool
         False: new rows are predicted by the mean over the K fold models. True: by one more fit on
-        all rows, left out for learners whose weight in a blending final estimator is zero.
+        all rows, left out for learners whose weight in a blending final estimator is zero; of the default one
+        for numbers that is only a learner that predicts the same for all rows.
     levels : {"auto"} or None
         For a StackingModel as ``final_estimator``, a second level: None takes it, "auto" only where it
         proves itself on rows held out (the learners are fitted once more on 10,000 rows at most);
@@ -496,7 +497,8 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
             - weight: where the final estimator gives one to each learner; 0 means not used. Of
               ``LogPoolClassifier`` it is the power to which the learner's probabilities are raised: the sum is 1
               for an average, above 1 where the pool is surer than its learners are on average. Of
-              ``LinearPoolRegressor`` it is what the prediction is multiplied by. Others are shares of 1.
+              ``RidgePoolRegressor`` and ``LinearPoolRegressor`` it is what the prediction is multiplied by; below 0
+              it takes out an error that others share with the learner. Others are shares of 1.
             - marginal: by how much the stack's log_loss or rmse gets worse without the learner (of its accuracy,
               where the final estimator gives no probabilities). Above 0 the learner is of use, around 0 the others
               make up for it. From the table alone, cross-fitted; NaN with ``passthrough``.

@@ -28,6 +28,7 @@ from stackkit._blending import (
     LabelLogisticRegression,
     LinearPoolRegressor,
     LogPoolClassifier,
+    RidgePoolRegressor,
 )
 from stackkit._data import Folds, SameFolds, TimeOrderSplit
 from stackkit._learners import (
@@ -263,6 +264,7 @@ _PLAIN = (
     ConvexRegressor,
     LinearPoolRegressor,
     LogPoolClassifier,
+    RidgePoolRegressor,
     EnsembleSelectionClassifier,
     EnsembleSelectionRegressor,
     LabelLogisticRegression,

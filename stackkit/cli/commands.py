@@ -82,7 +82,7 @@ _OF_DATA = together(
         "--final",
         metavar="NAME",
         help="What weighs the learners. Classification: log_pool (default), convex, ensemble_selection, logistic; "
-        "regression: linear_pool (default), convex, ensemble_selection, ridge.",
+        "regression: ridge_pool (default), linear_pool, convex, ensemble_selection, ridge.",
     ),
     option(
         "Stack",

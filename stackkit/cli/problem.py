@@ -22,6 +22,7 @@ from stackkit._blending import (
     EnsembleSelectionRegressor,
     LinearPoolRegressor,
     LogPoolClassifier,
+    RidgePoolRegressor,
 )
 from stackkit._data import Target, TaskName, task_of_target
 from stackkit._learners import known_names, learners_named
@@ -46,6 +47,7 @@ FINALS: dict[TaskName, dict[str, Any]] = {
         "logistic": LogisticRegression(max_iter=1000),
     },
     "regression": {
+        "ridge_pool": RidgePoolRegressor(),
         "linear_pool": LinearPoolRegressor(),
         "convex": ConvexRegressor(),
         "ensemble_selection": EnsembleSelectionRegressor(),

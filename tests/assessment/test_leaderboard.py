@@ -20,8 +20,8 @@ from spies import Fails, Troubled, with_row_ids
 from stackkit import (
     ConvexClassifier,
     EnsembleSelectionClassifier,
-    LinearPoolRegressor,
     LogPoolClassifier,
+    RidgePoolRegressor,
     StackingModel,
     cross_fit,
     default_learners,
@@ -70,7 +70,7 @@ def test_columns_and_order(fitted, binary):
 def test_columns_of_numbers():
     X, y = make_regression(120, 5, noise=20, random_state=0)
     model = StackingModel([Ridge(), KNeighborsRegressor()], cv=4).fit(X, y)
-    assert isinstance(model.final_estimator_, LinearPoolRegressor)
+    assert isinstance(model.final_estimator_, RidgePoolRegressor)
     board = model.leaderboard(full=True)
     metrics = [f"{metric}{end}" for metric in ("rmse", "r2") for end in ("", "_std", "_low", "_high")]
     assert list(board.columns) == [*metrics, *SECONDS, "weight", "marginal", "level", "status"]
@@ -289,6 +289,17 @@ def test_it_says_what_its_columns_mean(fitted, binary):
     assert "The weights sum to 1." in " ".join(shares.attrs["legend"])
     of_accuracy = StackingModel(LEARNERS, RidgeClassifier(), cv=3).fit(*binary).leaderboard()
     assert "the stack's accuracy gets worse" in " ".join(of_accuracy.attrs["legend"])
+
+
+def test_it_says_what_a_weight_below_zero_means():
+    X, y = make_regression(120, 5, noise=20, random_state=0)
+    model = StackingModel([Ridge(), KNeighborsRegressor()], RidgePoolRegressor(1e-4), cv=4).fit(X, y)
+    for weights, told in (([1.5, -0.3], True), ([0.8, 0.4], False)):
+        model.final_estimator_.weights_ = np.array(weights)
+        legend = " ".join(model.leaderboard().attrs["legend"])
+        assert ("below 0: it takes out an error that others share with it" in legend) is told
+        assert "prediction is multiplied by" in legend
+        assert "The weights sum to 1.20: 1 would be an average, above 1 the pool stretches it" in legend
 
 
 # --- marginal values ------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from stackkit import (
     EnsembleSelectionRegressor,
     LinearPoolRegressor,
     LogPoolClassifier,
+    RidgePoolRegressor,
     StackingModel,
     load,
     save,
@@ -71,7 +72,7 @@ def polars(X):
         (CLASSIFIERS, THREE, {"passthrough": [1]}, LogisticRegression),
         (MANY, LABELS, {}, MultiOutputClassifier),
         (MANY, LABELS, {"passthrough": True}, MultiOutputClassifier),
-        (REGRESSORS, X[:, 0], {}, LinearPoolRegressor),
+        (REGRESSORS, X[:, 0], {}, RidgePoolRegressor),
         (REGRESSORS, X[:, 0], {"passthrough": True}, RidgeCV),
         (REGRESSORS, X[:, :2], {}, RidgeCV),
         (REGRESSORS, X[:, :2], {"passthrough": [0]}, RidgeCV),
@@ -109,14 +110,14 @@ def test_raw_columns_of_a_frame_are_prepared_for_the_linear_default(frame, y, ki
 @pytest.mark.parametrize("frame", [pandas, polars])
 def test_a_frame_that_is_not_passed_through_changes_nothing(frame):
     table = frame(X)
-    blind = [(DummyClassifier(), TWO, LogPoolClassifier), (DummyRegressor(), X[:, 0], LinearPoolRegressor)]
+    blind = [(DummyClassifier(), TWO, LogPoolClassifier), (DummyRegressor(), X[:, 0], RidgePoolRegressor)]
     for learner, y, kind in blind:
         assert type(StackingModel([("blind", learner)]).fit(table, y).final_estimator_) is kind
 
 
 @pytest.mark.parametrize(
     ("task", "kind"),
-    [("classification", LogPoolClassifier), ("regression", LinearPoolRegressor), (None, LinearPoolRegressor)],
+    [("classification", LogPoolClassifier), ("regression", RidgePoolRegressor), (None, RidgePoolRegressor)],
 )
 def test_the_default_blend(task, kind):
     assert type(default_blend(task)) is kind
@@ -232,7 +233,7 @@ def test_the_advice_for_a_learner_without_probabilities_works():
 
 
 def test_a_blend_of_numbers_is_no_blend_of_classes():
-    for final in (LinearPoolRegressor(), ConvexRegressor(), EnsembleSelectionRegressor()):
+    for final in (RidgePoolRegressor(), LinearPoolRegressor(), ConvexRegressor(), EnsembleSelectionRegressor()):
         with pytest.raises(ValueError, match=r"numeric|could not convert"):
             StackingModel(CLASSIFIERS, final).fit(X, np.array(["a", "b"])[TWO])
     for final in (ConvexClassifier(), EnsembleSelectionClassifier()):

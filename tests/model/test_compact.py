@@ -188,6 +188,19 @@ def test_a_learner_without_weight_is_dropped():
     assert_same(compact, model, X)
 
 
+@pytest.mark.parametrize("refit", [False, True])
+def test_of_numbers_a_learner_that_always_says_the_same_is_dropped(refit):
+    learners = [*REGRESSORS, ("constant", DummyRegressor(strategy="constant", constant=0.1))]
+    model = StackingModel(learners, refit=refit, random_state=0).fit(X, NUMBERS)
+    weights = dict(zip(model.oof_.blocks, model.final_estimator_.weights_, strict=True))
+    assert [name for name, weight in weights.items() if weight == 0] == ["constant"]
+    compact = model.compact()
+    assert list(compact.members_) == [name for name, _ in REGRESSORS]
+    assert_same(compact, model, X)
+    fresh = X[:7] + 1  # few rows: the table of members that are left out holds another constant
+    assert_same(compact, model, fresh)
+
+
 def test_a_pool_that_trusts_nobody_keeps_its_learners():
     model = StackingModel([("one", Noisy(1)), ("two", Noisy(1))], LogPoolClassifier(ridge=0.0)).fit(X, 1 - CODES)
     model.final_estimator_.weights_[:] = 0

@@ -75,7 +75,7 @@ def cheap(task, preset):
 def test_every_default_learner_is_drawn_fitted_or_not(task, preset):
     learners = cheap(task, preset)
     kinds = [type(pipeline[-1]).__name__ for _, pipeline in learners]
-    final = "LogPoolClassifier" if task == "classification" else "LinearPoolRegressor"
+    final = "LogPoolClassifier" if task == "classification" else "RidgePoolRegressor"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # so few rounds do not converge
         fitted = StackingModel(learners, cv=2, random_state=0).fit(X, Y[task])
@@ -94,7 +94,7 @@ def test_an_all_default_model_is_drawn_as_what_it_became():
     assert [label for label in shown if label.endswith(": 1 of 2")] == [
         f"{name}: 1 of 2" for name, _ in default_learners("regression")
     ]
-    assert "LinearPoolRegressor" in shown
+    assert "RidgePoolRegressor" in shown
     assert not any("LogPool" in label for label in shown)
 
 
@@ -102,7 +102,7 @@ def test_an_all_default_model_waits_for_y_and_says_so():
     shown = boxes(StackingModel(preset="balanced"))
     for task, where, final in (
         ("classification", "where y has classes", "LogPoolClassifier"),
-        ("regression", "where y has numbers", "LinearPoolRegressor"),
+        ("regression", "where y has numbers", "RidgePoolRegressor"),
     ):
         names = ", ".join(name for name, _ in default_learners(task, preset="balanced"))
         assert f"{names} {where}" in shown
@@ -130,7 +130,7 @@ def test_learners_that_do_not_tell_leave_the_final_estimator_to_y():
     assert "silent" in shown
     # What only predicts, gives no probabilities to blend.
     assert "LogisticRegression where y has classes" in shown
-    assert "LinearPoolRegressor where y has numbers" in shown
+    assert "RidgePoolRegressor where y has numbers" in shown
     assert "Ridge" in " ".join(boxes(StackingModel([("silent", Silent())], Ridge())))
 
 
@@ -144,7 +144,7 @@ BAYES, MARGIN = ("bayes", GaussianNB()), ("margin", LinearSVC())
         (StackingModel([BAYES, MARGIN]), "LogisticRegression"),
         (StackingModel([BAYES], stack_method="predict"), "LogisticRegression"),
         (StackingModel([BAYES], passthrough=True), "LogisticRegression"),
-        (StackingModel([("ridge", Ridge())]), "LinearPoolRegressor"),
+        (StackingModel([("ridge", Ridge())]), "RidgePoolRegressor"),
         (StackingModel([("ridge", Ridge())], passthrough=True), "RidgeCV"),
         (StackingModel([BAYES, ("gone", "drop")], LogisticRegression()), "LogisticRegression"),
     ],

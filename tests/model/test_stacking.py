@@ -59,8 +59,8 @@ from xgboost import XGBClassifier
 from stackkit import (
     ConvexClassifier,
     EnsembleSelectionClassifier,
-    LinearPoolRegressor,
     LogPoolClassifier,
+    RidgePoolRegressor,
     StackingModel,
     cross_fit,
     default_learners,
@@ -488,7 +488,7 @@ def test_default_everything_takes_a_raw_frame():
 def test_default_everything_on_numbers():
     X, y = load_diabetes(return_X_y=True)
     model = StackingModel(random_state=0, cv=3).fit(X, y)
-    assert isinstance(model.final_estimator_, LinearPoolRegressor)
+    assert isinstance(model.final_estimator_, RidgePoolRegressor)
     assert is_regressor(model)
     assert list(model.leaderboard().columns[:2]) == ["rmse", "r2"]
 

@@ -11,7 +11,7 @@ from sklearn.model_selection import KFold, StratifiedKFold, TimeSeriesSplit, cro
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 
-from stackkit import LinearPoolRegressor, LogPoolClassifier, StackingModel, cross_fit
+from stackkit import LogPoolClassifier, RidgePoolRegressor, StackingModel, cross_fit
 from stackkit.plots import HardestRowsDisplay
 
 
@@ -90,7 +90,7 @@ def test_several_classes_and_no_index(classes, ax):
 
 def test_numbers_have_absolute_errors(numbers, ax):
     display = HardestRowsDisplay.from_estimator(numbers, n_rows=3, ax=ax)
-    p = cross_val_predict(LinearPoolRegressor(), numbers.oof_.train, PROGRESS, cv=KFold(4))
+    p = cross_val_predict(RidgePoolRegressor(), numbers.oof_.train, PROGRESS, cv=KFold(4))
     hardest = np.argsort(-np.abs(p - PROGRESS))[:3]
     np.testing.assert_array_equal(display.rows_, hardest)
     np.testing.assert_allclose(display.table_["knn"], np.abs(numbers.oof_.train[hardest, 1] - PROGRESS[hardest]))

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 from pictures import PROGRESS, X2, Y2, Y3, named, three
-from sklearn.datasets import make_multilabel_classification
+from sklearn.datasets import load_diabetes, make_multilabel_classification
 from sklearn.decomposition import PCA
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -15,7 +15,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from stackkit import ConvexRegressor, LogPoolClassifier, StackingModel, cross_fit
+from stackkit import ConvexRegressor, LogPoolClassifier, RidgePoolRegressor, StackingModel, cross_fit
 from stackkit.plots import WeightsDisplay
 
 
@@ -42,6 +42,18 @@ def test_a_single_coefficient_keeps_its_sign(ax):
     assert negative.get_hatch()
     assert not positive.get_hatch()
     assert negative.get_facecolor() != positive.get_facecolor()
+
+
+def test_a_weight_below_zero_is_told_from_the_others(numbers, ax):
+    model = StackingModel(numbers.estimators, RidgePoolRegressor(), cv=3).fit(*load_diabetes(return_X_y=True))
+    weights = model.final_estimator_.weights_
+    weights[:] = np.linspace(-0.5, 1.2, len(weights))
+    WeightsDisplay.from_estimator(model, ax=ax)
+    assert bars(ax) == pytest.approx(dict(zip(model.oof_.blocks, weights, strict=True)))
+    assert ax.get_xlabel() == "weight in RidgePoolRegressor"
+    hatched = {name for name, bar in zip(named(ax.yaxis), ax.containers[0].patches, strict=True) if bar.get_hatch()}
+    assert hatched == {name for name, width in bars(ax).items() if width < 0}
+    assert ax.get_xlim()[0] < -0.5
 
 
 def test_of_several_coefficients_the_norm(classes, ax):

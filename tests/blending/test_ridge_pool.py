@@ -1,0 +1,286 @@
+import numpy as np
+import pytest
+from sklearn.linear_model import Ridge
+from sklearn.metrics import mean_squared_error
+from sklearn.model_selection import KFold
+from tables import numeric
+
+from stackkit import LinearPoolRegressor, RidgePoolRegressor, load, save
+
+PATH = (1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0)
+
+
+def by_scikit_learn(X, y, strength, rows=None):
+    """Ridge draws to zero, so it is given what equal weights leave over."""
+    rows = np.ones(len(y)) if rows is None else rows
+    mean = X.mean(axis=1)
+    variance = np.cov(y, aweights=rows, ddof=0)
+    return mean, Ridge(strength * variance * rows.sum()).fit(X, y - mean, sample_weight=rows)
+
+
+# --- at one strength ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("offset", [0.0, 1000.0])
+@pytest.mark.parametrize("strength", PATH)
+def test_it_is_scikit_learns_ridge_of_what_the_mean_leaves_over(strength, offset, weighted):
+    X, y = numeric(60, [0.2, 0.3, 0.3, 1.0, 3.0])
+    X, y = 5 * X + offset, 5 * y + offset
+    rows = np.random.default_rng(0).integers(0, 4, 60).astype(float) if weighted else None
+    pool = RidgePoolRegressor(strength).fit(X, y, sample_weight=rows)
+    mean, ridge = by_scikit_learn(X, y, strength, rows)
+    np.testing.assert_allclose(pool.weights_, 1 / 5 + ridge.coef_, atol=1e-8)
+    np.testing.assert_allclose(pool.predict(X), mean + ridge.predict(X), atol=1e-8)
+    assert pool.strength_ == strength
+
+
+def test_weights_may_be_negative_and_need_not_sum_to_one():
+    rng = np.random.default_rng(0)
+    y, error = rng.normal(size=(2, 200))
+    X = np.column_stack([y + error, y + 2 * error, y / 2])
+    pool = RidgePoolRegressor(1e-6).fit(X[:, :2], y)
+    np.testing.assert_allclose(pool.weights_, [2, -1], atol=1e-4)
+    np.testing.assert_allclose(RidgePoolRegressor(1e-9).fit(X[:, 2:], y).weights_, [2], atol=1e-6)
+
+
+def test_a_strong_ridge_gives_the_plain_mean_without_its_bias():
+    X, y = numeric(60, [0.2, 0.3, 3.0])
+    pool = RidgePoolRegressor(1e9).fit(X + 7, y)
+    np.testing.assert_allclose(pool.weights_, 1 / 3, atol=1e-7)
+    np.testing.assert_allclose(pool.predict(X + 7), X.mean(axis=1) + (y - X.mean(axis=1)).mean(), atol=1e-6)
+
+
+@pytest.mark.parametrize("strengths", [PATH, 1e-4, 1e-14])
+def test_copies_share_the_weight(strengths):
+    X, y = numeric(100, [0.3, 0.4, 0.8])
+    X = X[:, [0, 1, 0, 2, 0]]
+    pool = RidgePoolRegressor(strengths).fit(X, y)
+    np.testing.assert_allclose(pool.weights_[[2, 4]], pool.weights_[0], atol=1e-9 if strengths != 1e-14 else 1e-4)
+    assert pool.weights_[0] > 0.05
+    assert np.abs(pool.weights_).max() < 1
+
+
+def test_opposites_get_no_wild_weights():
+    X, y = numeric(60, [0.2, 0.3, 1.0])
+    pool = RidgePoolRegressor(1e-14).fit(np.column_stack([X, -X[:, 0]]) + 1000, y)
+    assert np.abs(pool.weights_).max() < 2
+
+
+@pytest.mark.parametrize("constant", [0.0, 0.1, 1e6, 1e6 + 1e-9 * np.arange(80)], ids=["0", "0.1", "1e6", "rounding"])
+def test_constant_columns_get_none_and_the_others_what_they_had(constant):
+    X, y = numeric(80, [0.3, 0.4])
+    pool = RidgePoolRegressor().fit(np.insert(X, 1, constant, axis=1), y + 7)
+    alone = RidgePoolRegressor().fit(X, y + 7)
+    assert pool.weights_[1] == 0.0
+    np.testing.assert_allclose(pool.weights_[[0, 2]], alone.weights_, atol=1e-9)
+    assert pool.intercept_ == pytest.approx(alone.intercept_)
+
+
+@pytest.mark.parametrize("what", ["columns", "target", "one row"])
+@pytest.mark.parametrize("value", [0.1, 1e6 + 0.1, 0.0])
+def test_where_nothing_varies_the_mean_is_predicted(what, value):
+    X, y = numeric(50, [0.3, 0.4])
+    if what == "columns":
+        X = np.full((50, 2), value)
+    elif what == "target":
+        y = np.full(50, value)
+    else:
+        X, y = X[:1], y[:1]
+    pool = RidgePoolRegressor().fit(X, y)
+    np.testing.assert_array_equal(pool.weights_, 0.0)
+    np.testing.assert_allclose(pool.predict(X + 5), y.mean())
+
+
+@pytest.mark.parametrize("unit", [1e-150, 1e-8, 1e8, 1e150])
+@pytest.mark.parametrize("strengths", [PATH, 0.01])
+def test_units_do_not_matter(strengths, unit):
+    X, y = numeric(100, [0.3, 0.4, 1.0])
+    pool, scaled = (RidgePoolRegressor(strengths).fit(X * by + by, y * by) for by in (1, unit))
+    np.testing.assert_allclose(scaled.weights_, pool.weights_, rtol=1e-9)
+    assert scaled.strength_ == pool.strength_
+    assert scaled.intercept_ == pytest.approx(pool.intercept_ * unit)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("size", [1e-90, 1e6, 1e16, 1e200])
+def test_a_wild_column_leaves_the_others_alone(size):
+    X, y = numeric(100, [0.3, 0.4])
+    noise = np.random.default_rng(1).normal(size=100)
+    pool = RidgePoolRegressor(0.01).fit(np.insert(X, 1, size * noise, axis=1), y)
+    # Sizes at which the weight is as good as free, and as good as 1/3, and that scikit-learn can compute with.
+    _, ridge = by_scikit_learn(np.insert(X, 1, (1e4 if size > 1 else 0) * noise, axis=1), y, 0.01)
+    np.testing.assert_allclose(pool.weights_[[0, 2]], 1 / 3 + ridge.coef_[[0, 2]], atol=1e-6)
+    assert abs(pool.weights_[1]) * size < 0.2
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("size", [1e-300, 1e6, 1e16, 1e200])
+def test_a_wild_value_is_no_error(size):
+    X, y = numeric(100, [0.3, 0.4, 0.5])
+    X[:, 2] = 0
+    X[3, 1:] = size
+    pool = RidgePoolRegressor().fit(X, y)
+    assert mean_squared_error(y, pool.predict(X)) < y.var()
+
+
+# --- the choice -----------------------------------------------------------------------------------------
+
+
+def by_hand(X, y, path, rows, n_folds=5):
+    """Cross-fitted with scikit-learn's estimators; the folds are drawn from rows in the order of their sums."""
+    table = np.column_stack([X, y])
+    order = np.argsort((table / np.abs(table).max(axis=0)).sum(axis=1))
+    errors = {strength: np.zeros(len(y)) for strength in path}
+    for places in KFold(n_folds, shuffle=True, random_state=0).split(order):
+        training, test = (order[part] for part in places)
+        for strength, error in errors.items():
+            _, ridge = by_scikit_learn(X[training], y[training], strength, rows[training])
+            error[test] = (ridge.predict(X[test]) + X[test].mean(axis=1) - y[test]) ** 2
+    shares = rows / rows.sum()
+    best = min(errors, key=lambda strength: shares @ errors[strength])
+    good = []
+    for strength, error in errors.items():
+        surplus = error - errors[best]
+        mean = shares @ surplus
+        if mean <= 0.5 * np.sqrt((shares**2 * (surplus - mean) ** 2).sum()):
+            good.append(strength)
+    return max(good), best
+
+
+@pytest.mark.parametrize("n_folds", [3, 5])
+def test_the_strength_is_the_one_that_a_loop_chooses(n_folds):
+    chosen = []
+    for seed in range(12):
+        X, y = numeric(60, [[0.2, 0.9, 3.0], [0.5, 0.5, 0.5, 0.6], [0.3, 0.6]][seed % 3], seed)
+        rows = np.random.default_rng(seed).uniform(0.2, 3, 60) if seed % 2 else np.ones(60)
+        expected, best = by_hand(X, y, PATH, rows, n_folds)
+        pool = RidgePoolRegressor(PATH, n_folds=n_folds).fit(X, y, sample_weight=rows)
+        assert pool.strength_ == expected
+        assert pool.strength_ >= best
+        given = RidgePoolRegressor(pool.strength_).fit(X, y, sample_weight=rows)
+        np.testing.assert_array_equal(pool.weights_, given.weights_)
+        chosen.append((expected, best))
+    assert len({expected for expected, _ in chosen}) > 2
+    assert any(expected > best for expected, best in chosen)
+
+
+def test_rows_choose_weaker_ridges_where_they_support_it():
+    def chosen(n, noises):
+        return np.mean([np.log10(RidgePoolRegressor().fit(*numeric(n, noises, seed)).strength_) for seed in range(10)])
+
+    unlike, alike = [0.1, 1.0, 3.0], [0.5, 0.5, 0.5]
+    assert chosen(2000, unlike) < chosen(40, unlike) < chosen(40, alike)
+
+
+def test_order_of_strengths_does_not_matter_nor_their_type():
+    X, y = numeric(100, [0.3, 0.6, 1.0])
+    pool = RidgePoolRegressor(PATH).fit(X, y)
+    for path in (PATH[::-1], list(PATH), np.array(PATH), (*PATH, *PATH)):
+        other = RidgePoolRegressor(path).fit(X, y)
+        np.testing.assert_array_equal(other.weights_, pool.weights_)
+        assert type(other.strength_) is float
+    assert RidgePoolRegressor((0.1,)).fit(X, y).strength_ == 0.1
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 9])
+def test_few_rows_take_the_strongest(n):
+    X, y = numeric(n, [0.01, 3.0])
+    assert RidgePoolRegressor((0.01, 1.0)).fit(X, y).strength_ == 1.0
+    assert RidgePoolRegressor(0.01).fit(X, y).strength_ == 0.01
+    X, y = numeric(40, [0.01, 3.0])
+    heavy = (np.arange(40) < n).astype(float)  # the others are as good as absent
+    assert RidgePoolRegressor((0.01, 1.0)).fit(X, y, sample_weight=heavy).strength_ == 1.0
+
+
+def test_from_ten_rows_on_they_choose():
+    X, y = numeric(10, [0.01, 3.0])
+    for n_folds in (5, 50):
+        assert RidgePoolRegressor((0.01, 1.0), n_folds=n_folds).fit(X, y).strength_ == 0.01
+
+
+def test_a_column_or_target_that_is_constant_in_a_fold_is_no_error():
+    X, y = numeric(30, [0.3, 0.4])
+    X[1:, 1] = 0.1
+    pool = RidgePoolRegressor().fit(X, y)
+    assert np.isfinite(pool.weights_).all()
+    y = np.where(np.arange(30) == 0, 1.0, 0.1)
+    assert np.isfinite(RidgePoolRegressor().fit(X, y).weights_).all()
+
+
+# --- what it is for -------------------------------------------------------------------------------------
+
+
+def out_of_sample(learners, n):
+    """Squared errors of the two pools and of the plain mean of the learners, over 40 drawn tables."""
+    errors = []
+    for seed in range(40):
+        X, y = learners(n + 1000, np.random.default_rng(seed))
+        pools = [pool.fit(X[:n], y[:n]).predict(X[n:]) for pool in (RidgePoolRegressor(), LinearPoolRegressor())]
+        errors.append([mean_squared_error(y[n:], found) for found in (*pools, X[n:].mean(axis=1))])
+    return np.mean(errors, axis=0)
+
+
+def alike(n, rng):
+    y = rng.normal(size=n)
+    return y[:, None] + 0.5 * rng.normal(size=(n, 1)) + 0.5 * rng.normal(size=(n, 10)), y
+
+
+def noise(n, rng):
+    return 0.2 * rng.normal(size=(n, 10)), rng.normal(size=n)
+
+
+def shared_error(n, rng):
+    y, error = rng.normal(size=(2, n))
+    return np.column_stack([y + k * error + 0.1 * rng.normal(size=n) for k in (1.0, 1.5, 2.0)]), y
+
+
+def test_it_is_near_the_mean_of_learners_that_are_alike_and_no_worse_than_the_other_pool():
+    ridge, linear, mean = out_of_sample(alike, 60)
+    assert ridge < 0.98 * linear
+    assert ridge < mean
+
+
+def test_it_does_not_fit_noise():
+    ridge, linear, mean = out_of_sample(noise, 100)
+    assert ridge < linear + 0.01
+    assert ridge < 1.02 * mean
+
+
+def test_it_takes_out_an_error_that_learners_share():
+    ridge, linear, _ = out_of_sample(shared_error, 100)
+    assert ridge < 0.2 * linear
+
+
+# --- use ------------------------------------------------------------------------------------------------
+
+
+def test_it_can_be_saved(tmp_path):
+    X, y = numeric(100, [0.3, 0.6, 1.0])
+    pool = RidgePoolRegressor((0.01, 1.0), n_folds=4).fit(X, y)
+    save(pool, tmp_path / "pool.stackkit")
+    again = load(tmp_path / "pool.stackkit")
+    np.testing.assert_array_equal(again.predict(X), pool.predict(X))
+    assert again.get_params() == pool.get_params()
+    assert again.strength_ == pool.strength_
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"strengths": 0}, "'strengths' .* of RidgePoolRegressor must be a number above 0, or a sequence .*; got 0"),
+        ({"strengths": ()}, r"'strengths' .*; got \(\)"),
+        ({"strengths": (0.1, -1.0)}, r"'strengths' .*; got \(0.1, -1.0\)"),
+        ({"strengths": (0.1, np.nan)}, r"'strengths' .*; got \(0.1, nan\)"),
+        ({"strengths": [True]}, r"'strengths' .*; got \[True\]"),
+        ({"strengths": "auto"}, "'strengths' .*; got 'auto'"),
+        ({"strengths": None}, "'strengths' .*; got None"),
+        ({"strengths": np.ones((2, 2))}, "'strengths' .*; got array"),
+        ({"n_folds": 1}, "'n_folds' .* of RidgePoolRegressor must be an integer of at least 2; got 1"),
+        ({"n_folds": 2.5}, "'n_folds' .* got 2.5"),
+    ],
+)
+def test_parameters_are_checked_in_fit(parameters, message):
+    X, y = numeric(30, [0.3, 0.6])
+    with pytest.raises(ValueError, match=f"(?s)^The {message}"):
+        RidgePoolRegressor(**parameters).fit(X, y)
