@@ -40,8 +40,8 @@ from stackkit.datasets import load_titanic
 from stackkit.nn import BNCNNClassifier, BNMLPClassifier, BNMLPRegressor
 
 HERE = Path(__file__).parent
-KEPT_IN_FILE = ("logistic", "random_forest", "xgboost", "bn_mlp")
-LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "skorch", "xgboost-cpu")
+KEPT_IN_FILE = ("logistic", "random_forest", "xgboost", "bn_mlp", "lightgbm", "kernel")
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "skorch", "lightgbm", "xgboost-cpu")
 
 BINARY = make_classification(160, 6, n_informative=4, flip_y=0.1, random_state=0)
 IRIS = load_iris(return_X_y=True)
@@ -153,7 +153,9 @@ def saved_model() -> tuple[StackingModel, pd.DataFrame]:
     """A model whose file is kept: prepared frames, trees, boosting and networks, and a level above; its rows."""
     X, y = _few_columns()
     learners = [
-        (name, _smaller(learner)) for name, learner in default_learners("classification", X) if name in KEPT_IN_FILE
+        (name, _smaller(learner))
+        for name, learner in default_learners("classification", X, preset="best")
+        if name in KEPT_IN_FILE
     ]
     return StackingModel(learners, _upper(), cv=2, random_state=0).fit(X, y), X
 
