@@ -61,14 +61,15 @@ class Seat:
     """A learner that a stack may have.
 
     ``make`` gets the number of rows; what ``between`` makes stands between preparation and learner.
-    ``most_columns`` are those that it is worth its time for, ``package`` is what may be absent, and ``sparse`` says
-    whether it takes a sparse matrix.
+    ``most_columns`` and ``least_rows`` are those that it is worth its time for, ``package`` is what may be absent, and
+    ``sparse`` says whether it takes a sparse matrix.
     """
 
     make: Callable[[int], Any]
     prepare: Callable[[], Any]
     cost: Cost
     most_columns: int | None = None
+    least_rows: int = 0
     package: str | None = None
     between: Callable[[], Any] | None = None
     sparse: bool = False
@@ -105,6 +106,8 @@ XGBOOST = {
     "tree_method": "hist",
     "n_jobs": 1,
 }
+# For large tables, where the plain one is in a hurry.
+LIGHT_SLOW = {"learning_rate": 0.04, "num_leaves": 31, "min_child_samples": 20}
 LIGHT = {"learning_rate": 0.05, "num_leaves": 31, "min_child_samples": 20}
 # Random thresholds and half of the columns: slower to learn by heart, and unlike the others.
 LIGHT_EXTRA = {
@@ -184,6 +187,13 @@ CLASSIFIERS: dict[str, Seat] = {
         Cost(0.01, 0.0267, 0.5, 1.25),
         sparse=True,
     ),
+    "lightgbm_slow": Seat(
+        lambda _: _lightgbm().LightGBMClassifier(**LIGHT_SLOW),
+        coded_preprocessing,
+        Cost(0.13, 0.08, 1.0, 1.25),
+        least_rows=LARGE,
+        package="lightgbm",
+    ),
     "lda": Seat(
         lambda _: LinearDiscriminantAnalysis(solver="lsqr", covariance_estimator=ShrunkCovariance()),
         scaled_preprocessing,
@@ -255,6 +265,13 @@ REGRESSORS: dict[str, Seat] = {
         tree_preprocessing,
         Cost(0.053, 0.0132, 1.0),
         sparse=True,
+    ),
+    "lightgbm_slow": Seat(
+        lambda _: _lightgbm().LightGBMRegressor(**LIGHT_SLOW),
+        coded_preprocessing,
+        Cost(0.4, 0.04, 1.0),
+        least_rows=LARGE,
+        package="lightgbm",
     ),
     "lightgbm_extra": Seat(
         lambda n_rows: _lightgbm().LightGBMRegressor(**_light(LIGHT_EXTRA, n_rows)),

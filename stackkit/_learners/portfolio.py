@@ -120,8 +120,8 @@ def _within(costs: dict[str, float], budget: float, most: int) -> dict[str, floa
 
 
 def _may_sit(seat: Seat, size: TableSize, *, sparse_input: bool) -> bool:
-    fits = seat.most_columns is None or size.n_columns <= seat.most_columns
-    return fits and is_usable(seat) and (seat.sparse or not sparse_input)
+    worth = size.n_rows > seat.least_rows and (seat.most_columns is None or size.n_columns <= seat.most_columns)
+    return worth and is_usable(seat) and (seat.sparse or not sparse_input)
 
 
 def _costs(seats: dict[str, Seat], size: TableSize, n_folds: int, n_rows: int) -> dict[str, float]:

@@ -74,8 +74,8 @@ _OF_DATA = together(
         callback=_names,
         metavar="NAME,NAME",
         help="Instead of the preset's: some of bn_mlp, splines, lightgbm, kernel, extra_trees, xgboost, random_forest, "
-        "lightgbm_extra, lightgbm_small, hist_gradient_boosting, bn_mlp_wide, knn, catboost; for classification also "
-        "logistic, lda, naive_bayes, for regression ridge, lightgbm_linear.",
+        "lightgbm_slow, lightgbm_extra, lightgbm_small, hist_gradient_boosting, bn_mlp_wide, knn, catboost; for "
+        "classification also logistic, lda, naive_bayes, for regression ridge, lightgbm_linear.",
     ),
     option(
         "Stack",
