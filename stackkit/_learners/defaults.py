@@ -105,18 +105,21 @@ def default_learners(task: str, X: Any = None, *, n_classes: int = 2, preset: st
     Returns
     -------
     learners : list of (str, Pipeline)
-        The first ones of an ordered list, as time allows. For classification: ``"lightgbm"``, ``"splines"``
-        (a logistic regression that bends), ``"bn_mlp"``, ``"kernel"`` (one on a Gaussian kernel),
-        ``"extra_trees"``, ``"xgboost"`` (these six are "fast");
-        ``"lightgbm_slow"`` (on large tables), ``"lda"``, ``"naive_bayes"``,
-        ``"random_forest"``, ``"lightgbm_extra"`` (random thresholds), ``"lightgbm_small"`` ("balanced");
-        ``"hist_gradient_boosting"``, ``"bn_mlp_wide"``, ``"logistic"``, ``"knn"``, and ``"catboost"`` where it
-        is installed ("best"). For regression: ``"lightgbm"``, ``"ridge"``, ``"kernel"``, ``"extra_trees"``,
-        ``"bn_mlp"``, ``"xgboost"``; ``"lightgbm_slow"``, ``"lightgbm_extra"``, ``"splines"``,
-        ``"lightgbm_linear"`` (linear leaves), ``"random_forest"``, ``"hist_gradient_boosting"``; ``"lightgbm_small"``, ``"bn_mlp_wide"``, ``"knn"``,
-        ``"catboost"``. LightGBM and XGBoost make as many trees as rows that they set aside ask for.
-        Parameters are set as in every pipeline: ``set_params(learner__C=0.1)``; weights go in as
-        ``learner__sample_weight``.
+        The first ones of an ordered list, as time allows.
+
+        - classification: ``"lightgbm"``, ``"splines"`` (a logistic regression that bends), ``"bn_mlp"``,
+          ``"kernel"`` (one on a Gaussian kernel), ``"extra_trees"``, ``"xgboost"``: these six are "fast".
+          "balanced" also ``"lightgbm_slow"`` (on large tables), ``"lda"``, ``"naive_bayes"``,
+          ``"random_forest"``, ``"lightgbm_extra"`` (random thresholds), ``"lightgbm_small"``. "best" also
+          ``"hist_gradient_boosting"``, ``"bn_mlp_wide"``, ``"logistic"``, ``"knn"``, and ``"catboost"`` where it
+          is installed.
+        - regression: ``"lightgbm"``, ``"ridge"``, ``"kernel"``, ``"extra_trees"``, ``"bn_mlp"``, ``"xgboost"``;
+          ``"lightgbm_slow"``, ``"lightgbm_extra"``, ``"splines"``, ``"lightgbm_linear"`` (linear leaves),
+          ``"random_forest"``, ``"hist_gradient_boosting"``; ``"lightgbm_small"``, ``"bn_mlp_wide"``, ``"knn"``,
+          ``"catboost"``.
+
+        LightGBM and XGBoost make as many trees as rows that they set aside ask for. Parameters are set as in
+        every pipeline: ``set_params(learner__C=0.1)``; weights go in as ``learner__sample_weight``.
 
     Raises
     ------
