@@ -19,7 +19,7 @@ from stackkit import (
     StackingRegressor,
     nn,
 )
-from stackkit._learners import defaults as _learners
+from stackkit._learners import catalogue
 
 OUT_OF_FOLD = "fit_transform returns out-of-fold predictions; transform asks models that saw the rows"
 UNEQUAL = ("check_transformer_data_not_an_array", "check_transformer_general")
@@ -143,8 +143,8 @@ def _failures_of_defaults(_):
 @pytest.fixture
 def small(monkeypatch):
     """The checks fit some 100 times; what they check does not depend on the number of trees and epochs."""
-    monkeypatch.setitem(_learners.FOREST, "n_estimators", 5)
-    monkeypatch.setitem(_learners.BOOSTING, "n_estimators", 5)
+    for settings in (catalogue.FOREST, catalogue.XGBOOST, catalogue.LIGHT):
+        monkeypatch.setitem(settings, "n_estimators", 5)
     # Some checks ask for a good fit of a hundred rows; the default has 40 epochs.
     for task in ("Classifier", "Regressor"):
         made = getattr(nn, f"BNMLP{task}")

@@ -1,10 +1,11 @@
-"""CatBoost that finds its number of trees. Importing this loads catboost, which the extra of that name installs."""
+"""CatBoost that finds its number of trees. The package is optional: the extra `catboost` installs it."""
 
 from __future__ import annotations
 
+from importlib import import_module
+from types import ModuleType
 from typing import Any, Self
 
-import catboost
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -14,6 +15,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from stackkit._data import check_weights
 from stackkit._learners.stopping import rows_to_stop_by
+
+
+def _catboost() -> ModuleType:
+    return import_module("catboost")
 
 
 class _CatBoost(BaseEstimator):
@@ -51,7 +56,7 @@ class _CatBoost(BaseEstimator):
         weights = check_weights(weights, len(table))
         train, held = rows_to_stop_by(self, table, y, groups, classifier=loss != "RMSE")
         learned, stopping = (
-            catboost.Pool(
+            _catboost().Pool(
                 self._columns(table[rows]),
                 y[rows],
                 weight=None if weights is None else weights[rows],
@@ -125,7 +130,7 @@ class CatBoostClassifier(ClassifierMixin, _CatBoost):
             only = self.classes_.tolist()
             raise ValueError(f"CatBoostClassifier needs y of two classes or more; got one class, {only}.")
         loss = "Logloss" if len(self.classes_) == 2 else "MultiClass"
-        self._grow(table, codes, sample_weight, groups, maker=catboost.CatBoostClassifier, loss=loss)
+        self._grow(table, codes, sample_weight, groups, maker=_catboost().CatBoostClassifier, loss=loss)
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -141,7 +146,7 @@ class CatBoostRegressor(RegressorMixin, _CatBoost):
 
     def fit(self, X: Any, y: Any, *, sample_weight: Any = None, groups: Any = None) -> Self:
         table, y = self._checked(X, y, y_numeric=True)
-        self._grow(table, y, sample_weight, groups, maker=catboost.CatBoostRegressor, loss="RMSE")
+        self._grow(table, y, sample_weight, groups, maker=_catboost().CatBoostRegressor, loss="RMSE")
         return self
 
     def predict(self, X: Any) -> np.ndarray:

@@ -35,6 +35,7 @@ BY_TEXT = {
         *("stackkit._learners.boosting", "stackkit._learners.light_boosting", "stackkit._learners.cat_boosting"),
         "stackkit.nn",
     ),
+    "stackkit._learners.cat_boosting": ("catboost",),
 }
 # Libraries with which this package computes nothing.
 NEUTRAL = {

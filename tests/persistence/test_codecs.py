@@ -11,6 +11,7 @@ from sklearn.datasets import load_iris
 from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import SplineTransformer
 from sklearn.svm import SVC
 from xgboost import XGBClassifier, XGBRegressor, XGBRFClassifier
 
@@ -85,6 +86,25 @@ def test_models_of_catboost_come_back(name, path):
     again = load(save(model, path))
     assert again.predict(X).tobytes() == model.predict(X).tobytes()
     assert vars(again).keys() == vars(model).keys()
+
+
+@pytest.mark.parametrize("values", [[0.0, 1.0], [0.0, 1.0, 2.0, 3.5, 4.0]], ids=["one knot", "several"])
+def test_splines_come_back(values, path):
+    """Of a column with few values scikit-learn makes splines that SciPy's own constructor refuses."""
+    column = np.resize(values, 40)[:, None]
+    column[0] = values[0]
+    model = SplineTransformer(n_knots=5, degree=2, knots="quantile").fit(column)
+    assert load(save(model, path)).transform(column).tobytes() == model.transform(column).tobytes()
+
+
+def test_a_spline_that_could_read_beyond_its_coefficients_is_refused(path):
+    """No evaluation of it would check that again."""
+    model = SplineTransformer(n_knots=5, degree=2).fit(X)
+    spline = model.bsplines_[0]
+    model.bsplines_[0] = type(spline).construct_fast(spline.t, spline.c[:2], spline.k)
+    save(model, path)
+    with pytest.raises(ModelFileError, match="has a spline whose knots and coefficients do not fit"):
+        load(path)
 
 
 def test_an_unfitted_booster_comes_back(path):
