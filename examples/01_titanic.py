@@ -155,6 +155,8 @@ def make_stack(seed: int, n_jobs: int) -> StackingClassifier:
     # Weighed by distance, a twin among the neighbours settles the matter, and the probability is 0 or 1.
     # Neighbours that all count the same are less sure of themselves, and that is what log-loss rewards.
     learners["knn"].set_params(learner__weights="uniform")
+    # So is a tree with leaves of one passenger: here each leaf has two at least.
+    learners["random_forest"].set_params(learner__min_samples_leaf=2)
     for learner in learners.values():
         # A default learner is a pipeline that takes a raw table: it fills gaps, encodes text and scales,
         # as its learner needs. Our own step goes in front.
