@@ -143,7 +143,7 @@ def problems(*, quick):
     found = [Problem(name, *load(return_X_y=True)) for name, load in bundled.items()]
     X, y = load_titanic(return_X_y=True)
     found.append(Problem("titanic", X, y.to_numpy()))
-    found += [Problem(f"made: {name}", *MADE[name]()) for name in CHOSEN]
+    found += [Problem(f"made: {name}", *MADE[name]()) for name in MADE]
     found += sampled("otto", load_otto(), images=False)
     found += sampled("mnist", load_mnist(), images=True)
     if quick:
@@ -151,7 +151,6 @@ def problems(*, quick):
     return found
 
 
-CHOSEN = ("informative", "few of many columns", "noisy labels", "five classes", "rare class")
 QUICK = ("iris", "wine", "titanic", "made: few of many columns", "otto 500")
 
 
