@@ -20,7 +20,6 @@ MOST_SEATS = {"fast": 6, "balanced": 11, "best": 20}
 CORES = 2  # that the presets are meant for: on any machine they mean the same learners
 USED = 0.75  # of the time, for some tables cost twice what was measured on others
 STARTING = 4.5  # seconds for imports, workers and the final estimator
-MOST_OF_BUDGET = 0.8  # that one learner may take
 LEAST_SEATS = 2  # where no more have the time, there are fewer rows
 LEAST_ROWS = 2000
 # More folds leave more rows to learn from, which pays on small tables: how many, up to how many rows.
@@ -114,7 +113,7 @@ def _within(costs: dict[str, float], budget: float, most: int) -> dict[str, floa
     """Those that there is time for, in their order."""
     chosen: dict[str, float] = {}
     for name, cost in costs.items():
-        if len(chosen) < most and cost <= MOST_OF_BUDGET * budget and sum(chosen.values()) + cost <= budget:
+        if len(chosen) < most and sum(chosen.values()) + cost <= budget:
             chosen[name] = cost
     return chosen
 
