@@ -181,7 +181,7 @@ def numbers_of(column: pd.Series, format_: NumberFormat) -> np.ndarray:
 
 
 def _as_float(value: Any) -> float:
-    if not isinstance(value, int | float | np.number | np.bool | Decimal):
+    if not isinstance(value, int | float | np.number | np.bool_ | Decimal):
         return np.nan
     try:
         return float(value)

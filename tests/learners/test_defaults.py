@@ -191,7 +191,10 @@ def test_clone_pickle_params_and_weights(task, frame_and_y):
         old, new = frame[:160], frame[160:]
         copied.fit(old, y[:160], learner__sample_weight=np.where(y[:160] == 1, 1000.0, 1.0))
         assert_array_equal(pickle.loads(pickle.dumps(copied)).predict(frame), copied.predict(frame))
-        assert copied.predict(new).mean() > model.fit(old, y[:160]).predict(new).mean(), name
+        weighed, plain = copied.predict(new), model.fit(old, y[:160]).predict(new)
+        assert not np.array_equal(weighed, plain), name
+        if name != "extra_trees":  # leaves of one row: weights decide where the trees cut, not what the leaves say
+            assert weighed.mean() > plain.mean(), name
         assert getattr(model.named_steps["learner"], "n_jobs", None) in (None, 1)
 
 
