@@ -11,7 +11,7 @@ from stackkit._learners.defaults import default_learners, known_names, learners_
 from stackkit._learners.frames import as_frame
 from stackkit._learners.kernel_map import KernelMap
 from stackkit._learners.number_columns import NumberColumns, parts_of_format
-from stackkit._learners.portfolio import Portfolio, check_preset, size_of
+from stackkit._learners.portfolio import STARTING, Portfolio, check_preset
 from stackkit._learners.preparation import (
     FUNCTIONS,
     CodedPreparation,
@@ -23,6 +23,7 @@ from stackkit._learners.preparation import (
 
 __all__ = [
     "FUNCTIONS",
+    "STARTING",
     "CalendarColumns",
     "CodedPreparation",
     "KernelMap",
@@ -41,6 +42,5 @@ __all__ = [
     "portfolio_for",
     "prepares_tables",
     "scaled_preprocessing",
-    "size_of",
     "with_adapted_nets",
 ]

@@ -333,5 +333,6 @@ def why_absent(package: str) -> str | None:
     return None
 
 
-def is_usable(seat: Seat) -> bool:
-    return seat.package is None or why_absent(seat.package) is None
+def is_usable(seat: Seat, *, sparse_input: bool) -> bool:
+    present = seat.package is None or why_absent(seat.package) is None
+    return present and (seat.sparse or not sparse_input)

@@ -61,7 +61,7 @@ def learners_named(task: str, names: Iterable[str], X: Any) -> list[tuple[str, A
 def known_names(task: str, X: Any) -> list[str]:
     """All of them that can be fitted to this table."""
     is_sparse = sparse.issparse(X)
-    return [name for name, seat in OF_TASK[task].items() if is_usable(seat) and (seat.sparse or not is_sparse)]
+    return [name for name, seat in OF_TASK[task].items() if is_usable(seat, sparse_input=is_sparse)]
 
 
 def _pipeline(name: str, seat: Seat, X: Any) -> Pipeline:

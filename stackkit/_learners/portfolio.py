@@ -39,11 +39,12 @@ class TableSize:
 
 @dataclass(frozen=True)
 class Portfolio:
-    """Names of learners with the seconds of one core that each is expected to take on all folds."""
+    """Names of learners with the seconds of one core that each is expected to take on all folds; of what table."""
 
     seconds: dict[str, float]
     n_folds: int
     n_rows: int
+    n_columns: int
 
 
 def check_preset(preset: Any, owner: str) -> None:
@@ -106,7 +107,7 @@ def choose(
     if len(chosen) < LEAST_SEATS:
         cheapest = sorted(costs, key=lambda name: costs[name])[:LEAST_SEATS]
         chosen = {name: cost for name, cost in costs.items() if name in cheapest}
-    return Portfolio(chosen, n_folds, n_rows)
+    return Portfolio(chosen, n_folds, n_rows, size.n_columns)
 
 
 def _within(costs: dict[str, float], budget: float, most: int) -> dict[str, float]:
@@ -120,7 +121,7 @@ def _within(costs: dict[str, float], budget: float, most: int) -> dict[str, floa
 
 def _may_sit(seat: Seat, size: TableSize, *, sparse_input: bool) -> bool:
     worth = size.n_rows > seat.least_rows and (seat.most_columns is None or size.n_columns <= seat.most_columns)
-    return worth and is_usable(seat) and (seat.sparse or not sparse_input)
+    return worth and is_usable(seat, sparse_input=sparse_input)
 
 
 def _costs(seats: dict[str, Seat], size: TableSize, n_folds: int, n_rows: int) -> dict[str, float]:

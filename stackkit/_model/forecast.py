@@ -6,27 +6,27 @@ import numpy as np
 import pandas as pd
 from joblib import effective_n_jobs
 
-from stackkit._learners import size_of
+from stackkit._learners import STARTING
 from stackkit._model.plan import Plan
 
 COPIES = 3  # of the prepared training rows: the learner's own, and those on the way to it
-STARTING = 4.5  # seconds for imports, worker processes and the final estimator
 
 
 def forecast(plan: Plan, n_jobs: int | None) -> pd.DataFrame:
     """One row per learner: folds, training rows per fold, and the seconds and bytes of memory that are expected."""
-    known = {} if plan.portfolio is None else plan.portfolio.seconds
-    n_rows = plan.X.shape[0] if plan.portfolio is None else plan.portfolio.n_rows
+    portfolio = plan.portfolio
+    known = {} if portfolio is None else portfolio.seconds
+    n_rows = plan.X.shape[0] if portfolio is None else portfolio.n_rows
     n_folds = plan.splitter.get_n_splits(plan.X, plan.y, plan.routed.splitter.get("groups"))
     trained = round(n_rows * (1 - 1 / n_folds))
-    table = 8 * trained * size_of(plan.X).n_columns * COPIES
+    table = np.nan if portfolio is None else 8.0 * trained * portfolio.n_columns * COPIES
     names = [name for name, _ in plan.learners]
     found = pd.DataFrame(
         {
             "folds": n_folds,
             "rows": trained,
             "seconds": [known.get(name, np.nan) for name in names],
-            "memory": [float(table) if name in known else np.nan for name in names],
+            "memory": table,
         },
         index=pd.Index(names, name="learner"),
     )

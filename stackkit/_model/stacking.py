@@ -247,8 +247,8 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         plan = make_plan(self, X, y, groups=groups, sample_weight=sample_weight, **params)
         warn_of_row_order(plan.splitter, plan.X, plan.y, grouped=groups is not None, stacklevel=3)
         warn_of_unstratified(self, plan.target.task)
-        if plan.portfolio is not None:
-            say(in_a_sentence(forecast(plan, self.n_jobs)), verbose=self.verbose)
+        if self.verbose and plan.portfolio is not None:
+            say(in_a_sentence(forecast(plan, self.n_jobs)), verbose=True)
         fitted = fit_stack(self, plan, settings)
         self._take(plan, fitted)
         fitted.listeners.end()
