@@ -11,9 +11,10 @@ import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from stackkit._data import check_weights
+from stackkit._learners.coded_tables import checked_table, new_table
 from stackkit._learners.stopping import rows_to_stop_by
 
 
@@ -42,15 +43,6 @@ class _CatBoost(BaseEstimator):
         self.validation_fraction = validation_fraction
         self.n_jobs = n_jobs
         self.random_state = random_state
-
-    def _checked(self, X: Any, y: Any, *, y_numeric: bool) -> tuple[np.ndarray, np.ndarray]:
-        is_frame = isinstance(X, pd.DataFrame)
-        dtypes = X.dtypes if is_frame else []
-        self.categorical_ = [place for place, dtype in enumerate(dtypes) if isinstance(dtype, pd.CategoricalDtype)]
-        table = X.to_numpy(dtype=float, na_value=np.nan) if is_frame else X
-        options = {"dtype": np.float64, "ensure_all_finite": False, "ensure_min_samples": 2, "y_numeric": y_numeric}
-        table, y = validate_data(self, table, y, **options)
-        return table, y
 
     def _grow(self, table: np.ndarray, y: np.ndarray, weights: Any, groups: Any, *, maker: Any, loss: str) -> None:
         weights = check_weights(weights, len(table))
@@ -86,7 +78,7 @@ class _CatBoost(BaseEstimator):
 
     def _rows(self, X: Any) -> Any:
         check_is_fitted(self)
-        return self._columns(validate_data(self, X, dtype=np.float64, ensure_all_finite=False, reset=False))
+        return self._columns(new_table(self, X))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -123,7 +115,7 @@ class CatBoostClassifier(ClassifierMixin, _CatBoost):
     """
 
     def fit(self, X: Any, y: Any, *, sample_weight: Any = None, groups: Any = None) -> Self:
-        table, y = self._checked(X, y, y_numeric=False)
+        table, y, self.categorical_ = checked_table(self, X, y, y_numeric=False)
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) == 1:
@@ -145,7 +137,7 @@ class CatBoostRegressor(RegressorMixin, _CatBoost):
     """CatBoost for numbers, with as many trees as rows that it sets aside ask for: see CatBoostClassifier."""
 
     def fit(self, X: Any, y: Any, *, sample_weight: Any = None, groups: Any = None) -> Self:
-        table, y = self._checked(X, y, y_numeric=True)
+        table, y, self.categorical_ = checked_table(self, X, y, y_numeric=True)
         self._grow(table, y, sample_weight, groups, maker=_catboost().CatBoostRegressor, loss="RMSE")
         return self
 

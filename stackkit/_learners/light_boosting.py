@@ -6,13 +6,13 @@ from typing import Any, Self
 
 import lightgbm
 import numpy as np
-import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from stackkit._data import check_weights
+from stackkit._learners.coded_tables import checked_table, new_table
 from stackkit._learners.stopping import rows_to_stop_by
 
 GROWN = 1.1  # trees on all rows for each tree on those that were left to learn from
@@ -51,12 +51,6 @@ class _LightGBM(BaseEstimator):
         self.refit = refit
         self.n_jobs = n_jobs
         self.random_state = random_state
-
-    def _checked(self, X: Any, y: Any, *, y_numeric: bool) -> tuple[np.ndarray, np.ndarray, list[int]]:
-        table, categorical = _numbers_of(X)
-        options = {"dtype": np.float64, "ensure_all_finite": False, "ensure_min_samples": 2, "y_numeric": y_numeric}
-        table, y = validate_data(self, table, y, **options)
-        return table, y, categorical
 
     def _grow(
         self, table: np.ndarray, y: np.ndarray, categorical: list[int], weights: Any, groups: Any, **objective: Any
@@ -97,8 +91,7 @@ class _LightGBM(BaseEstimator):
         }
 
     def _raw(self, X: Any) -> np.ndarray:
-        table = validate_data(self, _numbers_of(X)[0], dtype=np.float64, ensure_all_finite=False, reset=False)
-        return np.asarray(self.booster_.predict(table, num_threads=self.n_jobs))
+        return np.asarray(self.booster_.predict(new_table(self, X), num_threads=self.n_jobs))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -183,7 +176,7 @@ class LightGBMClassifier(ClassifierMixin, _LightGBM):
         LightGBMClassifier
             The fitted model.
         """
-        table, y, categorical = self._checked(X, y, y_numeric=False)
+        table, y, categorical = checked_table(self, X, y, y_numeric=False)
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         n_classes = len(self.classes_)
@@ -274,7 +267,7 @@ class LightGBMRegressor(RegressorMixin, _LightGBM):
         LightGBMRegressor
             The fitted model.
         """
-        table, y, categorical = self._checked(X, y, y_numeric=True)
+        table, y, categorical = checked_table(self, X, y, y_numeric=True)
         self._grow(table, y, categorical, sample_weight, groups, objective="regression")
         return self
 
@@ -293,11 +286,3 @@ class LightGBMRegressor(RegressorMixin, _LightGBM):
         """
         check_is_fitted(self)
         return self._raw(X)
-
-
-def _numbers_of(X: Any) -> tuple[Any, list[int]]:
-    """The table without dtypes of categories, and which columns had one."""
-    if not isinstance(X, pd.DataFrame):
-        return X, []
-    places = [place for place, dtype in enumerate(X.dtypes) if isinstance(dtype, pd.CategoricalDtype)]
-    return X.to_numpy(dtype=float, na_value=np.nan), places
