@@ -18,6 +18,8 @@ _EMPTY = 1e-12  # a column that spreads less than that, as a share of its mean, 
 
 _JITTER = 1e-12  # makes the curvature of copies definite where there is no ridge; the optimum stays
 
+_BIAS_RIDGE = 10.0  # the ridge on the biases over that on the weights
+
 _CELLS = 1 << 15  # table cells worked on at once: what the cache of a core holds
 
 
@@ -37,7 +39,7 @@ class _PoolLoss:
 
     def _penalty(self) -> Floats:
         n_learners, _, n_classes = self.log_proba.shape
-        return self.ridge * np.repeat([1.0, 0.1], [n_learners, n_classes])
+        return self.ridge * np.repeat([1.0, _BIAS_RIDGE], [n_learners, n_classes])
 
     def start(self) -> Floats:
         n_learners, _, n_classes = self.log_proba.shape
@@ -98,8 +100,9 @@ class LogPoolClassifier(BlendClassifier):
         Probabilities below it are raised to it before the logarithm: it limits what a learner that is sure
         and wrong can cost. Above 0 and below 0.5.
     ridge : float, default=0.1
-        Strength of ``sum (w_m - 1/M)^2 + 0.1 sum b_c^2``, beside the log-loss summed over the rows: it
-        matters less the more rows there are. At 0 the weights grow without end where the classes can be
+        Strength of ``sum (w_m - 1/M)^2 + 10 sum b_c^2``, beside the log-loss summed over the rows: it
+        matters less the more rows there are. Where nearly all rows are told right, many classes leave few
+        errors to learn a bias from: hence its larger share. At 0 the weights grow without end where the classes can be
         separated.
     fit_bias : bool, default=True
         Whether to fit the biases ``b_c``; they sum to 0.
