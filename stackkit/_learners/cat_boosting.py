@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from stackkit._data import check_weights
 from stackkit._learners.coded_tables import checked_table, new_table
-from stackkit._learners.stopping import rows_to_stop_by
+from stackkit._learners.stopping import rows_to_stop_by, trees_on_all_rows
 
 
 def _catboost() -> ModuleType:
@@ -33,6 +33,7 @@ class _CatBoost(BaseEstimator):
         max_depth: int = 6,
         early_stopping_rounds: int = 40,
         validation_fraction: float = 0.15,
+        refit: bool = True,
         n_jobs: int = 1,
         random_state: Any = None,
     ) -> None:
@@ -41,32 +42,34 @@ class _CatBoost(BaseEstimator):
         self.max_depth = max_depth
         self.early_stopping_rounds = early_stopping_rounds
         self.validation_fraction = validation_fraction
+        self.refit = refit
         self.n_jobs = n_jobs
         self.random_state = random_state
 
     def _grow(self, table: np.ndarray, y: np.ndarray, weights: Any, groups: Any, *, maker: Any, loss: str) -> None:
+        """Boost until the rows set aside see no progress; with ``refit`` then on all rows, for as long."""
         weights = check_weights(weights, len(table))
         train, held = rows_to_stop_by(self, table, y, groups, classifier=loss != "RMSE")
-        learned, stopping = (
-            _catboost().Pool(
-                self._columns(table[rows]),
-                y[rows],
-                weight=None if weights is None else weights[rows],
-                cat_features=self.categorical_,
-            )
-            for rows in (train, held)
-        )
-        model = maker(
-            iterations=self.n_estimators,
-            learning_rate=self.learning_rate,
-            depth=self.max_depth,
-            loss_function=loss,
-            thread_count=self.n_jobs,
-            random_seed=int(check_random_state(self.random_state).randint(2**31 - 1)),
-            allow_writing_files=False,
-            verbose=False,
-        )
-        self.model_ = model.fit(learned, eval_set=stopping, early_stopping_rounds=self.early_stopping_rounds)
+        params = {
+            "learning_rate": self.learning_rate,
+            "depth": self.max_depth,
+            "loss_function": loss,
+            "thread_count": self.n_jobs,
+            "random_seed": int(check_random_state(self.random_state).randint(2**31 - 1)),
+            "allow_writing_files": False,
+            "verbose": False,
+        }
+
+        def pool(rows: Any) -> Any:
+            of_rows = None if weights is None else weights[rows]
+            columns = self._columns(table[rows])
+            return _catboost().Pool(columns, y[rows], weight=of_rows, cat_features=self.categorical_)
+
+        self.model_ = maker(iterations=self.n_estimators, **params)
+        self.model_.fit(pool(train), eval_set=pool(held), early_stopping_rounds=self.early_stopping_rounds)
+        if self.refit:
+            n_trees = trees_on_all_rows(self.model_.tree_count_, self.n_estimators)
+            self.model_ = maker(iterations=n_trees, **params).fit(pool(slice(None)))
 
     def _columns(self, table: np.ndarray) -> Any:
         """CatBoost takes categories as whole numbers; a level without a code is a level of its own."""
@@ -104,6 +107,8 @@ class CatBoostClassifier(ClassifierMixin, _CatBoost):
         Trees without progress after which to stop.
     validation_fraction : float
         Share of the rows set aside; with ``groups``, of the groups.
+    refit : bool
+        Whether to fit to all rows when the number of trees is found.
     n_jobs : int
         Threads.
     random_state : int, RandomState or None

@@ -133,9 +133,10 @@ LIGHT_LINEAR = {
     "linear_tree": True,
     "n_estimators": 500,
 }
+CAT = {"learning_rate": 0.06}
 
 
-def _light(settings: dict[str, Any], n_rows: int) -> dict[str, Any]:
+def _hurried(settings: dict[str, Any], n_rows: int) -> dict[str, Any]:
     if n_rows <= LARGE:
         return settings
     return settings | {"learning_rate": 2 * settings["learning_rate"], "refit": False}
@@ -156,7 +157,7 @@ def _neighbors(n_rows: int) -> dict[str, Any]:
 
 CLASSIFIERS: dict[str, Seat] = {
     "lightgbm": Seat(
-        lambda n_rows: _lightgbm().LightGBMClassifier(**_light(LIGHT, n_rows)),
+        lambda n_rows: _lightgbm().LightGBMClassifier(**_hurried(LIGHT, n_rows)),
         coded_preprocessing,
         Cost(0.034, 0.0165, 1.0, 1.25),
         package="lightgbm",
@@ -210,13 +211,13 @@ CLASSIFIERS: dict[str, Seat] = {
         lambda _: RandomForestClassifier(**FOREST), tree_preprocessing, Cost(0.081, 0.0817, 0.5), sparse=True
     ),
     "lightgbm_extra": Seat(
-        lambda n_rows: _lightgbm().LightGBMClassifier(**_light(LIGHT_EXTRA, n_rows)),
+        lambda n_rows: _lightgbm().LightGBMClassifier(**_hurried(LIGHT_EXTRA, n_rows)),
         coded_preprocessing,
         Cost(0.091, 0.0505, 0.5, 1.25),
         package="lightgbm",
     ),
     "lightgbm_small": Seat(
-        lambda n_rows: _lightgbm().LightGBMClassifier(**_light(LIGHT_SMALL, n_rows)),
+        lambda n_rows: _lightgbm().LightGBMClassifier(**_hurried(LIGHT_SMALL, n_rows)),
         coded_preprocessing,
         Cost(0.018, 0.0292, 0.5, 1.25),
         package="lightgbm",
@@ -235,13 +236,16 @@ CLASSIFIERS: dict[str, Seat] = {
         sparse=True,
     ),
     "catboost": Seat(
-        lambda _: _catboost().CatBoostClassifier(), coded_preprocessing, Cost(0.8, 0.3, 0.25, 1.0), package="catboost"
+        lambda n_rows: _catboost().CatBoostClassifier(**_hurried(CAT, n_rows)),
+        coded_preprocessing,
+        Cost(0.8, 0.3, 0.25, 1.0),
+        package="catboost",
     ),
 }
 
 REGRESSORS: dict[str, Seat] = {
     "lightgbm": Seat(
-        lambda n_rows: _lightgbm().LightGBMRegressor(**_light(LIGHT, n_rows)),
+        lambda n_rows: _lightgbm().LightGBMRegressor(**_hurried(LIGHT, n_rows)),
         coded_preprocessing,
         Cost(0.121, 0.0079, 1.0),
         package="lightgbm",
@@ -274,14 +278,14 @@ REGRESSORS: dict[str, Seat] = {
         package="lightgbm",
     ),
     "lightgbm_extra": Seat(
-        lambda n_rows: _lightgbm().LightGBMRegressor(**_light(LIGHT_EXTRA, n_rows)),
+        lambda n_rows: _lightgbm().LightGBMRegressor(**_hurried(LIGHT_EXTRA, n_rows)),
         coded_preprocessing,
         Cost(0.069, 0.1239),
         package="lightgbm",
     ),
     "splines": Seat(lambda _: RidgeCV(alphas=RIDGES), spline_preprocessing, Cost(0.017, 0.0051, 1.0), most_columns=300),
     "lightgbm_linear": Seat(
-        lambda n_rows: _lightgbm().LightGBMRegressor(**_light(LIGHT_LINEAR, n_rows)),
+        lambda n_rows: _lightgbm().LightGBMRegressor(**_hurried(LIGHT_LINEAR, n_rows)),
         coded_preprocessing,
         Cost(0.136, 0.0039, 1.0),
         package="lightgbm",
@@ -296,7 +300,7 @@ REGRESSORS: dict[str, Seat] = {
         lambda _: HistGradientBoostingRegressor(**BINNED), tree_preprocessing, Cost(0.119, 0.0109, 1.0)
     ),
     "lightgbm_small": Seat(
-        lambda n_rows: _lightgbm().LightGBMRegressor(**_light(LIGHT_SMALL, n_rows)),
+        lambda n_rows: _lightgbm().LightGBMRegressor(**_hurried(LIGHT_SMALL, n_rows)),
         coded_preprocessing,
         Cost(0.105, 0.0213, 0.5),
         package="lightgbm",
@@ -309,7 +313,10 @@ REGRESSORS: dict[str, Seat] = {
         sparse=True,
     ),
     "catboost": Seat(
-        lambda _: _catboost().CatBoostRegressor(), coded_preprocessing, Cost(0.8, 0.3, 0.25), package="catboost"
+        lambda n_rows: _catboost().CatBoostRegressor(**_hurried(CAT, n_rows)),
+        coded_preprocessing,
+        Cost(0.8, 0.3, 0.25),
+        package="catboost",
     ),
 }
 

@@ -13,9 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from stackkit._data import check_weights
 from stackkit._learners.coded_tables import checked_table, new_table
-from stackkit._learners.stopping import rows_to_stop_by
-
-GROWN = 1.1  # trees on all rows for each tree on those that were left to learn from
+from stackkit._learners.stopping import rows_to_stop_by, trees_on_all_rows
 
 
 class _LightGBM(BaseEstimator):
@@ -67,7 +65,7 @@ class _LightGBM(BaseEstimator):
         if not self.refit:
             self.n_estimators_, self.booster_ = found.best_iteration, found
             return
-        self.n_estimators_ = max(1, min(self.n_estimators, round(GROWN * found.best_iteration)))
+        self.n_estimators_ = trees_on_all_rows(found.best_iteration, self.n_estimators)
         everything = lightgbm.Dataset(table, y, weight=weights, **dataset)
         self.booster_ = lightgbm.train(params, everything, self.n_estimators_)
 

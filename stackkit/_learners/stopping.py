@@ -10,6 +10,13 @@ from sklearn.utils.validation import check_consistent_length
 
 from stackkit._data import inner_split
 
+GROWN = 1.1  # trees on all rows for each tree on those that were left to learn from
+
+
+def trees_on_all_rows(found: int, most: int) -> int:
+    """How many to grow on all rows, where so many were found to be right on those that were left to learn from."""
+    return max(1, min(most, round(GROWN * found)))
+
 
 def rows_to_stop_by(model: Any, X: Any, y: np.ndarray, groups: Any, *, classifier: bool) -> tuple[np.ndarray, ...]:
     """Rows to learn from, and rows to stop by: of classes that the others have, too. Groups stay together."""

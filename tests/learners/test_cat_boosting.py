@@ -20,26 +20,26 @@ from stackkit._learners.cat_boosting import CatBoostClassifier, CatBoostRegresso
 FEW = {"n_estimators": 40, "early_stopping_rounds": 3, "max_depth": 3, "learning_rate": 0.3, "random_state": 7}
 
 
-def by_hand(maker, X, y, weights=None, groups=None, **options):
+def by_hand(maker, X, y, weights=None, groups=None, *, refit=True, **options):
     seed = int(np.random.RandomState(7).randint(2**31 - 1))
     train, held = inner_split(y, np.arange(len(y)), groups, 0.15, seed, classifier=maker is catboost.CatBoostClassifier)
     weigh = lambda rows: None if weights is None else weights[rows]  # noqa: E731
-    model = maker(
-        iterations=40, depth=3, learning_rate=0.3, random_seed=seed, thread_count=1, verbose=False,
-        allow_writing_files=False, **options,
-    )  # fmt: skip
-    held_pool = catboost.Pool(X[held], y[held], weight=weigh(held))
-    return model.fit(
-        catboost.Pool(X[train], y[train], weight=weigh(train)), eval_set=held_pool, early_stopping_rounds=3
-    )
+    pool = lambda rows: catboost.Pool(X[rows], y[rows], weight=weigh(rows))  # noqa: E731
+    options |= {"depth": 3, "learning_rate": 0.3, "random_seed": seed, "thread_count": 1}
+    options |= {"verbose": False, "allow_writing_files": False}
+    model = maker(iterations=40, **options).fit(pool(train), eval_set=pool(held), early_stopping_rounds=3)
+    if not refit:
+        return model
+    return maker(iterations=round(1.1 * model.tree_count_), **options).fit(pool(np.arange(len(y))))
 
 
+@pytest.mark.parametrize("refit", [True, False])
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_it_is_catboost_told_where_to_stop(n_classes):
+def test_it_is_catboost_told_where_to_stop(n_classes, refit):
     X, y = make_classification(200, n_classes=n_classes, n_informative=5, flip_y=0.2, random_state=0)
     weights = np.random.default_rng(0).uniform(0.5, 2, 200)
-    expected = by_hand(catboost.CatBoostClassifier, X, y, weights, np.arange(200) // 5)
-    model = CatBoostClassifier(**FEW).fit(X, y, sample_weight=weights, groups=np.arange(200) // 5)
+    expected = by_hand(catboost.CatBoostClassifier, X, y, weights, np.arange(200) // 5, refit=refit)
+    model = CatBoostClassifier(**FEW, refit=refit).fit(X, y, sample_weight=weights, groups=np.arange(200) // 5)
     assert model.model_.tree_count_ == expected.tree_count_ < 40
     assert_allclose(model.predict_proba(X), expected.predict_proba(X))
     labels = np.array(["a", "b", "c"])[y]
