@@ -12,7 +12,9 @@ Run it on an idle machine::
   loop that fits and predicts the same 200 times and does nothing else, over 200; beside scikit-learn's
   StackingClassifier, which fits 240 times;
 - load balance: learners of very unequal cost over two workers: the seconds of the fit over max(longest task, work /
-  workers), where a task's seconds are those that its worker measured.
+  workers), where a task's seconds are those that its worker measured;
+- presets: ``StackingModel(preset=...)`` and nothing else, on 50 columns: what was planned, the seconds of its fit in a
+  fresh process, imports and workers included, and the peak memory.
 
 Nothing is asserted: times depend on the machine.
 """
@@ -29,6 +31,7 @@ from sklearn.base import clone
 from sklearn.datasets import make_classification
 from sklearn.ensemble import HistGradientBoostingClassifier, StackingClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold
 from sklearn.naive_bayes import GaussianNB
 from sklearn.tree import DecisionTreeClassifier
@@ -77,6 +80,40 @@ def show_growth(arguments):
     table = pd.DataFrame([in_fresh_process(grow, *size, arguments.n_jobs) for size in sizes])
     print("\nrows and learners (x 20 columns, doubles)")
     print(table.to_string(index=False, float_format="{:.2f}".format), flush=True)
+
+
+# --- presets ------------------------------------------------------------------------------------------
+
+
+def fit_preset(preset, n_rows, n_jobs):
+    """One fit in this process, which must be a fresh one: 10,000 further rows tell the log-loss."""
+    quiet()
+    X, y = make_classification(n_rows + 10_000, 50, n_informative=20, n_clusters_per_class=4, random_state=0)
+    model = StackingModel(preset=preset, n_jobs=n_jobs, random_state=0)
+    with PeakMemory() as memory:
+        seconds, _ = timed(model.fit, X[:n_rows], y[:n_rows])
+    plan = model.plan(X[:n_rows], y[:n_rows])
+    return {
+        "preset": preset,
+        "rows": n_rows,
+        "learners": len(plan),
+        "folds": plan["folds"].iloc[0],
+        "rows left out": plan.attrs["left_out"],
+        "planned s": plan.attrs["seconds"],
+        "fit s": seconds,
+        "peak MiB": memory.mebibytes,
+        "X MiB": X[:n_rows].nbytes / 2**20,
+        "log-loss": log_loss(y[n_rows:], model.predict_proba(X[n_rows:])),
+    }
+
+
+def show_presets(arguments):
+    rows = [500, 1000] if arguments.quick else [1_000, 10_000, 100_000, 500_000]
+    print("\npresets (x 50 columns, doubles)")
+    for preset in arguments.presets:
+        for n_rows in rows:
+            line = in_fresh_process(fit_preset, preset, n_rows, arguments.n_jobs)
+            print(pd.DataFrame([line]).to_string(index=False, float_format="{:.3g}".format), flush=True)
 
 
 # --- one task -----------------------------------------------------------------------------------------
@@ -156,12 +193,14 @@ def report(what, value, aim):
     print(f"{what}: {value:.4g} (aim <= {aim:g}), {'met' if value <= aim else 'missed'}", flush=True)
 
 
-PARTS = {"growth": show_growth, "overhead": show_overhead, "balance": show_balance}
+PARTS = {"growth": show_growth, "overhead": show_overhead, "balance": show_balance, "presets": show_presets}
+PRESETS = ("fast", "balanced", "best")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--presets", nargs="+", choices=PRESETS, default=["fast", "balanced"])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--n-jobs", type=int, default=2)
     parser.add_argument("--quick", action="store_true", help="tiny data: does it run? The times mean nothing")
