@@ -27,6 +27,7 @@ from tables import half_of
 from threadpoolctl import threadpool_limits
 
 from stackkit._learners import known_names, learners_named
+from stackkit._learners.catalogue import OF_TASK
 from stackkit._learners.portfolio import size_of
 
 COLUMN_POWERS, CLASS_POWERS = (0.0, 0.25, 0.5, 0.75, 1.0), (0.0, 0.5, 1.0, 1.25)
@@ -40,6 +41,7 @@ def measured(folder, table, name):
     codes = np.unique(y.astype(str), return_inverse=True)[1] if classes else y
     X, X_test, y, _ = train_test_split(X, codes, test_size=0.2, random_state=0, stratify=codes if classes else None)
     size = size_of(X, int(codes.max()) + 1 if classes else 2)
+    columns = size.columns_for(OF_TASK[table.task][name])
     ((_, learner),) = learners_named(table.task, [name], X)
     start = time.process_time()
     with threadpool_limits(1):
@@ -50,7 +52,7 @@ def measured(folder, table, name):
         "task": table.task,
         "learner": name,
         "rows": size.n_rows,
-        "columns": size.n_columns,
+        "columns": columns,
         "classes": size.n_classes,
         "seconds": round(seconds, 4),
     }

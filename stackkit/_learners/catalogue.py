@@ -36,6 +36,7 @@ from stackkit._learners.preparation import (
     tree_preprocessing,
 )
 
+FULL = 2_000  # rows from which on trees have all the leaves that they may have
 LARGE = 10_000  # rows from which on boosting learns faster, and is not fitted again to the rows set aside
 
 
@@ -57,12 +58,34 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class TreeCost:
+    """Milliseconds of one core for one tree of a boosting learner: what keeps it within its time.
+
+    How many trees a table asks for is not known before; on smooth functions of many columns they can be thousands.
+    ``fits`` is 2 where the learner is fitted again when the number is found.
+    """
+
+    per_column: float
+    per_cell: float  # of a thousand
+    per_row: float  # of a thousand
+    fits: int = 1
+
+    def seconds(self, n_rows: float, n_columns: int, n_classes: int) -> float:
+        full = min(1.0, n_rows / FULL) ** 0.5  # few rows make small trees
+        thousands = n_rows / 1000
+        of_one = n_columns * (self.per_column * full + self.per_cell * thousands) + self.per_row * thousands
+        fits = 1 if n_rows > LARGE else self.fits
+        return fits * of_one * (1 if n_classes == 2 else n_classes) / 1000
+
+
+@dataclass(frozen=True)
 class Seat:
     """A learner that a stack may have.
 
     ``make`` gets the number of rows; what ``between`` makes stands between preparation and learner.
-    ``most_columns`` and ``least_rows`` are those that it is worth its time for, ``package`` is what may be absent, and
-    ``sparse`` says whether it takes a sparse matrix.
+    A boosting learner has no more trees than ``tree`` leaves time for. ``most_columns`` and ``least_rows`` are
+    those that it is worth its time for, ``package`` is what may be absent, and ``sparse`` says whether it takes a
+    sparse matrix.
     """
 
     make: Callable[[int], Any]
@@ -73,6 +96,7 @@ class Seat:
     package: str | None = None
     between: Callable[[], Any] | None = None
     sparse: bool = False
+    tree: TreeCost | None = None
 
 
 # xgboost, lightgbm and torch load slowly, which `import stackkit` must not pay: learners are made when asked for.
@@ -134,6 +158,13 @@ LIGHT_LINEAR = {
     "n_estimators": 500,
 }
 CAT = {"learning_rate": 0.06}
+LIGHT_TREE = TreeCost(0.085, 0.004, 0.02, fits=2)
+LIGHT_SLOW_TREE = TreeCost(0.17, 0.008, 0.04)  # fitted again on any number of rows
+LIGHT_EXTRA_TREE = TreeCost(0.05, 0.0025, 0.03, fits=2)
+LIGHT_SMALL_TREE = TreeCost(0.012, 0.0015, 0.03, fits=2)
+LIGHT_LINEAR_TREE = TreeCost(0.025, 0.002, 0.04, fits=2)
+XGBOOST_TREE = TreeCost(0.05, 0.0015, 0.05)
+CAT_TREE = TreeCost(0.2, 0.002, 0.08, fits=2)
 
 
 def _hurried(settings: dict[str, Any], n_rows: int) -> dict[str, Any]:
@@ -159,8 +190,9 @@ CLASSIFIERS: dict[str, Seat] = {
     "lightgbm": Seat(
         lambda n_rows: _lightgbm().LightGBMClassifier(**_hurried(LIGHT, n_rows)),
         coded_preprocessing,
-        Cost(0.034, 0.0165, 1.0, 1.25),
+        Cost(0.033, 0.0226, 1.0, 1.25),
         package="lightgbm",
+        tree=LIGHT_TREE,
     ),
     "splines": Seat(
         lambda _: LogisticRegression(C=0.3, max_iter=1000),
@@ -187,13 +219,15 @@ CLASSIFIERS: dict[str, Seat] = {
         tree_preprocessing,
         Cost(0.01, 0.0267, 0.5, 1.25),
         sparse=True,
+        tree=XGBOOST_TREE,
     ),
     "lightgbm_slow": Seat(
         lambda _: _lightgbm().LightGBMClassifier(**LIGHT_SLOW),
         coded_preprocessing,
-        Cost(0.13, 0.08, 1.0, 1.25),
+        Cost(0.13, 0.11, 1.0, 1.25),
         least_rows=LARGE,
         package="lightgbm",
+        tree=LIGHT_SLOW_TREE,
     ),
     "lda": Seat(
         lambda _: LinearDiscriminantAnalysis(solver="lsqr", covariance_estimator=ShrunkCovariance()),
@@ -213,14 +247,16 @@ CLASSIFIERS: dict[str, Seat] = {
     "lightgbm_extra": Seat(
         lambda n_rows: _lightgbm().LightGBMClassifier(**_hurried(LIGHT_EXTRA, n_rows)),
         coded_preprocessing,
-        Cost(0.091, 0.0505, 0.5, 1.25),
+        Cost(0.079, 0.055, 0.75, 1.25),
         package="lightgbm",
+        tree=LIGHT_EXTRA_TREE,
     ),
     "lightgbm_small": Seat(
         lambda n_rows: _lightgbm().LightGBMClassifier(**_hurried(LIGHT_SMALL, n_rows)),
         coded_preprocessing,
-        Cost(0.018, 0.0292, 0.5, 1.25),
+        Cost(0.016, 0.0346, 0.5, 1.25),
         package="lightgbm",
+        tree=LIGHT_SMALL_TREE,
     ),
     "hist_gradient_boosting": Seat(
         lambda _: HistGradientBoostingClassifier(**BINNED), tree_preprocessing, Cost(0.09, 0.0169, 1.0, 1.0)
@@ -238,8 +274,9 @@ CLASSIFIERS: dict[str, Seat] = {
     "catboost": Seat(
         lambda n_rows: _catboost().CatBoostClassifier(**_hurried(CAT, n_rows)),
         coded_preprocessing,
-        Cost(0.8, 0.3, 0.25, 1.0),
+        Cost(0.07, 0.107, 1.0, 1.25),
         package="catboost",
+        tree=CAT_TREE,
     ),
 }
 
@@ -247,8 +284,9 @@ REGRESSORS: dict[str, Seat] = {
     "lightgbm": Seat(
         lambda n_rows: _lightgbm().LightGBMRegressor(**_hurried(LIGHT, n_rows)),
         coded_preprocessing,
-        Cost(0.121, 0.0079, 1.0),
+        Cost(0.101, 0.0221, 1.0),
         package="lightgbm",
+        tree=LIGHT_TREE,
     ),
     "ridge": Seat(lambda _: RidgeCV(alphas=RIDGES), scaled_preprocessing, Cost(0.015, 0.0023, 1.0), sparse=True),
     "kernel": Seat(
@@ -269,26 +307,30 @@ REGRESSORS: dict[str, Seat] = {
         tree_preprocessing,
         Cost(0.053, 0.0132, 1.0),
         sparse=True,
+        tree=XGBOOST_TREE,
     ),
     "lightgbm_slow": Seat(
         lambda _: _lightgbm().LightGBMRegressor(**LIGHT_SLOW),
         coded_preprocessing,
-        Cost(0.4, 0.04, 1.0),
+        Cost(0.4, 0.11, 1.0),
         least_rows=LARGE,
         package="lightgbm",
+        tree=LIGHT_SLOW_TREE,
     ),
     "lightgbm_extra": Seat(
         lambda n_rows: _lightgbm().LightGBMRegressor(**_hurried(LIGHT_EXTRA, n_rows)),
         coded_preprocessing,
-        Cost(0.069, 0.1239),
+        Cost(0.068, 0.11, 0.25),
         package="lightgbm",
+        tree=LIGHT_EXTRA_TREE,
     ),
     "splines": Seat(lambda _: RidgeCV(alphas=RIDGES), spline_preprocessing, Cost(0.017, 0.0051, 1.0), most_columns=300),
     "lightgbm_linear": Seat(
         lambda n_rows: _lightgbm().LightGBMRegressor(**_hurried(LIGHT_LINEAR, n_rows)),
         coded_preprocessing,
-        Cost(0.136, 0.0039, 1.0),
+        Cost(0.122, 0.0112, 1.0),
         package="lightgbm",
+        tree=LIGHT_LINEAR_TREE,
     ),
     "random_forest": Seat(
         lambda _: RandomForestRegressor(max_features=0.5, **FOREST),
@@ -302,8 +344,9 @@ REGRESSORS: dict[str, Seat] = {
     "lightgbm_small": Seat(
         lambda n_rows: _lightgbm().LightGBMRegressor(**_hurried(LIGHT_SMALL, n_rows)),
         coded_preprocessing,
-        Cost(0.105, 0.0213, 0.5),
+        Cost(0.098, 0.0293, 0.75),
         package="lightgbm",
+        tree=LIGHT_SMALL_TREE,
     ),
     "bn_mlp_wide": Seat(lambda _: _networks().BNMLPRegressor(**WIDE_NET), scaled_preprocessing, Cost(0.4, 0.25, 0.5)),
     "knn": Seat(
@@ -315,8 +358,9 @@ REGRESSORS: dict[str, Seat] = {
     "catboost": Seat(
         lambda n_rows: _catboost().CatBoostRegressor(**_hurried(CAT, n_rows)),
         coded_preprocessing,
-        Cost(0.8, 0.3, 0.25),
+        Cost(0.3, 0.12, 1.0),
         package="catboost",
+        tree=CAT_TREE,
     ),
 }
 

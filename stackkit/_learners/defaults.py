@@ -1,6 +1,7 @@
 """Default learners: varied, and each with the preprocessing that it needs for a raw data frame."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 from warnings import warn
 
@@ -23,6 +24,9 @@ from stackkit._learners.preparation import sparse_preprocessing
 from stackkit.exceptions import MissingPackageWarning
 
 USUAL_ROWS = 1000  # where no table is given
+NO_LIMIT: Mapping[str, int] = MappingProxyType({})
+REACH = 20.0  # learning rate times trees, with which most tables are learned
+MOST_RATE = 0.3
 
 
 def portfolio_for(
@@ -53,9 +57,11 @@ def portfolio_for(
     )
 
 
-def learners_named(task: str, names: Iterable[str], X: Any) -> list[tuple[str, Any]]:
-    """Learners of the catalogue, unfitted."""
-    return [(name, _pipeline(name, OF_TASK[task][name], X)) for name in names]
+def learners_named(
+    task: str, names: Iterable[str], X: Any, trees: Mapping[str, int] = NO_LIMIT
+) -> list[tuple[str, Any]]:
+    """Learners of the catalogue, unfitted; boosting has so many ``trees`` at most."""
+    return [(name, _pipeline(name, OF_TASK[task][name], X, trees.get(name))) for name in names]
 
 
 def known_names(task: str, X: Any) -> list[str]:
@@ -64,14 +70,22 @@ def known_names(task: str, X: Any) -> list[str]:
     return [name for name, seat in OF_TASK[task].items() if is_usable(seat, sparse_input=is_sparse)]
 
 
-def _pipeline(name: str, seat: Seat, X: Any) -> Pipeline:
+def _pipeline(name: str, seat: Seat, X: Any, trees: int | None) -> Pipeline:
     n_rows = USUAL_ROWS if X is None else np.shape(X)[0]
     if not sparse.issparse(X):
         between = [] if seat.between is None else [("kernel", seat.between())]
-        return Pipeline([("prepare", seat.prepare()), *between, ("learner", seat.make(n_rows))])
+        return Pipeline([("prepare", seat.prepare()), *between, ("learner", _limited(seat.make(n_rows), trees))])
     # The leave-one-out formula of RidgeCV needs a dense decomposition of X.
-    learner = Ridge() if name == "ridge" else seat.make(n_rows)
+    learner = Ridge() if name == "ridge" else _limited(seat.make(n_rows), trees)
     return Pipeline([("prepare", sparse_preprocessing()), ("learner", learner)])
+
+
+def _limited(learner: Any, trees: int | None) -> Any:
+    """Where there is time for few trees, each adds more."""
+    if trees is None or trees >= learner.n_estimators:
+        return learner
+    rate = max(learner.learning_rate, min(MOST_RATE, REACH / trees))
+    return learner.set_params(n_estimators=trees, learning_rate=rate)
 
 
 def default_learners(task: str, X: Any = None, *, n_classes: int = 2, preset: str = "fast") -> list[tuple[str, Any]]:
@@ -118,7 +132,8 @@ def default_learners(task: str, X: Any = None, *, n_classes: int = 2, preset: st
           ``"random_forest"``, ``"hist_gradient_boosting"``; ``"lightgbm_small"``, ``"bn_mlp_wide"``, ``"knn"``,
           ``"catboost"``.
 
-        LightGBM and XGBoost make as many trees as rows that they set aside ask for. Parameters are set as in
+        Boosting makes as many trees as rows that it sets aside ask for, and no more than there is time for.
+        Parameters are set as in
         every pipeline: ``set_params(learner__C=0.1)``; weights go in as ``learner__sample_weight``.
 
     Raises
@@ -145,4 +160,5 @@ def default_learners(task: str, X: Any = None, *, n_classes: int = 2, preset: st
     if task not in OF_TASK:
         raise ValueError(f"task must be 'classification' or 'regression', got {task!r}")
     check_preset(preset, "default_learners")
-    return learners_named(task, portfolio_for(task, X, n_classes=n_classes, preset=preset).seconds, X)
+    portfolio = portfolio_for(task, X, n_classes=n_classes, preset=preset)
+    return learners_named(task, portfolio.seconds, X, portfolio.trees)

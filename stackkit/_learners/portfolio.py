@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from stackkit._learners.catalogue import OF_TASK, Seat, is_usable
+from stackkit._learners.catalogue import OF_TASK, Cost, Seat, TreeCost, is_usable
 from stackkit._learners.frames import as_frame
-from stackkit._learners.preparation import MAX_CATEGORIES, MAX_WORDS, SAMPLE_ROWS, column_kind
+from stackkit._learners.preparation import MAX_CATEGORIES, MAX_WORDS, SAMPLE_ROWS, coded_preprocessing, column_kind
 from stackkit._utils import choice
 
 PRESETS = ("fast", "balanced", "best")
@@ -22,26 +22,45 @@ USED = 0.75  # of the time, for some tables cost twice what was measured on othe
 STARTING = 4.5  # seconds for imports, workers and the final estimator
 LEAST_SEATS = 2  # where no more have the time, there are fewer rows
 LEAST_ROWS = 2000
+LEAST_TREES = 60  # a boosting learner that there is not time for so many for is not worth a seat
 # More folds leave more rows to learn from, which pays on small tables: how many, up to how many rows.
 MORE_FOLDS = {"fast": (5, 0), "balanced": (8, 2_000), "best": (10, 10_000)}
 N_FOLDS = 5
-DATE_COLUMNS = 7
+WIDTHS = {"date": 7, "text": 0, "empty": 0}  # columns of a column of this kind; 1 of others
 
 
 @dataclass(frozen=True)
 class TableSize:
-    """What the cost of a learner follows from: rows, columns as learners see them, and classes."""
+    """What the cost of a learner follows from: rows, columns as learners see them, and classes.
+
+    ``n_coded`` are the columns of those who get one column per category in place of one per level.
+    """
 
     n_rows: int
     n_columns: int
     n_classes: int = 2
+    n_coded: int | None = None
+
+    def seconds(self, cost: Cost | TreeCost, seat: Seat, n_folds: int) -> float:
+        """Of one fit in a fold."""
+        trained = self.n_rows * (1 - 1 / n_folds)
+        return cost.seconds(trained, self.columns_for(seat), self.n_classes)
+
+    def columns_for(self, seat: Seat) -> int:
+        if self.n_coded is None or seat.prepare is not coded_preprocessing:
+            return self.n_columns
+        return self.n_coded
 
 
 @dataclass(frozen=True)
 class Portfolio:
-    """Names of learners with the seconds of one core that each is expected to take on all folds; of what table."""
+    """Names of learners with the seconds of one core that each is expected to take on all folds; of what table.
+
+    ``trees`` are the most that there is time for, of the boosting learners.
+    """
 
     seconds: dict[str, float]
+    trees: dict[str, int]
     n_folds: int
     n_rows: int
     n_columns: int
@@ -62,14 +81,16 @@ def size_of(X: Any, n_classes: int = 2) -> TableSize:
     frame = as_frame(X[:SAMPLE_ROWS])
     columns = [frame.iloc[:, place] for place in range(frame.shape[1])]
     kinds = [column_kind(column) for column in columns]
+    words = MAX_WORDS * ("text" in kinds)
     wide = sum(_columns_of(kind, column) for kind, column in zip(kinds, columns, strict=True))
-    return TableSize(n_rows, max(1, wide) + MAX_WORDS * ("text" in kinds), n_classes)
+    coded = sum(WIDTHS.get(kind, 1) for kind in kinds)
+    return TableSize(n_rows, max(1, wide) + words, n_classes, max(1, coded) + words)
 
 
 def _columns_of(kind: str, column: pd.Series) -> int:
     if kind == "category":
         return min(MAX_CATEGORIES, column.astype(str).nunique())
-    return {"number": 1, "date": DATE_COLUMNS, "text": 0, "empty": 0}[kind]
+    return WIDTHS.get(kind, 1)
 
 
 def preset_for(preset: str | None, time_limit: float | None) -> str:
@@ -100,21 +121,26 @@ def choose(
     more, up_to = MORE_FOLDS[preset]
     n_folds = more if size.n_rows <= up_to else N_FOLDS
     n_rows, most = size.n_rows, MOST_SEATS[preset]
-    costs = _costs(seats, size, n_folds, n_rows)
-    while len(chosen := _within(costs, budget, most)) < LEAST_SEATS and n_rows > LEAST_ROWS and not all_rows:
+    costs, least = _costs(seats, size, n_folds)
+    while len(chosen := _within(costs, least, budget, most)) < LEAST_SEATS and n_rows > LEAST_ROWS and not all_rows:
         n_rows = max(LEAST_ROWS, int(0.9 * n_rows))
-        costs = _costs(seats, size, n_folds, n_rows)
+        costs, least = _costs(seats, replace(size, n_rows=n_rows), n_folds)
     if len(chosen) < LEAST_SEATS:
         cheapest = sorted(costs, key=lambda name: costs[name])[:LEAST_SEATS]
         chosen = {name: cost for name, cost in costs.items() if name in cheapest}
-    return Portfolio(chosen, n_folds, n_rows, size.n_columns)
+    trees = _trees(chosen, seats, replace(size, n_rows=n_rows), n_folds, budget / USED)
+    return Portfolio(chosen, trees, n_folds, n_rows, size.n_columns)
 
 
-def _within(costs: dict[str, float], budget: float, most: int) -> dict[str, float]:
-    """Those that there is time for, in their order."""
+def _within(costs: dict[str, float], least: dict[str, float], budget: float, most: int) -> dict[str, float]:
+    """Those that there is time for, in their order; the first one makes do with less, where it can."""
     chosen: dict[str, float] = {}
-    for name, cost in costs.items():
-        if len(chosen) < most and sum(chosen.values()) + cost <= budget:
+    for name, usual in costs.items():
+        left, cost = budget - sum(chosen.values()), usual
+        if not chosen:
+            rest = left - min((other for key, other in costs.items() if key != name), default=0.0)
+            cost = max(least[name], min(usual, rest))
+        if len(chosen) < most and cost <= left:
             chosen[name] = cost
     return chosen
 
@@ -124,6 +150,26 @@ def _may_sit(seat: Seat, size: TableSize, *, sparse_input: bool) -> bool:
     return worth and is_usable(seat, sparse_input=sparse_input)
 
 
-def _costs(seats: dict[str, Seat], size: TableSize, n_folds: int, n_rows: int) -> dict[str, float]:
-    trained = n_rows * (1 - 1 / n_folds)
-    return {name: n_folds * seat.cost.seconds(trained, size.n_columns, size.n_classes) for name, seat in seats.items()}
+def _trees(
+    chosen: dict[str, float], seats: dict[str, Seat], size: TableSize, n_folds: int, seconds: float
+) -> dict[str, int]:
+    """The most trees of each boosting learner, with which all stay within so many seconds."""
+    boosting = {name: tree for name in chosen if (tree := seats[name].tree) is not None}
+    planned = sum(chosen[name] for name in boosting)
+    spare = max(0.0, seconds - sum(chosen.values()))
+    most = {}
+    for name, tree in boosting.items():
+        own = chosen[name] * (1 + spare / planned)
+        most[name] = max(LEAST_TREES, int(own / (n_folds * size.seconds(tree, seats[name], n_folds))))
+    return most
+
+
+def _costs(seats: dict[str, Seat], size: TableSize, n_folds: int) -> tuple[dict[str, float], dict[str, float]]:
+    """Seconds on all folds: what they usually are, and the least that makes sense."""
+    costs, least = {}, {}
+    for name, seat in seats.items():
+        usual = n_folds * size.seconds(seat.cost, seat, n_folds)
+        of_trees = 0.0 if seat.tree is None else n_folds * LEAST_TREES * size.seconds(seat.tree, seat, n_folds)
+        costs[name] = max(usual, of_trees)
+        least[name] = of_trees or usual
+    return costs, least

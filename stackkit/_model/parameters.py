@@ -95,7 +95,7 @@ def portfolio_of(model: Any, target: Target, X: Any) -> Portfolio | None:
 def learners_for(model: Any, task: TaskName, X: Any, portfolio: Portfolio | None) -> Learners:
     """The user's, checked, or the default ones for these rows."""
     if portfolio is not None:
-        return learners_named(task, portfolio.seconds, X)
+        return learners_named(task, portfolio.seconds, X, portfolio.trees)
     # Parameters of the model have these names; the routing calls the splitter by the last one.
     reserved = (*type(model)._get_param_names(), "splitter")  # noqa: SLF001 - scikit-learn's, of every estimator
     learners = with_adapted_nets(check_learners(model.estimators, reserved=reserved))

@@ -12,7 +12,7 @@ from scipy import sparse
 from stackkit import StackingClassifier, StackingModel, StackingRegressor, default_learners
 from stackkit._learners import catalogue, portfolio
 from stackkit._learners.catalogue import OF_TASK, Cost, why_absent
-from stackkit._learners.defaults import portfolio_for
+from stackkit._learners.defaults import learners_named, portfolio_for
 from stackkit._learners.portfolio import LEAST_SEATS, PRESETS, TableSize, choose, core_seconds, size_of
 from stackkit.exceptions import MissingPackageWarning
 
@@ -35,6 +35,48 @@ def test_no_preset_is_planned_to_take_longer_than_it_may(task, size):
         assert found.n_rows <= size[0]
         if len(found.seconds) > LEAST_SEATS or found.n_rows < size[0]:
             assert sum(found.seconds.values()) <= budget or found.n_rows == portfolio.LEAST_ROWS
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("size", SIZES)
+def test_however_many_trees_a_table_asks_for_they_end_in_time(task, size):
+    for preset in PRESETS:
+        found, budget = chosen(task, size, preset)
+        of_rows = TableSize(found.n_rows, *size[1:])
+        assert set(found.trees) == {name for name in found.seconds if OF_TASK[task][name].tree is not None}
+        longest = dict(found.seconds)
+        for name, trees in found.trees.items():
+            seat = OF_TASK[task][name]
+            longest[name] = trees * found.n_folds * of_rows.seconds(seat.tree, seat, found.n_folds)
+        if sum(found.seconds.values()) <= budget:
+            assert sum(longest.values()) <= budget / portfolio.USED + 1e-9
+
+
+def test_boosting_with_few_trees_learns_faster():
+    X = np.zeros((5_000, 30))
+    (_, usual), (_, limited) = learners_named("regression", ["lightgbm"], X) + learners_named(
+        "regression", ["lightgbm"], X, {"lightgbm": 100}
+    )
+    assert limited["learner"].n_estimators == 100 < usual["learner"].n_estimators
+    assert limited["learner"].learning_rate == 0.2 > usual["learner"].learning_rate
+    plenty = dict(learners_named("regression", ["lightgbm"], X, {"lightgbm": 10**6}))
+    assert repr(plenty["lightgbm"]) == repr(usual)
+
+
+def test_where_boosting_would_take_all_the_time_it_makes_do_with_less():
+    size = (16_000, 10, 9)
+    found, budget = chosen("classification", size, "fast")
+    seat = OF_TASK["classification"]["lightgbm"]
+    assert found.seconds["lightgbm"] < found.n_folds * TableSize(*size).seconds(seat.cost, seat, found.n_folds)
+    assert len(found.seconds) >= LEAST_SEATS
+    assert sum(found.seconds.values()) <= budget
+
+
+def test_columns_of_categories_are_one_each_for_those_who_split_by_them():
+    seats = OF_TASK["classification"]
+    size = TableSize(1_000, 100, 2, 5)
+    assert size.columns_for(seats["lightgbm"]) == 5
+    assert size.columns_for(seats["xgboost"]) == 100
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -130,9 +172,9 @@ def test_columns_are_counted_as_learners_see_them():
             "nothing": np.nan,
         }
     )
-    assert size_of(frame, 5) == TableSize(n, 1 + 3 + 20 + 30, 5)
+    assert size_of(frame, 5) == TableSize(n, 1 + 3 + 20 + 30, 5, 1 + 1 + 1 + 30)
     assert size_of(np.zeros((7, 3))) == TableSize(7, 3)
-    assert size_of([[1.0, 2.0]] * 4) == TableSize(4, 2)
+    assert size_of([[1.0, 2.0]] * 4) == TableSize(4, 2, n_coded=2)
     assert size_of(sparse.eye_array(50, format="csr")).n_columns == 1  # what is stored, not what is zero
 
 
