@@ -44,16 +44,17 @@ LARGE = 10_000  # rows from which on boosting learns faster, and is not fitted a
 class Cost:
     """Seconds of one core for one fit with its predictions: measured on some forty tables.
 
-    ``per_1000`` rows of 10 columns and two classes; more columns and classes cost more by these powers.
+    ``per_1000`` rows of 10 columns and two classes; more rows, columns and classes cost more by these powers.
     """
 
     base: float
     per_1000: float
     columns: float = 0.0
     classes: float = 0.0
+    rows: float = 1.0
 
     def seconds(self, n_rows: float, n_columns: int, n_classes: int) -> float:
-        of_rows = self.per_1000 * n_rows / 1000 * (n_columns / 10) ** self.columns
+        of_rows = self.per_1000 * (n_rows / 1000) ** self.rows * (n_columns / 10) ** self.columns
         return (self.base + of_rows) * (n_classes / 2) ** self.classes
 
 
@@ -202,16 +203,16 @@ CLASSIFIERS: dict[str, Seat] = {
     ),
     "bn_mlp": Seat(lambda _: _networks().BNMLPClassifier(), scaled_preprocessing, Cost(0.108, 0.0419, 0.5)),
     "kernel": Seat(
-        lambda _: LogisticRegression(C=30.0, max_iter=500),
+        lambda _: LogisticRegression(C=30.0, max_iter=200),
         scaled_preprocessing,
-        Cost(0.001, 0.066, 0.0, 0.5),
+        Cost(0.001, 0.066, 0.0, 1.25),
         between=KernelMap,
     ),
     "extra_trees": Seat(
         # Leaves of one row give probabilities of exactly 0, which cost an unbounded log-loss.
         lambda _: ExtraTreesClassifier(min_samples_leaf=2, **FOREST),
         tree_preprocessing,
-        Cost(0.055, 0.0598, 0.25),
+        Cost(0.055, 0.05, 0.5),
         sparse=True,
     ),
     "xgboost": Seat(
@@ -268,7 +269,7 @@ CLASSIFIERS: dict[str, Seat] = {
     "knn": Seat(
         lambda n_rows: KNeighborsClassifier(**_neighbors(n_rows)),
         scaled_preprocessing,
-        Cost(0.006, 0.0152),
+        Cost(0.018, 0.0028, 0.5, rows=2.0),
         sparse=True,
     ),
     "catboost": Seat(
@@ -352,7 +353,7 @@ REGRESSORS: dict[str, Seat] = {
     "knn": Seat(
         lambda n_rows: KNeighborsRegressor(**_neighbors(n_rows)),
         scaled_preprocessing,
-        Cost(0.007, 0.0109, 0.5),
+        Cost(0.022, 0.002, 0.5, rows=2.0),
         sparse=True,
     ),
     "catboost": Seat(

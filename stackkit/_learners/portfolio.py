@@ -122,7 +122,7 @@ def choose(
     n_folds = more if size.n_rows <= up_to else N_FOLDS
     n_rows, most = size.n_rows, MOST_SEATS[preset]
     costs, least = _costs(seats, size, n_folds)
-    while len(chosen := _within(costs, least, budget, most)) < LEAST_SEATS and n_rows > LEAST_ROWS and not all_rows:
+    while not _enough(chosen := _within(costs, least, budget, most), seats) and n_rows > LEAST_ROWS and not all_rows:
         n_rows = max(LEAST_ROWS, int(0.9 * n_rows))
         costs, least = _costs(seats, replace(size, n_rows=n_rows), n_folds)
     if len(chosen) < LEAST_SEATS:
@@ -143,6 +143,12 @@ def _within(costs: dict[str, float], least: dict[str, float], budget: float, mos
         if len(chosen) < most and cost <= left:
             chosen[name] = cost
     return chosen
+
+
+def _enough(chosen: dict[str, float], seats: dict[str, Seat]) -> bool:
+    """Two, and one of those that a stack begins with: the last ones of the list cost little, and are worth little."""
+    first = list(seats)[: MOST_SEATS["fast"]]
+    return len(chosen) >= LEAST_SEATS and any(name in chosen for name in first)
 
 
 def _may_sit(seat: Seat, size: TableSize, *, sparse_input: bool) -> bool:

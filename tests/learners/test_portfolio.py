@@ -17,7 +17,10 @@ from stackkit._learners.portfolio import LEAST_SEATS, PRESETS, TableSize, choose
 from stackkit.exceptions import MissingPackageWarning
 
 TASKS = ("classification", "regression")
-SIZES = [(100, 5, 2), (2_000, 20, 2), (20_000, 300, 2), (5_000, 60, 30), (500_000, 50, 2), (1_000, 2_000, 10)]
+SIZES = [
+    (100, 5, 2), (2_000, 20, 2), (20_000, 300, 2), (5_000, 60, 30), (500_000, 50, 2), (1_000, 2_000, 10),
+    (60_000, 784, 10),
+]  # fmt: skip
 
 
 def chosen(task, size, preset, **others):
@@ -33,6 +36,8 @@ def test_no_preset_is_planned_to_take_longer_than_it_may(task, size):
         found, budget = chosen(task, size, preset)
         assert len(found.seconds) >= LEAST_SEATS
         assert found.n_rows <= size[0]
+        if found.n_rows > portfolio.LEAST_ROWS:  # fewer rows for learners that are worth more
+            assert set(found.seconds) & set(list(OF_TASK[task])[: portfolio.MOST_SEATS["fast"]])
         if len(found.seconds) > LEAST_SEATS or found.n_rows < size[0]:
             assert sum(found.seconds.values()) <= budget or found.n_rows == portfolio.LEAST_ROWS
 
@@ -102,6 +107,7 @@ def test_folds_of_the_user_are_of_all_rows():
 def test_cost_is_the_formula():
     cost = Cost(0.5, 0.2, columns=0.5, classes=1.0)
     assert cost.seconds(3_000, 40, 4) == pytest.approx((0.5 + 0.2 * 3 * 2) * 2)
+    assert Cost(0.5, 0.2, rows=2.0).seconds(3_000, 40, 4) == pytest.approx(0.5 + 0.2 * 9)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
