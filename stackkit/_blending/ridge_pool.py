@@ -1,4 +1,4 @@
-"""Least squares whose weights a ridge draws to equal ones; how strongly, the table of predictions decides."""
+"""Least squares whose weights a ridge draws to those of a weighted mean; how strongly, the predictions decide."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from sklearn.model_selection import KFold
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from stackkit._blending.base import BlendRegressor
 from stackkit._blending.checks import is_integer, is_real, require
-from stackkit._blending.optimise import Floats
+from stackkit._blending.optimise import Floats, nearest_on_simplex
 
 _EMPTY = 1e-12  # a column that spreads less than that, as a share of its mean, is constant but for rounding
 
@@ -24,6 +25,10 @@ _FEWEST_ROWS = 10  # with fewer, folds would tell nothing
 _SMALLEST = 1e-100  # size of a column, as a share of the target's, that it is divided by at least
 
 _STANDARD_ERRORS = 0.5  # by which a stronger ridge may look worse
+
+_CAUTION = 10.0  # what a learner's variance gains, times learners per row, as a share of the best one's
+
+_WILDEST = 1e6  # size of a column over the target's from which on all are as useless
 
 
 @dataclass(frozen=True)
@@ -59,23 +64,38 @@ def _divide_by_sizes(table: Floats) -> Floats:
     return sizes
 
 
-def _weights(moments: _Moments, units: Floats, strength: float) -> Floats:
-    """The weights for columns divided by their sizes; ``units`` are these over the target's size.
+def _weights(moments: _Moments, units: Floats, strengths: Floats) -> Floats:
+    """The weights for columns divided by their sizes, one column per strength; ``units`` are sizes over the target's.
 
-    Columns that are constant say nothing: they get 0.0, and the others are drawn to equal weights among themselves.
+    Columns that are constant say nothing: they get 0.0, and the others are drawn to weights among themselves.
     """
-    covariance, weights = moments.products / moments.weight, np.zeros(len(units))
+    covariance, weights = moments.products / moments.weight, np.zeros((len(units), len(strengths)))
     varies = np.sqrt(np.diag(covariance)) > _EMPTY * np.abs(moments.means)
     kept = np.flatnonzero(varies[:-1])
     if not (varies[-1] and len(kept)):
         return weights
-    curve, units = covariance[np.ix_(kept, kept)], units[kept]
-    spread = np.diag(curve)
-    # A weight of 1/M for the columns as they were given is units/M here.
-    pull = strength * covariance[-1, -1] / units
-    curve[np.diag_indices(len(kept))] += np.maximum(pull / units, _ROUNDING * spread)
-    weights[kept] = cho_solve(cho_factor(curve), covariance[kept, -1] + pull / len(kept))
+    curve, slope, variance = covariance[np.ix_(kept, kept)], covariance[kept, -1], covariance[-1, -1]
+    units, spread = units[kept], np.diag(curve)
+    drawn_to = _weighted_mean(curve, slope, variance, units, moments.weight)
+    for number, strength in enumerate(strengths):
+        # A weight of w for the columns as they were given is w * units here.
+        pull = strength * variance / units
+        pulled = curve.copy()
+        pulled[np.diag_indices(len(kept))] += np.maximum(pull / units, _ROUNDING * spread)
+        weights[kept, number] = cho_solve(cho_factor(pulled), slope + pull * drawn_to)
     return weights
+
+
+def _weighted_mean(curve: Floats, slope: Floats, variance: float, units: Floats, n_rows: float) -> Floats:
+    """Weights of a sum of one whose error varies least: the fewer rows there are, the nearer to equal ones."""
+    units, n_learners = np.minimum(units, _WILDEST), len(units)
+    crossed = np.outer(units, np.ones(n_learners)) * slope[:, None]
+    of_errors = curve * np.outer(units, units) - crossed - crossed.T + variance
+    spread = np.diag(of_errors)
+    of_errors[np.diag_indices(n_learners)] += _CAUTION * n_learners / n_rows * spread.min() + _ROUNDING * spread
+    sizes, directions = np.linalg.eigh(of_errors)
+    root = np.sqrt(np.maximum(sizes, 0.0))[:, None] * directions.T
+    return nearest_on_simplex(root, 0.0, np.ones(n_learners))
 
 
 def _folds(table: Floats, n_folds: int) -> list[NDArray[np.intp]]:
@@ -91,7 +111,7 @@ def _squared_errors(table: Floats, rows: Floats, units: Floats, strengths: Float
     errors = np.empty((len(table), len(strengths)))
     for fold, test in enumerate(folds):
         training = _together([*parts[:fold], *parts[fold + 1 :]])
-        weights = np.column_stack([_weights(training, units, strength) for strength in strengths])
+        weights = _weights(training, units, strengths)
         deviations = table[test] - training.means
         errors[test] = (deviations[:, -1:] - deviations[:, :-1] @ weights) ** 2
     return errors
@@ -107,12 +127,19 @@ def _first_good(errors: Floats, rows: Floats) -> int:
 
 
 class RidgePoolRegressor(BlendRegressor):
-    """Weighted sum of predictions and an intercept: least squares with a ridge that draws to equal weights.
+    """Weighted sum of predictions and an intercept: least squares with a ridge that draws to a weighted mean.
 
     The prediction is ``sum_m w_m x_m + b``. The weights minimise the mean squared error, in units in which the target
-    has a standard deviation of 1, plus ``strength * sum (w_m - 1/M)^2``, where M is the number of learners. With little
-    to go by, all learners count alike; the more the rows tell, the more the weights may differ. They need not sum to
-    1, and may be negative: a learner that errs where another does, but more, is of use to take that error out.
+    has a standard deviation of 1, plus ``strength * sum (w_m - v_m)^2``. The ``v_m`` are weights of a weighted mean:
+    not negative and of sum 1, they minimise the variance of its error plus ``10 (M / n) s sum v_m^2``, where M is the
+    number of learners, n that of rows, and s the variance of the best learner's error. With little to go by, learners
+    count alike; with some, those that are nearly as good as the best are averaged; the more the rows tell, the more the
+    weights may differ from that. They need not sum to 1, and may be negative: a learner that errs where another does,
+    but more, is of use to take that error out.
+
+    Each prediction is first brought within limits: the range of the target, and ``margin`` times its width beyond on
+    both sides. A linear model or a network may go astray on a row unlike all others, and one such row can decide all
+    weights.
 
     How strong the ridge is, the table decides: the rows are cut into folds, each fold is predicted by the weights that
     the other folds give at each strength, and of the strengths whose squared error is within half a standard error of
@@ -126,6 +153,8 @@ class RidgePoolRegressor(BlendRegressor):
     n_folds : int, default=5
         Number of folds that choose the strength, at least 2: of rows drawn at random, the same in each call and for any
         order of the rows. With fewer rows than that a fold has one row.
+    margin : float or None, default=1.0
+        How far beyond the range of the target predictions count, as a share of its width, at least 0. None: any.
 
     Attributes
     ----------
@@ -136,6 +165,8 @@ class RidgePoolRegressor(BlendRegressor):
         What is added, in units of the target.
     strength_ : float
         The strength taken.
+    limits_ : tuple (float, float)
+        What predictions are brought within, in units of the target.
     n_features_in_ : int
         Number of columns seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -170,7 +201,7 @@ class RidgePoolRegressor(BlendRegressor):
     >>> pool.weights_.round(1)
     array([ 2., -1.])
     >>> RidgePoolRegressor(strengths=1e6).fit(X, y).weights_.round(1)
-    array([0.5, 0.5])
+    array([1., 0.])
     """
 
     def __init__(
@@ -178,16 +209,19 @@ class RidgePoolRegressor(BlendRegressor):
         strengths: float | Sequence[float] = (1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0),
         *,
         n_folds: int = 5,
+        margin: float | None = 1.0,
     ) -> None:
         self.strengths = strengths
         self.n_folds = n_folds
+        self.margin = margin
 
     def _solve(self, X: Floats, y: Floats, rows: Floats) -> None:
         strengths = _strongest_first(self)
         require(self, "n_folds", is_integer(self.n_folds, 2), "an integer of at least 2")
-        table = np.column_stack([X, y])
         if not rows.all():  # what weighs nothing is in no fold
-            table, rows = table[rows > 0], rows[rows > 0]
+            X, y, rows = X[rows > 0], y[rows > 0], rows[rows > 0]
+        self.limits_ = _limits(self, y)
+        table = np.column_stack([np.clip(X, *self.limits_), y])
         sizes = _divide_by_sizes(table)
         units, chosen = sizes[:-1] / sizes[-1], 0
         if len(strengths) > 1 and len(table) >= _FEWEST_ROWS:
@@ -195,12 +229,33 @@ class RidgePoolRegressor(BlendRegressor):
             chosen = _first_good(_squared_errors(table, rows, units, strengths, folds), rows)
         self.strength_ = float(strengths[chosen])
         moments = _moments(table, rows)
-        weights = _weights(moments, units, self.strength_)
+        weights = _weights(moments, units, strengths[[chosen]])[:, 0]
         self.weights_ = weights / units
         self.intercept_ = float(sizes[-1] * (moments.means[-1] - moments.means[:-1] @ weights))
 
-    def _offset(self) -> float:
-        return self.intercept_
+    def predict(self, X: Any) -> Floats:
+        """Bring the learners' predictions within the limits, and add them up with the weights found.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_learners)
+            Predictions, one column a learner.
+
+        Returns
+        -------
+        y : ndarray of shape (n_rows,)
+            Weighted sums.
+        """
+        check_is_fitted(self)
+        table = validate_data(self, X, dtype=np.float64, reset=False)
+        return np.clip(table, *self.limits_) @ self.weights_ + self.intercept_
+
+
+def _limits(pool: Any, y: Floats) -> tuple[float, float]:
+    usable = pool.margin is None or (is_real(pool.margin) and pool.margin >= 0)
+    require(pool, "margin", usable, "None or a number of at least 0")
+    beyond = np.inf if pool.margin is None else pool.margin * (y.max() - y.min())
+    return float(y.min() - beyond), float(y.max() + beyond)
 
 
 def _strongest_first(pool: Any) -> Floats:

@@ -5,17 +5,34 @@ from sklearn.metrics import mean_squared_error
 from sklearn.model_selection import KFold
 from tables import numeric
 
-from stackkit import LinearPoolRegressor, RidgePoolRegressor, load, save
+from stackkit import ConvexRegressor, LinearPoolRegressor, RidgePoolRegressor, load, save
 
 PATH = (1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0)
 
 
+def within_limits(X, y, margin=1.0):
+    width = margin * (y.max() - y.min())
+    return np.clip(X, y.min() - width, y.max() + width)
+
+
+def drawn_to(X, y, rows):
+    """The weighted mean whose error varies least, with rows added that draw it to equal weights."""
+    X, y = X - np.average(X, axis=0, weights=rows), y - np.average(y, weights=rows)
+    n, n_learners = (rows > 0).sum(), X.shape[1]
+    rows = rows / rows.sum()
+    least = (rows @ (X - y[:, None]) ** 2).min()
+    added = np.sqrt(10 * n_learners / n * least) * np.eye(n_learners)
+    X, y = np.vstack([X, added]), np.append(y, np.zeros(n_learners))
+    return ConvexRegressor().fit(X, y, sample_weight=np.append(rows, np.ones(n_learners))).weights_
+
+
 def by_scikit_learn(X, y, strength, rows=None):
-    """Ridge draws to zero, so it is given what equal weights leave over."""
+    """Ridge draws to zero, so it is given what the weighted mean leaves over: weights, and what predicts."""
     rows = np.ones(len(y)) if rows is None else rows
-    mean = X.mean(axis=1)
+    weights = drawn_to(X, y, rows)
     variance = np.cov(y, aweights=rows, ddof=0)
-    return mean, Ridge(strength * variance * rows.sum()).fit(X, y - mean, sample_weight=rows)
+    ridge = Ridge(strength * variance * rows.sum()).fit(X, y - X @ weights, sample_weight=rows)
+    return weights + ridge.coef_, lambda new: new @ weights + ridge.predict(new)
 
 
 # --- at one strength ------------------------------------------------------------------------------------
@@ -24,14 +41,15 @@ def by_scikit_learn(X, y, strength, rows=None):
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("offset", [0.0, 1000.0])
 @pytest.mark.parametrize("strength", PATH)
-def test_it_is_scikit_learns_ridge_of_what_the_mean_leaves_over(strength, offset, weighted):
+def test_it_is_scikit_learns_ridge_of_what_the_weighted_mean_leaves_over(strength, offset, weighted):
     X, y = numeric(60, [0.2, 0.3, 0.3, 1.0, 3.0])
     X, y = 5 * X + offset, 5 * y + offset
     rows = np.random.default_rng(0).integers(0, 4, 60).astype(float) if weighted else None
     pool = RidgePoolRegressor(strength).fit(X, y, sample_weight=rows)
-    mean, ridge = by_scikit_learn(X, y, strength, rows)
-    np.testing.assert_allclose(pool.weights_, 1 / 5 + ridge.coef_, atol=1e-8)
-    np.testing.assert_allclose(pool.predict(X), mean + ridge.predict(X), atol=1e-8)
+    X = within_limits(X, y if rows is None else y[rows > 0])
+    weights, predict = by_scikit_learn(X, y, strength, rows)
+    np.testing.assert_allclose(pool.weights_, weights, atol=1e-7)
+    np.testing.assert_allclose(pool.predict(X), predict(X), atol=1e-6)
     assert pool.strength_ == strength
 
 
@@ -39,16 +57,32 @@ def test_weights_may_be_negative_and_need_not_sum_to_one():
     rng = np.random.default_rng(0)
     y, error = rng.normal(size=(2, 200))
     X = np.column_stack([y + error, y + 2 * error, y / 2])
-    pool = RidgePoolRegressor(1e-6).fit(X[:, :2], y)
+    pool = RidgePoolRegressor(1e-6, margin=None).fit(X[:, :2], y)
     np.testing.assert_allclose(pool.weights_, [2, -1], atol=1e-4)
     np.testing.assert_allclose(RidgePoolRegressor(1e-9).fit(X[:, 2:], y).weights_, [2], atol=1e-6)
 
 
-def test_a_strong_ridge_gives_the_plain_mean_without_its_bias():
+def test_a_strong_ridge_gives_a_weighted_mean_without_its_bias():
     X, y = numeric(60, [0.2, 0.3, 3.0])
-    pool = RidgePoolRegressor(1e9).fit(X + 7, y)
-    np.testing.assert_allclose(pool.weights_, 1 / 3, atol=1e-7)
-    np.testing.assert_allclose(pool.predict(X + 7), X.mean(axis=1) + (y - X.mean(axis=1)).mean(), atol=1e-6)
+    pool = RidgePoolRegressor(1e9, margin=None).fit(X + 7, y)
+    weights = drawn_to(X, y, np.ones(60))
+    np.testing.assert_allclose(pool.weights_, weights, atol=1e-6)
+    np.testing.assert_allclose(pool.predict(X + 7), X @ weights + (y - X @ weights).mean(), atol=1e-5)
+    assert pool.weights_.sum() == pytest.approx(1)
+    assert pool.weights_[2] < 0.1 < pool.weights_[1] < pool.weights_[0]
+
+
+def test_predictions_are_brought_within_the_limits_in_fit_and_after():
+    X, y = numeric(100, [0.3, 0.4])
+    wild = X.copy()
+    wild[7, 0], wild[9, 1] = 1e9, -1e9
+    found = RidgePoolRegressor(margin=0.5).fit(wild, y)
+    low, high = found.limits_
+    assert (low, high) == pytest.approx((y.min() - 0.5 * np.ptp(y), y.max() + 0.5 * np.ptp(y)))
+    given = RidgePoolRegressor(margin=0.5).fit(np.clip(wild, low, high), y)
+    np.testing.assert_array_equal(found.weights_, given.weights_)
+    np.testing.assert_array_equal(found.predict(wild), given.predict(np.clip(wild, low, high)))
+    assert RidgePoolRegressor(margin=None).fit(X, y).limits_ == (-np.inf, np.inf)
 
 
 @pytest.mark.parametrize("strengths", [PATH, 1e-4, 1e-14])
@@ -103,15 +137,17 @@ def test_units_do_not_matter(strengths, unit):
 
 
 @pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("margin", [1.0, None])
 @pytest.mark.parametrize("size", [1e-90, 1e6, 1e16, 1e200])
-def test_a_wild_column_leaves_the_others_alone(size):
+def test_a_wild_column_leaves_the_others_alone(size, margin):
     X, y = numeric(100, [0.3, 0.4])
     noise = np.random.default_rng(1).normal(size=100)
-    pool = RidgePoolRegressor(0.01).fit(np.insert(X, 1, size * noise, axis=1), y)
-    # Sizes at which the weight is as good as free, and as good as 1/3, and that scikit-learn can compute with.
-    _, ridge = by_scikit_learn(np.insert(X, 1, (1e4 if size > 1 else 0) * noise, axis=1), y, 0.01)
-    np.testing.assert_allclose(pool.weights_[[0, 2]], 1 / 3 + ridge.coef_[[0, 2]], atol=1e-6)
-    assert abs(pool.weights_[1]) * size < 0.2
+    pool = RidgePoolRegressor(0.01, margin=margin).fit(np.insert(X, 1, size * noise, axis=1), y)
+    # Without limits at sizes at which the weight is as good as free, and that scikit-learn can compute with.
+    other = np.insert(X, 1, (min(size, 1e4) if size > 1 else 0) * noise, axis=1)
+    weights, _ = by_scikit_learn(within_limits(other, y) if margin else other, y, 0.01)
+    tolerance = 1e-4 if margin is None or size < 1 else 0.02  # limits cut 1e4 and 1e200 alike, and 1e6 nearly so
+    np.testing.assert_allclose(pool.weights_[[0, 2]], weights[[0, 2]], atol=tolerance)
 
 
 @pytest.mark.filterwarnings("error")
@@ -129,14 +165,15 @@ def test_a_wild_value_is_no_error(size):
 
 def by_hand(X, y, path, rows, n_folds=5):
     """Cross-fitted with scikit-learn's estimators; the folds are drawn from rows in the order of their sums."""
+    X = within_limits(X, y)
     table = np.column_stack([X, y])
     order = np.argsort((table / np.abs(table).max(axis=0)).sum(axis=1))
     errors = {strength: np.zeros(len(y)) for strength in path}
     for places in KFold(n_folds, shuffle=True, random_state=0).split(order):
         training, test = (order[part] for part in places)
         for strength, error in errors.items():
-            _, ridge = by_scikit_learn(X[training], y[training], strength, rows[training])
-            error[test] = (ridge.predict(X[test]) + X[test].mean(axis=1) - y[test]) ** 2
+            _, predict = by_scikit_learn(X[training], y[training], strength, rows[training])
+            error[test] = (predict(X[test]) - y[test]) ** 2
     shares = rows / rows.sum()
     best = min(errors, key=lambda strength: shares @ errors[strength])
     good = []
@@ -170,7 +207,7 @@ def test_rows_choose_weaker_ridges_where_they_support_it():
         return np.mean([np.log10(RidgePoolRegressor().fit(*numeric(n, noises, seed)).strength_) for seed in range(10)])
 
     unlike, alike = [0.1, 1.0, 3.0], [0.5, 0.5, 0.5]
-    assert chosen(2000, unlike) < chosen(40, unlike) < chosen(40, alike)
+    assert chosen(2000, unlike) < chosen(40, unlike) <= chosen(40, alike)
 
 
 def test_order_of_strengths_does_not_matter_nor_their_type():
@@ -194,7 +231,8 @@ def test_few_rows_take_the_strongest(n):
 
 
 def test_from_ten_rows_on_they_choose():
-    X, y = numeric(10, [0.01, 3.0])
+    y, error = np.random.default_rng(0).normal(size=(2, 10))
+    X = np.column_stack([y + error, y + 1.5 * error])  # no weighted mean is right, but 3 of the one less 2 of the other
     for n_folds in (5, 50):
         assert RidgePoolRegressor((0.01, 1.0), n_folds=n_folds).fit(X, y).strength_ == 0.01
 
@@ -247,6 +285,21 @@ def test_it_does_not_fit_noise():
     assert ridge < 1.02 * mean
 
 
+def test_a_few_wild_rows_do_not_make_all_learners_count_alike():
+    """Three of nine learners are good. On some rows all of them are far off, and these rows say nothing of weights."""
+    worse = []
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        y = np.exp(0.45 * rng.normal(size=3500))
+        sizes = np.array([0.08, 0.085, 0.09] + 6 * [0.2])
+        X = y[:, None] * (1 + sizes * (0.6 * rng.normal(size=(3500, 1)) + 0.8 * rng.normal(size=(3500, 9))))
+        X[:3] += y[:3, None] * (3 + rng.normal(size=(3, 9)))
+        new, y_new, X, y = X[1500:], y[1500:], X[:1500], y[:1500]
+        best = mean_squared_error(y_new, new[:, 0])
+        worse.append(mean_squared_error(y_new, RidgePoolRegressor().fit(X, y).predict(new)) / best)
+    assert np.mean(worse) < 0.95  # 1.07 where the ridge draws to equal weights
+
+
 def test_it_takes_out_an_error_that_learners_share():
     ridge, linear, _ = out_of_sample(shared_error, 100)
     assert ridge < 0.2 * linear
@@ -278,6 +331,8 @@ def test_it_can_be_saved(tmp_path):
         ({"strengths": np.ones((2, 2))}, "'strengths' .*; got array"),
         ({"n_folds": 1}, "'n_folds' .* of RidgePoolRegressor must be an integer of at least 2; got 1"),
         ({"n_folds": 2.5}, "'n_folds' .* got 2.5"),
+        ({"margin": -0.1}, "'margin' .* of RidgePoolRegressor must be None or a number of at least 0; got -0.1"),
+        ({"margin": "auto"}, "'margin' .* got 'auto'"),
     ],
 )
 def test_parameters_are_checked_in_fit(parameters, message):
