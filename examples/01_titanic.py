@@ -119,27 +119,43 @@ def own_features(passengers: pd.DataFrame) -> pd.DataFrame:
 
 
 class TicketParty(TransformerMixin, BaseEstimator):
-    """How many other training passengers share the ticket, and the fare per person.
+    """Those who travelled on the same ticket: how many, what each paid, and how many of them survived.
 
-    A fare was paid for everybody on the ticket, so one has to know how many those were: a count over
-    other rows, hence learned. ``fit_transform`` leaves the passenger himself out of the count. Otherwise
-    every training passenger would have one companion more than a new passenger on the same ticket.
+    The strongest feature of all, and the easiest to get wrong: it is made of fates. Those of the fold's other
+    training passengers may be told, a passenger's own never. So ``fit_transform`` leaves the passenger himself out
+    of every count, as he is left out of the counts that new passengers get.
     """
 
-    def fit(self, X: pd.DataFrame, y: object = None) -> TicketParty:
-        self.holders_ = X["ticket"].value_counts()
+    def fit(self, X: pd.DataFrame, y: np.ndarray) -> TicketParty:
+        self.parties_ = self._people(X, y).groupby(X["ticket"]).sum()
+        self.rate_ = float(np.mean(y))
         return self
 
     def transform(self, X: pd.DataFrame) -> pd.DataFrame:
-        return self._describe(X, X["ticket"].map(self.holders_).fillna(0).astype(int))
+        return self._describe(X, self._parties_of(X))
 
-    def fit_transform(self, X: pd.DataFrame, y: object = None) -> pd.DataFrame:
-        self.fit(X)
-        return self._describe(X, X["ticket"].map(self.holders_).fillna(1).astype(int) - 1)
+    def fit_transform(self, X: pd.DataFrame, y: np.ndarray) -> pd.DataFrame:
+        self.fit(X, y)
+        return self._describe(X, self._parties_of(X) - self._people(X, y))
 
-    def _describe(self, X: pd.DataFrame, companions: pd.Series) -> pd.DataFrame:
-        party = np.maximum(companions + 1, X["family"])
-        return X.assign(companions=companions, fare_per_person=X["fare"] / party).drop(columns="ticket")
+    def _people(self, X: pd.DataFrame, y: np.ndarray) -> pd.DataFrame:
+        """What each passenger adds to his party; women and boys ("Master") were let into the boats first."""
+        first = ((X["sex"] == "female") | (X["title"] == "Master")).astype(int)
+        return pd.DataFrame({"all": 1, "all_survived": y, "first": first, "first_survived": y * first}, index=X.index)
+
+    def _parties_of(self, X: pd.DataFrame) -> pd.DataFrame:
+        return self.parties_.reindex(X["ticket"]).fillna(0).set_index(X.index)
+
+    def _describe(self, X: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
+        party = np.maximum(others["all"] + 1, X["family"])
+        shares = {
+            # One imagined companion with the usual chance keeps one fate from settling the matter; nobody: unknown.
+            f"{who}_share": ((others[f"{who}_survived"] + self.rate_) / (others[who] + 1)).where(others[who] > 0)
+            for who in ("all", "first")
+        }
+        return X.assign(
+            companions=others["all"], first_in_boats=others["first"], fare_per_person=X["fare"] / party, **shares
+        ).drop(columns="ticket")
 
 
 # --- 3. The stack -----------------------------------------------------------------------------------

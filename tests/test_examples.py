@@ -32,6 +32,20 @@ def _run(folder, *arguments, example="01_titanic.py", **variables):
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
+def test_titanic_tells_no_passenger_his_own_fate():
+    lesson = runpy.run_path(str(ROOT / "examples" / "01_titanic.py"))
+    problem = lesson["passenger_list"](0)
+    X, y = lesson["own_features"](problem.X).reset_index(drop=True), problem.y
+    told = lesson["TicketParty"]().fit_transform(X, y)
+    assert told.loc[told["companions"] > 0, "all_share"].nunique() > 10
+    shares = ["all_share", "first_share"]  # of an imagined companion, too, whose chance is that of all
+    for row in range(0, 891, 50):
+        other = lesson["TicketParty"]().fit_transform(X, np.where(np.arange(891) == row, 1 - y, y))
+        pd.testing.assert_series_equal(other.loc[row].drop(shares), told.loc[row].drop(shares))
+        pairs = (frame.loc[row, shares].astype(float) for frame in (other, told))
+        np.testing.assert_allclose(*pairs, atol=2e-3)
+
+
 @pytest.mark.slow
 def test_titanic_offline(tmp_path):
     done = _run(tmp_path)
