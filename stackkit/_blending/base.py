@@ -181,7 +181,12 @@ class BlendRegressor(RegressorMixin, BaseEstimator):
             Weighted means, or sums.
         """
         check_is_fitted(self)
-        return validate_data(self, X, dtype=np.float64, reset=False) @ self.weights_ + self._offset()
+        table = self._bounded(validate_data(self, X, dtype=np.float64, reset=False))
+        return table @ self.weights_ + self._offset()
+
+    def _bounded(self, X: Floats) -> Floats:
+        """The predictions as they are weighed."""
+        return X
 
     def _offset(self) -> float:
         return 0.0

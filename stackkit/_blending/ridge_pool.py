@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from sklearn.model_selection import KFold
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from stackkit._blending.base import BlendRegressor
 from stackkit._blending.checks import is_integer, is_real, require
@@ -67,7 +66,7 @@ def _divide_by_sizes(table: Floats) -> Floats:
 def _weights(moments: _Moments, units: Floats, strengths: Floats) -> Floats:
     """The weights for columns divided by their sizes, one column per strength; ``units`` are sizes over the target's.
 
-    Columns that are constant say nothing: they get 0.0, and the others are drawn to weights among themselves.
+    Columns that are constant say nothing: they get 0.0, and the others are drawn to a weighted mean of themselves.
     """
     covariance, weights = moments.products / moments.weight, np.zeros((len(units), len(strengths)))
     varies = np.sqrt(np.diag(covariance)) > _EMPTY * np.abs(moments.means)
@@ -221,7 +220,7 @@ class RidgePoolRegressor(BlendRegressor):
         if not rows.all():  # what weighs nothing is in no fold
             X, y, rows = X[rows > 0], y[rows > 0], rows[rows > 0]
         self.limits_ = _limits(self, y)
-        table = np.column_stack([np.clip(X, *self.limits_), y])
+        table = np.column_stack([self._bounded(X), y])
         sizes = _divide_by_sizes(table)
         units, chosen = sizes[:-1] / sizes[-1], 0
         if len(strengths) > 1 and len(table) >= _FEWEST_ROWS:
@@ -233,22 +232,11 @@ class RidgePoolRegressor(BlendRegressor):
         self.weights_ = weights / units
         self.intercept_ = float(sizes[-1] * (moments.means[-1] - moments.means[:-1] @ weights))
 
-    def predict(self, X: Any) -> Floats:
-        """Bring the learners' predictions within the limits, and add them up with the weights found.
+    def _bounded(self, X: Floats) -> Floats:
+        return np.clip(X, *self.limits_)
 
-        Parameters
-        ----------
-        X : array-like of shape (n_rows, n_learners)
-            Predictions, one column a learner.
-
-        Returns
-        -------
-        y : ndarray of shape (n_rows,)
-            Weighted sums.
-        """
-        check_is_fitted(self)
-        table = validate_data(self, X, dtype=np.float64, reset=False)
-        return np.clip(table, *self.limits_) @ self.weights_ + self.intercept_
+    def _offset(self) -> float:
+        return self.intercept_
 
 
 def _limits(pool: Any, y: Floats) -> tuple[float, float]:
