@@ -141,7 +141,7 @@ max_memory, random_state, verbose : optional
     >>> X, y = load_diabetes(return_X_y=True)
     >>> model = StackingRegressor([("ridge", Ridge(0.1)), ("knn", KNeighborsRegressor(15))])
     >>> cross_val_score(model, X, y, cv=3).round(2).tolist()
-    [0.46, 0.49, 0.52]
+    [0.46, 0.5, 0.53]
     """
 
     task = "regression"
