@@ -120,16 +120,18 @@ def choose(
     seats = {name: seat for name, seat in OF_TASK[task].items() if _may_sit(seat, size, sparse_input=sparse_input)}
     more, up_to = MORE_FOLDS[preset]
     n_folds = more if size.n_rows <= up_to else N_FOLDS
-    n_rows, most = size.n_rows, MOST_SEATS[preset]
+    most = MOST_SEATS[preset]
     costs, least = _costs(seats, size, n_folds)
-    while not _enough(chosen := _within(costs, least, budget, most), seats) and n_rows > LEAST_ROWS and not all_rows:
-        n_rows = max(LEAST_ROWS, int(0.9 * n_rows))
-        costs, least = _costs(seats, replace(size, n_rows=n_rows), n_folds)
+    while not _enough(chosen := _within(costs, least, budget, most), seats):
+        if all_rows or size.n_rows <= LEAST_ROWS:
+            break
+        size = replace(size, n_rows=max(LEAST_ROWS, int(0.9 * size.n_rows)))
+        costs, least = _costs(seats, size, n_folds)
     if len(chosen) < LEAST_SEATS:
         cheapest = sorted(costs, key=lambda name: costs[name])[:LEAST_SEATS]
         chosen = {name: cost for name, cost in costs.items() if name in cheapest}
-    trees = _trees(chosen, seats, replace(size, n_rows=n_rows), n_folds, budget / USED)
-    return Portfolio(chosen, trees, n_folds, n_rows, size.n_columns)
+    trees = _trees(chosen, seats, size, n_folds, budget / USED)
+    return Portfolio(chosen, trees, n_folds, size.n_rows, size.n_columns)
 
 
 def _within(costs: dict[str, float], least: dict[str, float], budget: float, most: int) -> dict[str, float]:
