@@ -88,8 +88,8 @@ def _weights(moments: _Moments, units: Floats, strengths: Floats) -> Floats:
 def _weighted_mean(curve: Floats, slope: Floats, variance: float, units: Floats, n_rows: float) -> Floats:
     """Weights of a sum of one whose error varies least: the fewer rows there are, the nearer to equal ones."""
     units, n_learners = np.minimum(units, _WILDEST), len(units)
-    crossed = np.outer(units, np.ones(n_learners)) * slope[:, None]
-    of_errors = curve * np.outer(units, units) - crossed - crossed.T + variance
+    with_target = units * slope
+    of_errors = curve * np.outer(units, units) - with_target[:, None] - with_target + variance
     spread = np.diag(of_errors)
     of_errors[np.diag_indices(n_learners)] += _CAUTION * n_learners / n_rows * spread.min() + _ROUNDING * spread
     sizes, directions = np.linalg.eigh(of_errors)
