@@ -37,6 +37,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.tree import DecisionTreeClassifier
 
 from stackkit import StackingModel, cross_fit
+from stackkit._learners.portfolio import PRESETS
 
 K = 5
 TASK_AIM, SKLEARN_AIM, BALANCE_AIM = 5e-3, 1.0, 1.10
@@ -194,7 +195,6 @@ def report(what, value, aim):
 
 
 PARTS = {"growth": show_growth, "overhead": show_overhead, "balance": show_balance, "presets": show_presets}
-PRESETS = ("fast", "balanced", "best")
 
 
 def main():

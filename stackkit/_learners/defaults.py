@@ -133,8 +133,8 @@ def default_learners(task: str, X: Any = None, *, n_classes: int = 2, preset: st
           ``"catboost"``.
 
         Boosting makes as many trees as rows that it sets aside ask for, and no more than there is time for.
-        Parameters are set as in
-        every pipeline: ``set_params(learner__C=0.1)``; weights go in as ``learner__sample_weight``.
+        Parameters are set as in every pipeline: ``set_params(learner__C=0.1)``; weights go in as
+        ``learner__sample_weight``.
 
     Raises
     ------
