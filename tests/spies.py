@@ -188,7 +188,7 @@ class Slow(ClassifierMixin, BaseEstimator):
 
 
 class StartsThreads(GaussianNB):
-    """Remembers the ``n_jobs`` that it had in fit."""
+    """Remembers the ``n_jobs`` that it had in fit, and how many threads OpenMP might start in fit and in predict."""
 
     def __init__(self, n_jobs=None):
         super().__init__()
@@ -196,7 +196,12 @@ class StartsThreads(GaussianNB):
 
     def fit(self, X, y):
         self.fitted_with_ = self.n_jobs
+        self.openmp_ = native_threads()["openmp"]
         return super().fit(X, y)
+
+    def predict_proba(self, X):
+        self.predicted_with_ = native_threads()["openmp"]
+        return super().predict_proba(X)
 
 
 def crash(how):

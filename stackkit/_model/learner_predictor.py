@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.utils.parallel import Parallel, delayed
 
 from stackkit._members import Block, Member, as_columns, own_copy, predict_block
-from stackkit._utils import limit_threads, searches_neighbours, single_threaded_blas, thread_limits, threads_per_task
+from stackkit._utils import keeps_to_one_thread, limit_threads, single_threaded_blas, thread_limits, threads_per_task
 
 # Up to so many rows, setting up threads takes longer than they save.
 FEW_ROWS = 20
@@ -27,8 +27,8 @@ class LearnerPredictor:
     ``fronts`` holds the transformers in front of each member, in order; members of any panel whose front is the same
     object share its work, and a first transformer with ``shares_work`` gets a dictionary that all of them share.
     ``pack``, where there is one, predicts for all members in one pass: its methods have the learner's names, and take
-    and give one item a member. Equally near neighbours are chosen by the number of threads, which ``one_thread``
-    therefore holds.
+    and give one item a member. ``one_thread`` holds OpenMP: which of equally near neighbours are chosen depends on the
+    number of threads, and boosters with ``n_jobs=1`` only wait for a second one.
     """
 
     members: tuple[Member, ...]
@@ -40,7 +40,7 @@ class LearnerPredictor:
 def learner_predictor_of(members: Sequence[Member]) -> LearnerPredictor:
     """Members as they are: whatever transforms the rows for them is inside."""
     return LearnerPredictor(
-        tuple(members), ((),) * len(members), any(searches_neighbours(m.estimator) for m in members[:1])
+        tuple(members), ((),) * len(members), any(keeps_to_one_thread(m.estimator) for m in members[:1])
     )
 
 

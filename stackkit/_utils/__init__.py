@@ -6,9 +6,9 @@ from stackkit._utils.numbers import EPSILON, SUM_TOLERANCE, as_figure
 from stackkit._utils.sizes import check_bytes
 from stackkit._utils.summaries import Summarised, Summary
 from stackkit._utils.threads import (
+    keeps_to_one_thread,
     limit_threads,
     own_threads_held,
-    searches_neighbours,
     share_of_cores,
     single_threaded_blas,
     sums_held,
@@ -30,9 +30,9 @@ __all__ = [
     "closest",
     "did_you_mean",
     "draft_of",
+    "keeps_to_one_thread",
     "limit_threads",
     "own_threads_held",
-    "searches_neighbours",
     "share_of_cores",
     "single_threaded_blas",
     "sums_held",

@@ -137,53 +137,75 @@ def thread_limits(threads: int | None) -> Iterator[None]:
 
 def ties_held(learner: Any) -> AbstractContextManager[Any]:
     """Hold OpenMP to one thread for nearest neighbours: which of equally near ones counts depends on how many."""
-    return limit_threads(1, "openmp") if searches_neighbours(learner) else nullcontext()
-
-
-def searches_neighbours(learner: Any) -> bool:
-    return _has_part_of(learner, "sklearn.neighbors")
+    return limit_threads(1, "openmp") if _has_part_of(_parts(learner), "sklearn.neighbors") else nullcontext()
 
 
 def sums_held(learner: Any) -> AbstractContextManager[Any]:
     """Hold joblib to one thread for ensembles that add up in threads: in which order shows in the last bit."""
-    adds_up = _has_part_of(learner, "sklearn.ensemble")
+    adds_up = _has_part_of(_parts(learner), "sklearn.ensemble")
     return joblib.parallel_config(backend=_AtMost(1)) if adds_up else nullcontext()
 
 
-def _has_part_of(learner: Any, module: str) -> bool:
-    """Whether it, or an estimator inside it, is of that module of scikit-learn, or derives from what is."""
-    params = learner.get_params(deep=True) if hasattr(learner, "get_params") else {}
-    classes = {cls for part in (learner, *params.values()) for cls in type(part).__mro__}
+def keeps_to_one_thread(learner: Any) -> bool:
+    """Whether its predictions want one thread of OpenMP: nearest neighbours, and learners whose own ``n_jobs`` is 1."""
+    parts = _parts(learner)
+    own = _own_n_jobs(parts)
+    return _has_part_of(parts, "sklearn.neighbors") or (bool(own) and all(value == 1 for value in own.values()))
+
+
+def _parts(learner: Any) -> dict[str, Any]:
+    """The learner, called "", and its parameters, with those of what is inside it."""
+    return {"": learner} | (learner.get_params(deep=True) if hasattr(learner, "get_params") else {})
+
+
+def _has_part_of(parts: dict[str, Any], module: str) -> bool:
+    """Whether one of them is of that module of scikit-learn, or derives from what is."""
+    classes = {cls for part in parts.values() for cls in type(part).__mro__}
     return any(cls.__module__.startswith(module) for cls in classes)
 
 
 @contextmanager
 def own_threads_held(learner: Any, threads: int | None) -> Iterator[None]:
-    """Hold learners that start threads by an ``n_jobs`` of their own, as XGBoost does.
+    """Hold learners that start threads by an ``n_jobs`` of their own to so many; None: to as many as there are cores.
 
-    It asks neither joblib nor OpenMP for a limit, and on more threads than cores it stands still.
-    scikit-learn's learners ask joblib; setting theirs too would bring deprecation warnings.
+    XGBoost is one. It does not ask joblib, and stands still on more threads than cores. Even with ``n_jobs=1`` it has
+    OpenMP start as many threads as there may be: these only wait for each other, for minutes where the cores are busy.
     """
-    held = {} if threads is None else _own_n_jobs(learner, threads)
+    threads = share_of_cores(1) if threads is None else threads
+    own = _own_n_jobs(_parts(learner))
+    held = {key: value for key, value in own.items() if value is None or value < 1 or value > threads}
     if held:
         learner.set_params(**dict.fromkeys(held, threads))
     try:
-        yield
+        with _most_threads(max(threads if key in held else own[key] for key in own)) if own else nullcontext():
+            yield
     finally:
         if held:
             learner.set_params(**held)
 
 
-def _own_n_jobs(learner: Any, threads: int) -> dict[str, Any]:
-    params = learner.get_params(deep=True)
+def _own_n_jobs(parts: dict[str, Any]) -> dict[str, Any]:
+    """The parameters ``n_jobs`` of learners that do not ask joblib, as those of scikit-learn and ensembles do.
+
+    To set theirs too would bring deprecation warnings.
+    """
     found = {}
-    for key, value in params.items():
+    for key, value in parts.items():
         owner, _, name = key.rpartition("__")  # of a pipeline's "step__n_jobs"
-        if name == "n_jobs" and (value is None or value < 1 or value > threads):
-            home = type(params[owner] if owner else learner).__module__
-            if home.partition(".")[0] != "sklearn":
-                found[key] = value
+        if name == "n_jobs" and not _asks_joblib(parts[owner]):
+            found[key] = value
     return found
+
+
+def _asks_joblib(learner: Any) -> bool:
+    return type(learner).__module__.partition(".")[0] == "sklearn" or hasattr(learner, "estimators")
+
+
+def _most_threads(most: int) -> AbstractContextManager[Any]:
+    """Hold OpenMP to so many threads, where there may be more."""
+    libraries = _native_libraries(len(sys.modules)).select(user_api="openmp").lib_controllers
+    now = max((library.num_threads for library in libraries), default=1)
+    return limit_threads(most, "openmp") if now > most else nullcontext()
 
 
 def share_of_cores(workers: int) -> int:

@@ -17,7 +17,13 @@ from threadpoolctl import threadpool_info
 from xgboost import XGBClassifier
 
 from stackkit import StackingModel, cross_fit
-from stackkit._utils.threads import limit_threads, single_threaded_blas, thread_limits, threads_per_task
+from stackkit._utils.threads import (
+    limit_threads,
+    own_threads_held,
+    single_threaded_blas,
+    thread_limits,
+    threads_per_task,
+)
 
 
 def _noise(n=60):
@@ -141,10 +147,43 @@ def test_learners_with_threads_of_their_own_are_held_too(given):
         assert member[-1].n_jobs == given
 
 
-@pytest.mark.parametrize("given", [None, -1, 3])
-def test_a_learner_alone_keeps_its_threads(given):
-    oof = cross_fit([StartsThreads(n_jobs=given)], *_noise(), cv=2, n_jobs=1)
-    assert oof.members["startsthreads"][0].fitted_with_ == given
+@pytest.mark.parametrize("given", [None, -1, 1, 16])
+def test_a_learner_alone_has_the_cores_at_most(given, monkeypatch):
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 3)
+    oof = cross_fit([make_pipeline(StandardScaler(), StartsThreads(n_jobs=given))], *_noise(), cv=2, n_jobs=1)
+    for member in oof.members["pipeline"]:
+        assert member[-1].fitted_with_ == (given if given == 1 else 3)
+        assert member[-1].n_jobs == given
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_openmp_has_no_more_threads_than_a_learner_asks_for(n_jobs):
+    """XGBoost starts as many as there may be, which wait for each other: with n_jobs=1 too."""
+    before = native_threads()["openmp"]
+    X, y = _noise()
+    with limit_threads(3, "openmp"):
+        model = StackingModel([StartsThreads(n_jobs=1)], cv=2, n_jobs=n_jobs).fit(X, y)
+        assert native_threads()["openmp"] == 3
+        for member in model.members_["startsthreads"]:
+            assert member.openmp_ == 1
+        model.predict_proba(X)
+        for member in model.members_["startsthreads"]:
+            assert member.predicted_with_ == 1
+        assert native_threads()["openmp"] == 3
+        with thread_limits(2), own_threads_held(StartsThreads(n_jobs=5), 2):
+            assert native_threads()["openmp"] == 2  # never more than before
+        with thread_limits(1), own_threads_held(StartsThreads(), 2):
+            assert native_threads()["openmp"] == 1
+    assert native_threads()["openmp"] == before
+
+
+def test_stacks_as_learners_keep_their_workers():
+    """They ask joblib; what is inside them is held."""
+    inner = StackingModel([("own", StartsThreads())], LogisticRegression())
+    with own_threads_held(inner, 4):
+        assert inner.n_jobs is None
+        assert inner.get_params()["own__n_jobs"] == 4
+    assert inner.get_params()["own__n_jobs"] is None
 
 
 def test_xgboost_is_held():
