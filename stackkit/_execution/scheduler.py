@@ -138,7 +138,8 @@ class _Schedule:
         learners = len({task.name for task in tasks})
         fits, kept = (sum(len(task.folds) for task in some) for some in (tasks, self._kept))
         together = sorted({task.name for task in self._waiting if len(task.folds) > 1})
-        lines = [f"{learners} learners, {fits} fits; {kept} are in the store, {fits - kept} to do"]
+        stored = "" if self._job.store is None else f"; {kept} are in the store, {fits - kept} to do"
+        lines = [f"{learners} learner{'s' * (learners > 1)}, {fits} fits{stored}"]
         if together:
             lines.append(f"all folds at once: {', '.join(together)}")
         return "; ".join([*lines, "first a fold of each learner, then the longest first"])
