@@ -14,7 +14,15 @@ from stackkit._data.row_order import warn_of_row_order
 from stackkit._data.rows import by_name, check_length, check_like, check_rows, is_pandas, is_polars, take_rows
 from stackkit._data.target import TASKS, Target, TaskName, check_target, check_weights, task_of_target
 from stackkit._data.text_dates import date_formats, dates_of
-from stackkit._data.text_numbers import MISSING, NumberFormat, format_of_column, numbers_of, stands_for_missing
+from stackkit._data.text_numbers import (
+    MISSING,
+    NumberFormat,
+    format_of_column,
+    nearest_format,
+    number_format,
+    numbers_of,
+    stands_for_missing,
+)
 from stackkit._data.time_split import TimeOrderSplit
 
 __all__ = [
@@ -51,6 +59,8 @@ __all__ = [
     "is_pandas",
     "is_polars",
     "make_folds",
+    "nearest_format",
+    "number_format",
     "numbers_of",
     "picked_columns",
     "raw_rows",

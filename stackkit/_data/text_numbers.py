@@ -7,6 +7,7 @@ All texts of a column are read in one way, or none is. A text that could be read
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -69,6 +70,10 @@ class NumberFormat:
         found = [match(text) if len(text) <= MOST_LETTERS else None for text in texts]
         return np.array([np.nan if each is None else _number(each, table) for each in found], dtype=float)
 
+    def fits(self, text: str) -> bool:
+        """Whether that is a number written so, with all that stands before and after it."""
+        return len(text) <= MOST_LETTERS and _pattern(self, whole=True).fullmatch(text) is not None
+
 
 def _number(found: re.Match[str], table: dict[int, Any]) -> float:
     outer, inner, digits = found.groups()
@@ -92,8 +97,11 @@ def stands_for_missing(text: str) -> bool:
     return text.strip().lower() in _NO_NUMBER
 
 
-def number_format(texts: Iterable[str]) -> NumberFormat | None:
-    """The one format in which all these texts are numbers; None where there is none, or nothing but missing values."""
+def number_format(texts: Iterable[str], decimal: str | None = None) -> NumberFormat | None:
+    """The one format in which all these texts are numbers; None where there is none, or nothing but missing values.
+
+    ``decimal`` stands before decimals, where that is known: then "1.234" is a thousand if that is a comma.
+    """
     given = list(texts)
     known = [text for text in given[:_FEW] if not stands_for_missing(text)] or [
         text for text in given if not stands_for_missing(text)
@@ -101,15 +109,29 @@ def number_format(texts: Iterable[str]) -> NumberFormat | None:
     around = {None if found is None else found.group(1, 3) for found in map(_parts, known[:_FEW])}
     if len(around) != 1 or (first := around.pop()) is None:
         return None
-    for thousands, decimal in _WAYS:
-        how = NumberFormat(first[0], thousands, decimal, first[1])
+    for how in _formats(*first, decimal):
         match = _pattern(how, whole=True).fullmatch
         found = [match(text) for text in given]
         if all(each or stands_for_missing(text) for each, text in zip(found, given, strict=True)):
             digits = [each[3] for each in found if each]
-            if not _are_codes(digits) and _is_sure(how, digits):
+            if not _are_codes(digits) and (decimal is not None or _is_sure(how, digits)):
                 return how
     return None
+
+
+def _formats(before: str, after: str, decimal: str | None) -> list[NumberFormat]:
+    ways = [(thousands, mark) for thousands, mark in _WAYS if decimal in (None, mark)]
+    return [NumberFormat(before, thousands, mark, after) for thousands, mark in ways]
+
+
+def nearest_format(texts: Iterable[str], decimal: str | None = None) -> NumberFormat | None:
+    """The format in which most of these texts are numbers; None where none of them is."""
+    given = list(texts)
+    around = Counter(found.group(1, 3) for text in given if (found := _parts(text)))
+    if not around:
+        return None
+    (before, after), _ = around.most_common(1)[0]
+    return max(_formats(before, after, decimal), key=lambda how: sum(map(how.fits, given)))
 
 
 def _parts(text: str) -> re.Match[str] | None:
@@ -118,10 +140,10 @@ def _parts(text: str) -> re.Match[str] | None:
 
 
 def _are_codes(digits: list[str]) -> bool:
-    """Whole numbers with a leading zero, or too long for a number."""
-    if not all(map(_WHOLE.fullmatch, digits)):
-        return False
-    return any(_CODE.fullmatch(text) or len(text) > MOST_DIGITS for text in digits)
+    """Some have a leading zero; or all are whole numbers, and some are too long for a number."""
+    if any(map(_CODE.fullmatch, digits)):
+        return True
+    return all(map(_WHOLE.fullmatch, digits)) and any(len(text) > MOST_DIGITS for text in digits)
 
 
 def _is_sure(how: NumberFormat, digits: list[str]) -> bool:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from stackkit._data import NumberFormat, format_of_column, numbers_of
-from stackkit._data.text_numbers import LEAST_TIMES, MOST_CODES, MOST_DIGITS, number_format
+from stackkit._data.text_numbers import LEAST_TIMES, MOST_CODES, MOST_DIGITS, nearest_format, number_format
 
 PLAIN = NumberFormat(thousands=",")  # larger numbers may come, and a comma before three digits of theirs is one
 CENTS = st.lists(st.integers(-(10**9), 10**9), min_size=1, max_size=20)
@@ -80,6 +80,7 @@ def test_what_stands_for_missing_does_not_make_a_column_text(mark):
     [
         ["007", "12", "13"],
         ["01234", "98765"],
+        ["01234", "12,345"],
         ["9" * (MOST_DIGITS + 1), "12"],
         ["12 EUR", "12 USD"],
         ["$12", "12"],
@@ -117,6 +118,29 @@ def test_a_comma_before_three_digits_stands_between_thousands_unless_another_num
     assert _read(["1,234", "2,5"]) == [1.234, 2.5]
     assert _read(["1.234", "2.500"]) == [1.234, 2.5]
     assert _read(["1.234.567", "2.500"]) == [1234567, 2500]
+
+
+def test_what_stands_before_decimals_may_be_known():
+    for texts, decimal, numbers in [
+        (["1.234", "980"], ",", [1234, 980]),
+        (["1.234", "980"], ".", [1.234, 980]),
+        (["1,234", "980"], ",", [1.234, 980]),
+        (["1,234", "980"], ".", [1234, 980]),
+    ]:
+        assert number_format(texts, decimal).read(texts).tolist() == numbers
+    assert number_format(["1.5"], ",") is None
+    assert number_format(["1,5"], ".") is None
+
+
+def test_the_format_of_most():
+    dollars = nearest_format(["$1,250", "$980", "12", "soon", "3 EUR"])
+    assert dollars == NumberFormat(before="$", thousands=",")
+    assert [dollars.fits(text) for text in ("$5", "5", "$1,250", "$1.250,5", "soon", "9" * 99)] == [
+        *(True, False, True, False, False, False),
+    ]
+    assert nearest_format(["soon", "later"]) is None
+    assert nearest_format(["1,5", "2,25", "1.5"]).decimal == ","
+    assert nearest_format(["1,5", "2,25", "1.5"], ".").decimal == "."
 
 
 def test_new_texts_are_read_in_the_format_of_the_column():
