@@ -11,5 +11,8 @@ SUM_TOLERANCE = 1e-3
 
 
 def as_figure(value: float, digits: int = 4) -> str:
-    """A number to be read: whole where it is large, without powers of ten; else so many digits that count."""
-    return f"{value:,.0f}" if 10**digits <= abs(value) < 1e15 else f"{value:.{digits}g}"
+    """A number to be read: whole where it is large, else so many digits that count; without powers of ten."""
+    if 10**digits <= abs(value) < 1e15:
+        return f"{value:,.0f}"
+    figure = f"{value:.{digits}g}"
+    return np.format_float_positional(float(figure), trim="-") if 1e-9 <= abs(value) < 1e-4 else figure

@@ -14,117 +14,8 @@ from typing import Any
 import click
 import pandas as pd
 
-from stackkit.cli.form import FILE, OneLine, Say, cause_of, noted, option, speaking, together
-
-OUTER = 5  # outer folds of --verdict
-
-
-# --- options ----------------------------------------------------------------------------------------
-
-
-def _names(_ctx: click.Context, _option: click.Parameter, value: str | None) -> list[str] | None:
-    names = [name.strip() for name in (value or "").split(",") if name.strip()]
-    if value is not None and not names:
-        raise click.BadParameter("it names none; give one or more, with commas between them.")
-    return names or None
-
-
-_OF_DATA = together(
-    option("Columns", "--target", required=True, metavar="COL", help="What is to be predicted."),
-    option("Columns", "--id", metavar="COL", help="Names the rows, in the output too; no feature."),
-    option("Columns", "--drop", multiple=True, metavar="COL", help="Leave a column out; may be repeated."),
-    option(
-        "Columns",
-        "--task",
-        type=click.Choice(["classification", "regression"]),
-        help="By default told from the target: text and few different numbers are classes.",
-    ),
-    option("Folds", "--cv", type=click.IntRange(2), default=5, show_default=True, help="Number of folds."),
-    option(
-        "Folds", "--repeats", type=click.IntRange(1), default=1, show_default=True, help="With other folds each time."
-    ),
-    option("Folds", "--groups", metavar="COL", help="Rows of a group stay in one fold; no feature."),
-    option(
-        "Folds",
-        "--time-order",
-        metavar="COL",
-        help="Learn from the past, test on what follows; rows of one time stay together; no feature.",
-    ),
-    option(
-        "Folds",
-        "--gap",
-        type=click.IntRange(0),
-        default=0,
-        show_default=True,
-        metavar="N",
-        help="With --time-order: learn nothing from the N times, such as days, right before those of a test part.",
-    ),
-    option("Folds", "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of folds and learners."),
-    option(
-        "Stack",
-        "--preset",
-        type=click.Choice(["fast", "balanced", "best"]),
-        default="fast",
-        show_default=True,
-        help="How many learners, how costly: for some 10, 60 or 600 seconds on two cores.",
-    ),
-    option(
-        "Stack",
-        "--learners",
-        callback=_names,
-        metavar="NAME,NAME",
-        help="Instead of the preset's: some of bn_mlp, splines, lightgbm, kernel, extra_trees, xgboost, random_forest, "
-        "lightgbm_slow, lightgbm_extra, lightgbm_small, hist_gradient_boosting, bn_mlp_wide, knn, catboost; for "
-        "classification also logistic, lda, naive_bayes, for regression ridge, lightgbm_linear.",
-    ),
-    option(
-        "Stack",
-        "--final",
-        metavar="NAME",
-        help="What weighs the learners. Classification: log_pool (default), convex, ensemble_selection, logistic; "
-        "regression: ridge_pool (default), linear_pool, convex, ensemble_selection, ridge.",
-    ),
-    option(
-        "Stack",
-        "--metric",
-        metavar="NAME",
-        help="A scorer of scikit-learn, such as roc_auc, f1 or r2, to rank by. Default: log loss; for regression RMSE.",
-    ),
-    option(
-        "Run", "--jobs", type=int, default=-1, metavar="N", help="Workers. Changes no result. Default: -1, all cores."
-    ),
-    option("Run", "--memory", type=FILE, metavar="DIR", help="Keep what was computed; go on after a stop."),
-    option(
-        "Run",
-        "--time-limit",
-        type=click.FloatRange(min=0, min_open=True),
-        metavar="SECONDS",
-        help="Start no more fits after that; stack what is there.",
-    ),
-    option("Run", "--json", "as_json", is_flag=True, help="Print one JSON document instead of tables."),
-    option("Run", "--quiet", is_flag=True, help="Say nothing on stderr but errors."),
-)
-_OF_FILES = together(
-    option("Files", "--test", type=FILE, metavar="FILE", help="Rows to predict."),
-    option("Files", "--output", type=FILE, metavar="FILE", help="Predictions for --test: .csv, .csv.gz or .parquet."),
-    option("Files", "--probabilities", is_flag=True, help="Write a column a class instead of the class."),
-    option("Files", "--ignore-test-target", is_flag=True, help="Allow the target's column in --test."),
-    option(
-        "Files",
-        "--model",
-        type=FILE,
-        metavar="FILE",
-        help="The model, for `stackkit predict`, and stackkit.load in Python.",
-    ),
-    option("Files", "--report", type=FILE, metavar="FILE", help="One HTML page of what was learned."),
-    option(
-        "Stack",
-        "--verdict",
-        is_flag=True,
-        help=f"Say at the end whether stacking helps, by nested cross-validation: {OUTER} times the fits on top.",
-    ),
-)
-
+from stackkit.cli.form import FILE, OneLine, Say, cause_of, noted, option, resumable, speaking
+from stackkit.cli.options import ENCODING, NA, OF_DATA, OF_FILES, OUTER, PROBABILITIES, SEP
 
 # --- commands ---------------------------------------------------------------------------------------
 
@@ -148,13 +39,15 @@ def main(ctx: click.Context) -> None:
 
 @main.command(short_help="Fit a stack, print its learners' scores, predict.")
 @click.argument("train", type=FILE)
-@_OF_FILES
-@_OF_DATA
+@OF_FILES
+@OF_DATA
 def fit(train: Path, **options: Any) -> None:
     """Fit a stack on TRAIN, print its learners' scores, predict new rows.
 
-    TRAIN is a table with a header: .csv (also .gz, .bz2, .xz) or .parquet.
-    Codes with leading zeros, such as 007, are text; so are dates that may
+    TRAIN is a table with a header: .csv (also .gz, .bz2, .xz), .parquet,
+    .feather or .xlsx; - reads CSV from standard input. Numbers such as
+    "$12,300", "45.3%" or "1.234,5" are read where a whole column is written
+    so. Codes with leading zeros, such as 007, are text; so are dates that may
     have the day or the month first. Classes and IDs are written back as they
     are spelled. Scores are of rows that a learner did not see.
 
@@ -172,7 +65,7 @@ def fit(train: Path, **options: Any) -> None:
 @main.command(short_help="Does stacking help? Nested scores and a verdict.")
 @click.argument("train", type=FILE)
 @option("Folds", "--outer", type=click.IntRange(2), default=OUTER, show_default=True, help="Number of outer folds.")
-@_OF_DATA
+@OF_DATA
 def compare(train: Path, outer: int, **options: Any) -> None:
     """Does stacking help on TRAIN? Nested cross-validation and a verdict.
 
@@ -191,15 +84,18 @@ def compare(train: Path, outer: int, **options: Any) -> None:
 @main.command(short_help="Predict new rows with a model file.")
 @click.argument("model", type=FILE)
 @click.argument("new", type=FILE)
-@option("Files", "--output", type=FILE, required=True, metavar="FILE", help="Predictions: .csv, .csv.gz or .parquet.")
-@option("Files", "--probabilities", is_flag=True, help="Write a column a class instead of the class.")
+@option("Files", "--output", type=FILE, required=True, metavar="FILE", help="Predictions: .csv, .csv.gz, .parquet.")
+@PROBABILITIES
+@ENCODING
+@SEP
+@NA
 @option("Run", "--jobs", type=int, metavar="N", default=-1, help="Threads. Default: -1, all cores.")
 @option("Run", "--quiet", is_flag=True, help="Say nothing on stderr but errors.")
 def predict(model: Path, new: Path, **options: Any) -> None:
     """Predict the rows of NEW with a MODEL that `stackkit fit --model` wrote.
 
     Nothing in a model file is run. Columns that the model does not know are
-    ignored, the target too.
+    ignored, the target too. NEW may be - for standard input.
 
     \b
     Example:
@@ -211,10 +107,12 @@ def predict(model: Path, new: Path, **options: Any) -> None:
 
 @main.command(short_help="Versions; what a store or a model file holds.")
 @click.argument("path", type=FILE, required=False)
-def info(path: Path | None) -> None:
+@option("Run", "--json", "as_json", is_flag=True, help="Print one JSON document instead of a page.")
+def info(path: Path | None, as_json: bool) -> None:
     """Show versions and where the store's key is, or what PATH holds.
 
-    PATH is the folder of --memory, or a file of --model.
+    PATH is the folder of --memory, or a file of --model: what it predicts,
+    from which columns, and its scores.
 
     \b
     Examples:
@@ -222,20 +120,9 @@ def info(path: Path | None) -> None:
       stackkit info cache/
       stackkit info house.model
     """  # noqa: D301 -- click's mark for lines that stay as they are
-    from stackkit._store import Store, key_path, store_info  # noqa: PLC0415
-    from stackkit._utils import versions  # noqa: PLC0415
-    from stackkit.cli.model_file import read_stack  # noqa: PLC0415
-    from stackkit.cli.printing import as_line  # noqa: PLC0415
+    from stackkit.cli.info import about  # noqa: PLC0415
 
-    if path is None:
-        key = key_path(Store("."))
-        click.echo("\n".join(f"{name} {version}" for name, version in versions().items()))
-        click.echo(f"store's key: {key}{'' if key.exists() else ' (made when a store is first used)'}")
-    elif path.is_dir():
-        click.echo(store_info(path))
-    else:
-        archive, _ = read_stack(path)
-        click.echo("\n".join(f"{key}: {as_line(value)}" for key, value in archive.facts.items()))
+    click.echo(about(path, in_json=as_json))
 
 
 # --- the work ---------------------------------------------------------------------------------------
@@ -243,8 +130,8 @@ def info(path: Path | None) -> None:
 
 
 def _fit(train: Path, options: dict[str, Any], say: Say) -> None:
+    from stackkit.cli.metrics import make_metric  # noqa: PLC0415
     from stackkit.cli.printing import as_json, board_facts, scores_as_text  # noqa: PLC0415
-    from stackkit.cli.problem import make_metric  # noqa: PLC0415
     from stackkit.cli.problem_folds import VERDICT, check_folds  # noqa: PLC0415
 
     _check_files(train, options)
@@ -255,7 +142,8 @@ def _fit(train: Path, options: dict[str, Any], say: Say) -> None:
     outer = _outer_splitter(problem, stack, OUTER, VERDICT, options) if options["verdict"] else None
     if outer:
         say(f"--verdict: all of that {OUTER} more times")
-    stack.fit(problem.X, problem.y, groups=problem.together)
+    with resumable(options["memory"]):
+        stack.fit(problem.X, problem.y, groups=problem.together)
     files = _write(stack, problem, new, options)
     with noted(f"written: {', '.join(files.values())}") if files else nullcontext():
         board = _board(stack, problem, metric)
@@ -274,7 +162,7 @@ def _write(stack: Any, problem: Any, new: Any, options: dict[str, Any]) -> dict[
     """All files that were asked for, or none of them; what each is called."""
     from stackkit._utils import written_whole  # noqa: PLC0415
     from stackkit.cli.model_file import write_stack  # noqa: PLC0415
-    from stackkit.cli.tables import write_table  # noqa: PLC0415
+    from stackkit.cli.writing import write_table  # noqa: PLC0415
 
     with written_whole() as draft_for:
         if new:
@@ -295,7 +183,7 @@ def _write_report(stack: Any, problem: Any, path: Path, nested: Any = None) -> N
 
 
 def _board(stack: Any, problem: Any, metric: Any, nested: Any = None) -> pd.DataFrame:
-    from stackkit.cli.problem import rescored  # noqa: PLC0415
+    from stackkit.cli.metrics import rescored  # noqa: PLC0415
 
     board: pd.DataFrame = stack.leaderboard(nested=nested, full=True)
     return rescored(board, stack, problem, metric) if metric else board
@@ -327,14 +215,15 @@ def _tell_verdict(
 
 
 def _compare(train: Path, outer: int, options: dict[str, Any], say: Say) -> None:
+    from stackkit.cli.metrics import make_metric  # noqa: PLC0415
     from stackkit.cli.printing import as_json, nested_as_text, nested_facts, records  # noqa: PLC0415
-    from stackkit.cli.problem import make_metric  # noqa: PLC0415
     from stackkit.cli.problem_folds import OUTER as OPTION  # noqa: PLC0415
 
     problem, _ = _read(train, options, say)
     make_metric(options["metric"], problem)
     stack = _make_stack(problem, options)
-    nested = _nested(stack, problem, _outer_splitter(problem, stack, outer, OPTION, options), options)
+    splitter = _outer_splitter(problem, stack, outer, OPTION, options)
+    nested = _nested(stack, problem, splitter, options)
     if not options["as_json"]:
         click.echo(nested_as_text(nested))
         return
@@ -347,39 +236,36 @@ def _predict(model: Path, new: Path, options: dict[str, Any], say: Say) -> None:
     from stackkit._utils import written_whole  # noqa: PLC0415
     from stackkit.cli.model_file import build_stack, read_stack  # noqa: PLC0415
     from stackkit.cli.problem import read_new  # noqa: PLC0415
-    from stackkit.cli.tables import (  # noqa: PLC0415
-        check_apart,
-        check_suffix,
-        check_writable,
-        read_table,
-        write_table,
-    )
+    from stackkit.cli.reading import read_table  # noqa: PLC0415
+    from stackkit.cli.writing import check_apart, check_suffix, check_writable, write_table  # noqa: PLC0415
 
     output = options["output"]
     check_suffix(output)
     check_apart({"MODEL": model, "NEW": new}, {"--output": output})
     archive, schema = read_stack(model)
-    X, ids = read_new(read_table(new, say), schema, say, strict=False)
-    _check_probabilities(schema, wanted=options["probabilities"])
+    X, ids = read_new(read_table(new, say, _read_options(options)), schema, say, strict=False)
+    wanted = _probabilities(schema, options["probabilities"], say)
     check_writable(output)
     if changed := other_versions(archive):
         say(f"{model} was written with other versions of {', '.join(changed)}; predictions may differ")
     stack = build_stack(model, archive).set_params(n_jobs=options["jobs"], verbose=not options["quiet"])
     with written_whole() as draft_for:
-        write_table(_predictions(stack, X, ids, schema, options["probabilities"]), draft_for(output))
+        write_table(_predictions(stack, X, ids, schema, wanted), draft_for(output))
     click.echo(f"output: {output}, {len(X)} rows")
 
 
 def _read(train: Path, options: dict[str, Any], say: Say) -> tuple[Any, Any]:
     """The training rows, and those to predict with their IDs, or None."""
     from stackkit.cli.problem import ColumnRoles, read_new, read_problem  # noqa: PLC0415
-    from stackkit.cli.tables import read_table  # noqa: PLC0415
+    from stackkit.cli.reading import read_table  # noqa: PLC0415
 
-    table = read_table(train, say)
-    test = read_table(options["test"], say) if options.get("test") else None
+    how = _read_options(options)
+    table = read_table(train, say, how)
+    test = read_table(options["test"], say, how) if options.get("test") else None
     picked = {key: options[key] for key in ("target", "id", "groups", "time_order", "drop")}
     problem = read_problem(table, ColumnRoles(**picked), options["task"], say, other=test.names if test else ())
-    _check_probabilities(problem.schema, wanted=options.get("probabilities", False))
+    if "probabilities" in options:
+        options["probabilities"] = _probabilities(problem.schema, options["probabilities"], say)
     if test is None:
         return problem, None
     if problem.schema.target in test.names and not options["ignore_test_target"]:
@@ -424,17 +310,25 @@ def _nested(stack: Any, problem: Any, outer: Any, options: dict[str, Any]) -> An
     from stackkit.evaluation import nested_scores  # noqa: PLC0415
 
     y = problem.target.values
-    return nested_scores(stack, problem.X, y, cv=outer, scoring=options["metric"], groups=problem.together)
+    with resumable(options["memory"]):
+        return nested_scores(stack, problem.X, y, cv=outer, scoring=options["metric"], groups=problem.together)
 
 
-def _predictions(stack: Any, X: pd.DataFrame, ids: Any, schema: Any, probabilities: bool) -> pd.DataFrame:
-    from stackkit.cli.problem import in_order  # noqa: PLC0415
-
+def _predictions(stack: Any, X: pd.DataFrame, ids: Any, schema: Any, probabilities: list[str] | str | None) -> Any:
+    """With the IDs: the predictions, probabilities of some classes, or of one under the target's name."""
     columns = {} if ids is None else {schema.id: ids}
-    if probabilities:
-        by_class = dict(zip(stack.classes_.tolist(), stack.predict_proba(X).T, strict=True))
-        return pd.DataFrame(columns | {label: by_class[label] for label in in_order(by_class)})
-    return pd.DataFrame(columns | {schema.target: stack.predict(X)})
+    if probabilities is None:
+        return pd.DataFrame(columns | {schema.target: stack.predict(X)})
+    by_class = dict(zip(stack.classes_.tolist(), stack.predict_proba(X).T, strict=True))
+    if isinstance(probabilities, str):
+        return pd.DataFrame(columns | {schema.target: by_class[probabilities]})
+    return pd.DataFrame(columns | {label: by_class[label] for label in probabilities})
+
+
+def _read_options(options: dict[str, Any]) -> Any:
+    from stackkit.cli.tables import ReadOptions  # noqa: PLC0415
+
+    return ReadOptions(options["encoding"], options["sep"], options.get("decimal"), options["na"])
 
 
 # --- checks of files --------------------------------------------------------------------------------
@@ -442,7 +336,7 @@ def _predictions(stack: Any, X: pd.DataFrame, ids: Any, schema: Any, probabiliti
 
 def _check_files(train: Path, options: dict[str, Any]) -> None:
     """Before anything is fitted."""
-    from stackkit.cli.tables import check_apart, check_suffix, check_writable  # noqa: PLC0415
+    from stackkit.cli.writing import check_apart, check_suffix, check_writable  # noqa: PLC0415
 
     if bool(options["test"]) != bool(options["output"]):
         raise click.UsageError("--test and --output go together; give both, or neither.")
@@ -456,11 +350,33 @@ def _check_files(train: Path, options: dict[str, Any]) -> None:
         check_writable(path)
 
 
-def _check_probabilities(schema: Any, *, wanted: bool) -> None:
-    if wanted and schema.classes is None:
+def _probabilities(schema: Any, wanted: str | None, say: Say) -> list[str] | str | None:
+    """The classes whose probabilities are to be written; a text for one of them alone."""
+    from stackkit.cli.problem import in_order  # noqa: PLC0415
+    from stackkit.cli.tables import guess_or_options  # noqa: PLC0415
+
+    if wanted is None:
+        return None
+    if schema.classes is None:
         raise click.UsageError(f"--probabilities needs classes, and {schema.target!r} is a number.")
-    if wanted and schema.id in schema.classes:
-        raise click.UsageError(f"--probabilities: a class has the name of the ID column, {schema.id!r}; rename that.")
+    classes = in_order(schema.classes)
+    if wanted == "all":
+        if schema.id in classes:
+            raise click.UsageError(
+                f"--probabilities: a class has the name of the ID column, {schema.id!r}; rename that."
+            )
+        return classes
+    if wanted == "positive":
+        if len(classes) > 2:
+            raise click.UsageError(
+                f"--probabilities positive needs two classes, and {schema.target!r} has {len(classes)}; name one of "
+                "them, or leave 'positive' out."
+            )
+        wanted = classes[-1]
+    if wanted not in classes:
+        raise click.UsageError(f"--probabilities: no class {wanted!r}; {guess_or_options(wanted, classes)}")
+    say(f"the predictions are probabilities of {wanted!r}")
+    return wanted
 
 
 def _described(problem: Any, folds: int) -> dict[str, Any]:

@@ -94,6 +94,18 @@ def noted(note: str) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def resumable(memory: Path | None) -> Iterator[None]:
+    """Ctrl-C inside says how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        kept = f"what was computed is in {memory}: the same command goes on from there"
+        lost = "what was computed is lost: with --memory DIR, the same command would go on from there"
+        error.add_note(lost if memory is None else kept)
+        raise
+
+
 def _fail(cause: str, code: int, notes: Sequence[str] = ()) -> int:
     line = "; ".join([cause.rstrip("."), *notes]) if notes else cause
     click.echo(f"stackkit: error: {_on_one_line(line)}", err=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stackkit._persistence import Archive, built, read_archive, write_model
+from stackkit.cli.printing import board_facts, plain_values
 from stackkit.cli.problem import Schema
 from stackkit.cli.tables import TableError, cause_of
 from stackkit.exceptions import ModelFileError
@@ -16,8 +17,9 @@ from stackkit.exceptions import ModelFileError
 def write_stack(path: Path, stack: Any, schema: Schema) -> None:
     # Those are of this run, and of this machine.
     plain = copy(stack).set_params(n_jobs=None, memory=None, verbose=False)
+    board = board_facts(stack.leaderboard(full=True, marginal=False))
     facts = {"schema": asdict(schema), "learners": list(stack.oof_.blocks), "rows": len(stack.oof_.train)}
-    write_model(plain, path, facts)
+    write_model(plain, path, plain_values(facts | {"folds": len(stack.oof_.folds)} | board))
 
 
 def read_stack(path: Path) -> tuple[Archive, Schema]:

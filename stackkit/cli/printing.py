@@ -13,50 +13,62 @@ from stackkit._assessment import better, who_is_best
 from stackkit._oof import METRICS
 from stackkit._utils import as_figure
 
-WIDTH = 96  # of text
+WIDTH = 80  # of tables and text
 WITH_INTERVAL = ("log_loss", "rmse", "outer")  # of more there is no room
+_SHORT = ("weight", "marginal", "fit_seconds")  # three digits will do
+_LEAST_WANTED = ("marginal", "accuracy", "r2", "fit_seconds")  # left out first, where there is no room for all
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{"learner": name} | {str(key): value for key, value in row.items()} for name, row in table.iterrows()]
 
 
-def _plain(value: Any) -> Any:
+def plain_values(value: Any) -> Any:
     """JSON has neither NaN nor NumPy's numbers."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain_values(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain_values(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def as_json(document: dict[str, Any]) -> str:
-    return json.dumps(_plain(document), indent=2, allow_nan=False)
+    return json.dumps(plain_values(document), indent=2, allow_nan=False)
 
 
-def number(value: Any) -> str:
+def number(value: Any, digits: int = 4) -> str:
     if isinstance(value, str):
         return value
-    return "-" if pd.isna(value) else as_figure(value)
+    return "-" if pd.isna(value) else as_figure(value, digits)
 
 
 def board_as_text(board: pd.DataFrame) -> str:
     """The columns to look at first, and whatever a status has to tell; all columns are in --json."""
+    names = _shown_columns(board)
+    table = table_as_text(_as_shown(board, names))
+    for name in (name for name in _LEAST_WANTED if name in names):
+        if max(map(len, table.split("\n"))) > WIDTH:
+            names.remove(name)
+            table = table_as_text(_as_shown(board, names))
+    told = [f"{name}: {status}" for name, status in board["status"].items() if status != "ok"]
+    return "\n\n".join([table, _paragraphs(*told)]) if told else table
+
+
+def _as_shown(board: pd.DataFrame, names: list[str]) -> pd.DataFrame:
     shown: dict[str, list[str]] = {}
-    for name in _shown_columns(board):
-        values = [number(value) for value in board[name]]
+    for name in names:
+        values = [number(value, 3 if name in _SHORT else 4) for value in board[name]]
         if name in WITH_INTERVAL and not board[f"{name}_low"].isna().all():
             ends = zip(values, board[f"{name}_low"], board[f"{name}_high"], strict=True)
             shown[f"{name} (95 %)"] = [
-                value if value == "-" else f"{value} ({number(low)} to {number(high)})" for value, low, high in ends
+                value if value == "-" else f"{value} ({number(low, 3)} to {number(high, 3)})"
+                for value, low, high in ends
             ]
         else:
             shown["fit s" if name == "fit_seconds" else name] = values
-    table = table_as_text(pd.DataFrame(shown, index=board.index))
-    told = [f"{name}: {status}" for name, status in board["status"].items() if status != "ok"]
-    return "\n\n".join([table, _paragraphs(*told)]) if told else table
+    return pd.DataFrame(shown, index=board.index)
 
 
 def _shown_columns(board: pd.DataFrame) -> list[str]:
@@ -118,7 +130,3 @@ def table_as_text(table: pd.DataFrame) -> str:
         for line in lines
     )
     return "\n".join("  ".join(row).rstrip() for row in rows)
-
-
-def as_line(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)

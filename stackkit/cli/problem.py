@@ -5,16 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
-from warnings import warn
 
 import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression, RidgeCV
-from sklearn.metrics import get_scorer_names
 
-from stackkit._assessment import STACK, Scoring, answers_of, better, labels_of, make_scoring, ranked, second_level
 from stackkit._blending import (
     ConvexClassifier,
     ConvexRegressor,
@@ -26,18 +23,9 @@ from stackkit._blending import (
 )
 from stackkit._data import Target, TaskName, task_of_target
 from stackkit._learners import known_names, learners_named
-from stackkit._oof import METRICS
-from stackkit.cli.tables import (
-    Say,
-    TableError,
-    TextTable,
-    as_kind,
-    blank,
-    guess_or_options,
-    kind_of,
-    missing,
-    numbers_of,
-)
+from stackkit._utils import as_figure
+from stackkit.cli.columns import Found, blank, kind_of, kinds_of, missing_number, new_values, numbers_of, values_of
+from stackkit.cli.tables import INDEX, Say, TextTable, called, guess_or_options, some
 
 FINALS: dict[TaskName, dict[str, Any]] = {
     "classification": {
@@ -56,9 +44,6 @@ FINALS: dict[TaskName, dict[str, Any]] = {
 }
 LIKE_AN_ID = re.compile(r"(.*[\W_])?(id|uuid|guid|index|Unnamed: \d+)|.*[a-z0-9](Id|ID)|ID", re.DOTALL)
 
-# Scorers for numbers; codes of classes are numbers to them.
-OF_NUMBERS = re.compile(r"r2|explained_variance|d2_(absolute|pinball|tweedie).*|.*(error|deviance)")
-SUCH_AS = {"classification": "'neg_log_loss', 'accuracy' or 'f1'", "regression": "'neg_mean_absolute_error' or 'r2'"}
 MOST_SHOWN = 10  # classes on one line
 WANTED = (
     "add columns that are known when a row is to be predicted: of a time series, such as the day of the week, the "
@@ -84,7 +69,10 @@ class ColumnRoles:
 
 @dataclass(frozen=True)
 class Schema:
-    """How tables of new rows are to be read. It can be written as JSON."""
+    """How tables of new rows are to be read. It can be written as JSON.
+
+    ``unused`` are columns of the training file that new rows may have, and ``na`` texts that count as missing.
+    """
 
     target: str
     id: str | None
@@ -92,6 +80,7 @@ class Schema:
     classes: list[str] | None
     kinds: dict[str, str]
     unused: list[str]
+    na: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -135,23 +124,34 @@ def read_problem(
 ) -> Problem:
     """The training table as X and y; ``other`` are names of the test file, which may be dropped too."""
     _check_columns(table, columns, other)
+    table = table.without(table.options.na, but=[columns.id])
     if columns.id:
         check_ids(table, columns.id)
-    rows, y, task = _read_target(table, columns.target, task, say)
+    with_target = np.flatnonzero(~blank(table.texts[columns.target]))
+    if not with_target.size:
+        raise table.error(f"the target {columns.target!r} is empty in all rows")
+    features, left_out = _features(table, columns, with_target, say)
+    found = kinds_of(table, [*features, columns.target], with_target, say)
+    target = found.pop(columns.target)
+    if task is None:
+        task = _task_of(table, columns.target, target, with_target)
+    rows, y = _read_target(table, columns.target, target, task, with_target)
+    if len(rows) < len(table.texts):
+        say(f"{called(table.path)}: {len(table.texts) - len(rows)} row(s) without a target are left out")
+    _describe_target(table, columns.target, y, task, say)
     times = None
     if columns.time_order:
         times = _read_times(table, columns.time_order, rows, say)
         order = np.argsort(times, kind="stable")
         rows, y, times = rows[order], y[order], times[order]
     groups = _read_groups(table, columns.groups, rows, say) if columns.groups else None
-    named = {name for _, name in columns.named()}
-    kinds = _read_kinds(table, [name for name in table.names if name not in named], rows, say)
-    X = pd.DataFrame({name: as_kind(table, name, kind, rows, say) for name, kind in kinds.items()})
-    _check_features(table, X, say)
+    kinds = {name: each.kind for name, each in found.items()}
+    _describe_features(table, kinds, rows, say)
+    X = pd.DataFrame({name: values_of(table, name, kind, rows)[0] for name, kind in kinds.items()})
     X.index = _row_names(table, columns.id, rows)
     classes = sorted(set(y.tolist())) if task == "classification" else None
-    unused = sorted(named - {columns.target, columns.id})
-    schema = Schema(columns.target, columns.id, task, classes, kinds, unused)
+    unused = sorted({name for _, name in columns.named()} - {columns.target, columns.id} | set(left_out))
+    schema = Schema(columns.target, columns.id, task, classes, kinds, unused, list(table.options.na))
     return Problem(table, columns, X, y, groups, times, schema)
 
 
@@ -159,9 +159,9 @@ def _check_columns(table: TextTable, columns: ColumnRoles, other: Sequence[str])
     for option, name in columns.named():
         if name not in table.names and not (option == "--drop" and name in other):
             hint = guess_or_options(name, table.names)
-            raise TableError(
-                table.path, f"no column {name!r}, which {option} names; {hint}", 1 if table.lines else None
-            )
+            raise table.header_error(f"no column {name!r}, which {option} names; {hint}")
+        if name in table.repeated:
+            raise table.header_error(f"several columns have the name {name!r}, which {option} names; rename the others")
     # A date that differs from row to row names the rows as well as it orders them.
     named = [name for option, name in columns.named() if (option, name) != ("--time-order", columns.id)]
     twice = [name for name, count in Counter(named).items() if count > 1]
@@ -188,36 +188,42 @@ def _row_names(table: TextTable, id_: str | None, rows: np.ndarray) -> pd.Index:
 
 
 def _read_target(
-    table: TextTable, name: str, task: TaskName | None, say: Say
-) -> tuple[np.ndarray, np.ndarray, TaskName]:
+    table: TextTable, name: str, found: Found, task: TaskName, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """The rows that have one. A class keeps its text, "NA" and "007" too; among numbers "NA" is missing."""
-    texts = table.texts[name]
-    gone, numbers = blank(texts), numbers_of(texts)
-    if gone.all():
-        raise table.error(f"the target {name!r} is empty in all rows")
-    odd = np.isnan(numbers) & ~gone
-    spelled = odd & missing(texts)
-    if task is None:
-        known = numbers[~np.isnan(numbers)]
-        quantity = len(known) > 1 and (odd == spelled).all() and task_of_target(known) == "regression"
-        task = "regression" if quantity else "classification"
+    texts = table.texts[name].iloc[rows]
+    numbers = numbers_of(texts, found.kind if found.is_number else "number")
+    odd = np.isnan(numbers)
+    spelled = odd & missing_number(texts)
     if task == "regression":
         unusable = np.flatnonzero((odd & ~spelled) | np.isinf(numbers))
         if unusable.size:
             text = texts.iloc[unusable[0]]
-            raise table.error(f"the target {name!r} is {text!r}, which is no finite number", int(unusable[0]))
-        gone = gone | spelled
-    rows = np.flatnonzero(~gone)
-    if len(rows) < len(texts):
-        say(f"{table.path}: {len(texts) - len(rows)} row(s) without a target are left out")
-    y = numbers[rows] if task == "regression" else texts.iloc[rows].to_numpy(dtype=object)
-    _describe_target(table, name, y, task, say)
-    return rows, y, task
+            raise table.error(f"the target {name!r} is {text!r}, which is no finite number", int(rows[unusable[0]]))
+        rows, numbers = rows[~spelled], numbers[~spelled]
+    return rows, numbers if task == "regression" else texts.to_numpy(dtype=object)
+
+
+def _task_of(table: TextTable, name: str, found: Found, rows: np.ndarray) -> TaskName:
+    texts = table.texts[name].iloc[rows]
+    numbers = numbers_of(texts, found.kind if found.is_number else "number")
+    if found.strays:
+        first = texts[texts.isin(found.strays)]
+        raise table.error(
+            f"the target {name!r} is a number in most rows, and in {len(first)} it is not, such as "
+            f"{some([repr(text) for text in found.strays], 3)}; name with --na what stands for a missing value, or "
+            "give --task classification",
+            int(first.index[0]),
+        )
+    known = numbers[~np.isnan(numbers)]
+    all_numbers = (np.isnan(numbers) == missing_number(texts)).all()
+    quantity = len(known) > 1 and all_numbers and task_of_target(known) == "regression"
+    return "regression" if quantity else "classification"
 
 
 def _describe_target(table: TextTable, name: str, y: np.ndarray, task: TaskName, say: Say) -> None:
     if task == "regression":
-        say(f"regression: {len(y)} rows, {name} from {y.min():g} to {y.max():g}")
+        say(f"regression: {len(y)} rows, {name} from {as_figure(y.min())} to {as_figure(y.max())}")
         return
     counts = Counter(y.tolist())
     if len(counts) < 2:
@@ -236,15 +242,11 @@ def in_order(labels: Any) -> list[str]:
 
 def _read_times(table: TextTable, name: str, rows: np.ndarray, say: Say) -> np.ndarray:
     """The rank of each row's time among the different ones."""
-
-    def quiet(_text: str) -> None:
-        """What is wrong with the column is an error here."""
-
     texts = table.texts[name].iloc[rows]
-    kind = (table.kinds or {}).get(name) or kind_of(name, texts, quiet)
+    kind = (table.kinds or {}).get(name) or kind_of(texts, table.options.decimal).kind
     if kind == "text":
         raise table.error(f"--time-order needs numbers or dates such as 2024-12-31; {name!r} holds others")
-    values = as_kind(table, name, kind, rows, quiet)
+    values, _ = values_of(table, name, kind, rows)
     if values.isna().any():
         raise table.error(f"{name!r}, which orders the rows, is empty", int(rows[values.isna().to_numpy().argmax()]))
     times, ranks = np.unique(values.to_numpy(), return_inverse=True)
@@ -262,30 +264,43 @@ def _read_groups(table: TextTable, name: str, rows: np.ndarray, say: Say) -> np.
     return texts.to_numpy(dtype=object)
 
 
-def _read_kinds(table: TextTable, features: list[str], rows: np.ndarray, say: Say) -> dict[str, str]:
-    if not features:
+def _features(table: TextTable, columns: ColumnRoles, rows: np.ndarray, say: Say) -> tuple[list[str], list[str]]:
+    """Columns to predict from, and those that nothing can be learned from: an index, and columns without a value."""
+    named = {name for _, name in columns.named()}
+    names = [name for name in table.names if name not in named]
+    index = [name for name in index_columns(table) if name in names]
+    if index:
+        say(f"{called(table.path)}: the column {index[0]!r} numbers the rows; it is taken for an index and left out")
+    names = [name for name in names if name not in index]
+    empty = [name for name in names if missing_number(table.texts[name].iloc[rows]).all()]
+    if empty:
+        say(f"{called(table.path)}: left out, without a value in any row: {some(list(map(repr, empty)), MOST_SHOWN)}")
+    names = [name for name in names if name not in empty]
+    if not names:
         raise table.error(f"no column is left to predict from; {WANTED}")
-    known = table.kinds or {}
-    kinds = {name: known.get(name) or kind_of(name, table.texts[name].iloc[rows], say) for name in features}
+    return names, [*index, *empty]
+
+
+def index_columns(table: TextTable) -> list[str]:
+    """What pandas writes of an index: a column without a name that numbers the rows, whatever their order."""
+    return [
+        name
+        for name in INDEX
+        if name in table.names
+        and table.texts[name].is_unique
+        and table.texts[name].str.fullmatch(r"\s*\d+(\.0)?\s*").all()
+    ]
+
+
+def _describe_features(table: TextTable, kinds: dict[str, str], rows: np.ndarray, say: Say) -> None:
     if all(kind.startswith("date") for kind in kinds.values()):
         say(f"warning: there are no features but dates; {WANTED}")
     counts = Counter(kind.partition(" ")[0] for kind in kinds.values())
     say(f"features: {len(kinds)} (" + ", ".join(f"{kind} {counts[kind]}" for kind in sorted(counts)) + ")")
-    for name in features:
+    for name in kinds:
         texts = table.texts[name].iloc[rows]
         if LIKE_AN_ID.fullmatch(name) and texts.is_unique and not any("." in text for text in texts):
             say(f"the column {name!r} looks like an ID and is used as a feature; name it with --id {name!r}")
-    return kinds
-
-
-def _check_features(table: TextTable, X: pd.DataFrame, say: Say) -> None:
-    empty = [name for name in X if X[name].isna().all()]
-    if empty:
-        raise table.error(f"the column {empty[0]!r} has no value in any row; leave it out with --drop {empty[0]!r}")
-    for name in X:
-        texts = X[name].dropna()
-        if X[name].dtype == object and texts.str.fullmatch(r"\s*[+-]?\d+,\d+\s*").all():
-            say(f"the column {name!r} has decimal commas and is read as text; write numbers as 1.5")
 
 
 # --- new rows ---------------------------------------------------------------------------------------
@@ -293,14 +308,14 @@ def _check_features(table: TextTable, X: pd.DataFrame, say: Say) -> None:
 
 def read_new(table: TextTable, schema: Schema, say: Say, *, strict: bool) -> tuple[pd.DataFrame, np.ndarray | None]:
     """Rows to predict, with the training columns in their order, and their IDs."""
+    table = table.without([*schema.na, *table.options.na], but=[schema.id])
     extra = _check_same_columns(table, schema, strict=strict)
     ignored = [name for name in table.names if name in extra or name == schema.target]
     if ignored:
-        say(f"{table.path}: ignored: {', '.join(map(repr, ignored))}")
+        say(f"{called(table.path)}: ignored: {some(list(map(repr, ignored)), MOST_SHOWN)}")
     if schema.id:
         check_ids(table, schema.id)
-    rows = np.arange(len(table.texts))
-    X = pd.DataFrame({name: as_kind(table, name, kind, rows, say) for name, kind in schema.kinds.items()})
+    X = new_values(table, schema.kinds, say)
     return X, table.texts[schema.id].to_numpy(dtype=object) if schema.id else None
 
 
@@ -309,18 +324,15 @@ def _check_same_columns(table: TextTable, schema: Schema, *, strict: bool) -> li
     wanted = [*schema.kinds, *filter(None, [schema.id])]
     lacking = [name for name in wanted if name not in table.names]
     extra = [name for name in table.names if name not in {*wanted, *schema.unused, schema.target}]
-    if lacking or (strict and extra):
-        found = [f"{word} {names}" for word, names in (("missing", lacking), ("extra", extra)) if names]
+    odd = [name for name in extra if name not in index_columns(table)]
+    if lacking or (strict and odd):
+        found = [f"{word} {names}" for word, names in (("missing", lacking), ("extra", odd)) if names]
         advice = "" if lacking else "; leave out what is extra with --drop"
-        raise TableError(
-            table.path,
-            f"columns differ from the training file's: {', '.join(found)}{advice}",
-            1 if table.lines else None,
-        )
+        raise table.header_error(f"columns differ from the training file's: {', '.join(found)}{advice}")
     return extra
 
 
-# --- learners, final estimator, scorer --------------------------------------------------------------
+# --- learners, final estimator ----------------------------------------------------------------------
 
 
 def make_learners(names: Sequence[str] | None, problem: Problem) -> list[tuple[str, Any]] | None:
@@ -344,51 +356,3 @@ def make_final(name: str | None, problem: Problem) -> Any:
             f"--final: no final estimator {name!r} for {problem.task}; {guess_or_options(name, list(finals))}"
         )
     return None if name is None else finals[name]
-
-
-def make_metric(name: str | None, problem: Problem) -> Scoring | None:
-    """The scorer, tried out on a guess; None where the default will do."""
-    if name is None:
-        return None
-    if name not in get_scorer_names():
-        raise ValueError(f"--metric: scikit-learn has no scorer {name!r}; {guess_or_options(name, get_scorer_names())}")
-    if bool(OF_NUMBERS.fullmatch(name)) != (problem.task == "regression"):
-        raise ValueError(f"--metric {name} is not for {problem.task}; choose another, such as {SUCH_AS[problem.task]}")
-    methods = ["predict", "predict_proba"] if problem.task == "classification" else ["predict"]
-    try:
-        return make_scoring(name, methods, problem.X, problem.target, None)
-    except ValueError as error:
-        raise ValueError(f"--metric {name} does not suit this target: {error.__cause__ or error}") from error
-
-
-def rescored(board: pd.DataFrame, stack: Any, problem: Problem, metric: Scoring) -> pd.DataFrame:
-    """The leaderboard by another metric, of out-of-fold rows, all together: the stack, then the best learner first.
-
-    NaN for a learner that cannot be scored, such as one of negative predictions by a logarithm: others can.
-    """
-    way = {"greater_is_better": metric.greater_is_better}
-    if metric.metric in board:
-        return ranked(board, metric.metric, **way)
-    target, oof = problem.target, stack.oof_
-    tables = {name: (oof, block) for name, block in oof.blocks.items()}
-    if board[list(METRICS[target.task])].iloc[0].notna().any():  # whatever its score, its predictions can be had
-        own = second_level(stack.final_estimator_, oof, n_jobs=stack.n_jobs)
-        tables[str(board.index[0])] = own, own.blocks[STACK]
-    scores: dict[str, float] = {}
-    causes: dict[str, list[str]] = {}
-    for name, (table, block) in tables.items():
-        rows = np.flatnonzero(table.covered)
-        answers = answers_of(table.train[rows, block.columns], block, target.classes)
-        try:
-            scores[name] = metric(answers, None, labels_of(target)[rows], None)
-        except Exception as error:  # noqa: BLE001 - nothing that was fitted is lost because of a scorer
-            scores[name] = np.nan
-            causes.setdefault(str(error), []).append(name)
-    for cause, names in causes.items():
-        warn(f"The learner(s) {names} have no {metric.metric}: {cause}", stacklevel=2)
-    board = board.copy()
-    board.insert(0, metric.metric, pd.Series(scores))
-    ways = board.attrs["greater_is_better"] | {metric.metric: metric.greater_is_better}
-    told = f"{metric.metric}: {better(metric.greater_is_better)}; of all out-of-fold rows together."
-    board.attrs = {"greater_is_better": ways, "legend": [told, *board.attrs["legend"]]}
-    return ranked(board, metric.metric, **way)

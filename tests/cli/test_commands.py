@@ -118,8 +118,16 @@ def test_a_kept_model_predicts_the_same(run, files):
     assert (files / "again.csv").read_text() == (files / "out.csv").read_text()
     assert "new.csv: ignored: 'y'" in done.stderr
     shown = run("info", "kept.model").stdout
-    assert 'learners: ["logistic", "naive_bayes"]' in shown
-    assert "rows: 90" in shown
+    assert "learners    logistic, naive_bayes" in shown
+    assert "trained on  90 rows in 5 folds" in shown
+    assert "columns     4 (1 date, 2 number, 1 text): x, gap, port, born" in shown
+    assert "predicts    y (2 classes: no, yes)" in shown
+    assert "\nstack " in shown
+    assert "log_loss: lower is better; accuracy: higher is better" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    facts = json.loads(run("info", "kept.model", "--json").stdout)
+    assert facts["learners"] == ["logistic", "naive_bayes"]
+    assert {row["learner"] for row in facts["leaderboard"]} == {"stack", "logistic", "naive_bayes"}
 
 
 def test_predict_tells_what_the_training_rows_did_not_have(run, files):
@@ -247,7 +255,7 @@ def test_compare_says_what_nested_scores_says(run):
     text = run("compare", *FIT[1:], "--outer", "3", "--metric", "f1").stdout
     assert document["verdict"] in " ".join(text.split())
     assert "f1 on 3 outer folds, higher is better:" in text
-    assert max(map(len, text.splitlines())) <= 100
+    assert max(map(len, text.splitlines())) <= 80
     assert f"{document['table'][0]['score']:.4g}" in text
 
 
@@ -358,7 +366,7 @@ def test_what_is_printed_before_the_verdict_and_after(run, monkeypatch):
     assert scores.startswith("Out-of-fold scores, over 5 folds, with 95 % intervals:")
     assert scores.splitlines()[3].startswith("stack ")
     assert "Slightly optimistic" in " ".join(scores.split())
-    assert max(map(len, done.stdout.splitlines())) <= 100
+    assert max(map(len, done.stdout.splitlines())) <= 80
     assert verdict.startswith("log_loss on 5 outer folds, lower is better")
     assert [line.split("  ")[0] for line in verdict.splitlines()[2:8]] == [
         *("learner", "stack", "best learner", "plain mean", "logistic", "naive_bayes"),
@@ -372,7 +380,7 @@ def test_what_is_printed_before_the_verdict_and_after(run, monkeypatch):
     done = run(*FIT, "--verdict")  # with no file to name
     assert len(done.stdout.splitlines()) == len(scores.splitlines()) + 1
     assert done.stdout.endswith("What the stack itself is worth: the verdict, which follows.\n")
-    assert done.stderr.endswith("its scores are printed, only the verdict is missing\n")
+    assert "its scores are printed, only the verdict is missing" in done.stderr
 
 
 @pytest.mark.parametrize("as_json", [False, True])
@@ -558,14 +566,12 @@ ROWS = "".join(f"{i},{i % 7},{'ab'[i % 2]}\n" for i in range(20))
 BAD_TRAIN = {
     "empty": (b"", "train.csv: is empty"),
     "header only": (b"id,x,y\n", "train.csv: holds the names of columns and no rows"),
-    "names twice": (b"id,x,x,y\n1,2,3,a\n", "train.csv, line 1: two columns have the name 'x'"),
+    "target twice": (b"id,y,x,y\n1,2,3,a\n", "train.csv, line 1: several columns have the name 'y', which --target"),
     "long row": (f"id,x,y\n{ROWS}99,1,a,2\n", "train.csv, line 22: 4 field(s) where the header has 3"),
     "short row": (f"id,x,y\n{ROWS}99,1\n", "train.csv, line 22: 2 field(s) where the header has 3"),
-    "Latin-1": (f"id,x,y\n{ROWS}".encode() + b"99,\xe9,a\n", "train.csv, line 22: is not UTF-8"),
+    "broken UTF-8": (f"id,x,y\n{ROWS}98,é,a\n".encode() + b"99,\xe9,a\n", "train.csv, line 23: is UTF-8 with broken"),
     "open quote": (f'id,x,y\n{ROWS}99,"1,a\n', "train.csv, line 22: a quote is opened"),
     "NUL": (f"id,x,y\n{ROWS}99,\0,a\n", "train.csv, line 22: holds a NUL byte"),
-    "empty line": (f"id,x,y\n\n{ROWS}", "train.csv, line 2: an empty line"),
-    "blank row": (f"id,x,y\n{ROWS},,\n", "train.csv, line 22: a row of nothing but blanks"),
     "no target": (f"id,x,Y2\n{ROWS}", "train.csv, line 1: no column 'y', which --target names; did you mean 'Y2'?"),
     "no ID": (f"Id,x,y\n{ROWS}", "train.csv, line 1: no column 'id', which --id names; did you mean 'Id'?"),
     "ID twice": (f"id,x,y\n{ROWS}3,1,a\n", "train.csv, line 22: the ID 'id' is '3' again"),
@@ -574,12 +580,12 @@ BAD_TRAIN = {
     "targets missing": ("id,x,y\n1,1,\n2,2,\n", "train.csv: the target 'y' is empty in all rows"),
     "rare class": (f"id,x,y\n{ROWS}99,1,c\n", "train.csv: --cv 5 needs 5 rows of the class 'c', and there are 1"),
     "no features": ("id,y\n1,a\n2,b\n", "train.csv: no column is left to predict from"),
-    "empty column": (
-        "id,x,e,y\n" + "".join(f"{i},{i},NA,{'ab'[i % 2]}\n" for i in range(20)),
-        "train.csv: the column 'e' has no value in any row; leave it out with --drop 'e'",
+    "empty columns": (
+        "id,x,e,y\n" + "".join(f"{i},?,NA,{'ab'[i % 2]}\n" for i in range(20)),
+        "train.csv: no column is left to predict from",
     ),
     "infinity": (f"id,x,y\n{ROWS}99,inf,a\n", "train.csv, line 22: the column 'x' holds 'inf'"),
-    "one column": ("id|x|y\n1|2|a\n", "train.csv, line 1: no column 'y'"),
+    "one column": ("id/x/y\n1/2/a\n", "train.csv, line 1: no column 'y'"),
 }
 
 
@@ -621,6 +627,10 @@ BAD_OPTIONS = {
     ("--learners", "knn,knn"): "--learners names 'knn' more than once",
     ("--learners", ","): "Invalid value for '--learners': it names none",
     ("--final", "ridge"): "--final: no final estimator 'ridge' for classification; there are 'log_pool'",
+    (
+        "--metric",
+        "rmse",
+    ): "--metric neg_root_mean_squared_error is not for classification; choose",
     ("--metric", "roc_auk"): "--metric: scikit-learn has no scorer 'roc_auk'; did you mean 'roc_auc'?",
     ("--metric", "neg_mean_squared_log_error"): "--metric neg_mean_squared_log_error is not for classification",
     ("--cv", "many"): "Invalid value for '--cv'",
@@ -652,6 +662,8 @@ BAD_OPTIONS = {
     ("--memory", "train.csv"): "must be a folder; got the file",
     ("--jobs", "0"): "n_jobs",
     ("--tset", "x"): "No such option",
+    (*TEST, "--probabilities", "maybe"): "--probabilities: no class 'maybe'; there are 'no', 'yes'",
+    ("--decimal", ";"): "Invalid value for '--decimal'",
 }
 
 
@@ -667,13 +679,44 @@ def test_bad_options_are_one_line_and_leave_nothing(run, files, options):
 def test_options_reach_the_stack(run, monkeypatch):
     def fails(model, *_args, **_params):
         params = model.get_params(deep=False)
-        seen = [params[name] for name in ("random_state", "n_jobs", "time_limit", "task", "verbose")]
+        seen = [params[name] for name in ("random_state", "n_jobs", "time_limit", "task", "verbose", "preset")]
         raise LearnerFailedError(f"{seen} {params['cv'].random_state} {type(params['final_estimator']).__name__}")
 
     monkeypatch.setattr(stackkit.StackingModel, "fit", fails)
     options = ("--seed", "3", "--jobs", "2", "--time-limit", "60", "--final", "convex", "--quiet")
     line = _only_line(run(*FIT, *options), 1)
-    assert line == "stackkit: error: [3, 2, 60.0, 'classification', False] 3 ConvexClassifier"
+    assert line == "stackkit: error: [3, 2, 60.0, 'classification', False, None] 3 ConvexClassifier"
+
+
+@pytest.mark.usefixtures("files")
+def test_a_stop_says_how_to_go_on(run, monkeypatch):
+    def fails(*_args, **_params):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stackkit.StackingModel, "fit", fails)
+    line = _only_line(run(*FIT, "--memory", "cache"), 130)
+    assert line.endswith("interrupted; what was computed is in cache: the same command goes on from there")
+    assert _only_line(run(*FIT), 130).endswith("is lost: with --memory DIR, the same command would go on from there")
+    monkeypatch.setattr("stackkit.evaluation.nested_scores", fails)
+    assert "the same command goes on" in _only_line(run("compare", *FIT[1:], "--memory", "cache"), 130)
+
+
+def test_one_column_of_probabilities(run, files):
+    assert run(*FIT, *TEST, "--probabilities", "--model", "kept.model").exit_code == 0
+    of_all = pd.read_csv(files / "out.csv", dtype={"id": str})
+    assert list(of_all.columns) == ["id", "no", "yes"]
+    for wanted, label in (("positive", "yes"), ("no", "no"), ("yes", "yes")):
+        done = run("predict", "kept.model", "test.csv", "--output", "one.csv", "--probabilities", wanted)
+        assert done.exit_code == 0, done.stderr
+        assert f"the predictions are probabilities of {label!r}" in done.stderr
+        one = pd.read_csv(files / "one.csv", dtype={"id": str})
+        assert list(one.columns) == ["id", "y"]
+        assert one["id"].tolist() == of_all["id"].tolist()
+        np.testing.assert_allclose(one["y"], of_all[label], rtol=1e-12)
+    _passengers().assign(y=np.arange(90) % 3).to_csv(files / "train.csv", index=False)
+    assert "--probabilities positive needs two classes, and 'y' has 3" in _only_line(
+        run(*FIT, *TEST, "--probabilities", "positive")
+    )
 
 
 def test_probabilities_need_classes_with_names_of_their_own(run, files):
@@ -801,7 +844,7 @@ def test_a_full_disk_leaves_nothing(run, files, monkeypatch):
         path.write_text("id,y\n0")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("stackkit.cli.tables.write_table", half)
+    monkeypatch.setattr("stackkit.cli.writing.write_table", half)
     assert _only_line(run(*FIT, *TEST, "--model", "kept.model"), 1) == "stackkit: error: No space left on device"
     assert (files / "out.csv").read_text() == "of an earlier run"
     assert sorted(path.name for path in files.iterdir()) == ["out.csv", "test.csv", "train.csv"]
@@ -855,7 +898,7 @@ def test_info_names_versions_the_key_and_what_a_store_holds(run):
 
 
 def _process(*arguments, cwd):
-    command = [sys.executable, "-m", "stackkit.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "stackkit", *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
 
@@ -884,7 +927,7 @@ def test_ctrl_c_is_one_line_and_leaves_nothing(files):
     command = [
         sys.executable,
         "-m",
-        "stackkit.cli",
+        "stackkit",
         "fit",
         "train.csv",
         "--target",
@@ -903,7 +946,10 @@ def test_ctrl_c_is_one_line_and_leaves_nothing(files):
     stdout, stderr = process.communicate(timeout=30)
     assert process.returncode == 130
     assert stdout == ""
-    assert stderr.splitlines()[-1] == "stackkit: error: interrupted"
+    assert stderr.splitlines()[-1] == (
+        "stackkit: error: interrupted; what was computed is lost: with --memory DIR, the same command would go on from "
+        "there"
+    )
     assert "Traceback" not in stderr
     assert sorted(path.name for path in files.iterdir()) == ["test.csv", "train.csv"]
 
@@ -911,7 +957,7 @@ def test_ctrl_c_is_one_line_and_leaves_nothing(files):
 @pytest.mark.slow
 def test_ctrl_c_during_the_verdict_leaves_the_fit(files):
     options = ("--learners", "extra_trees,naive_bayes", "--model", "kept.model", "--verdict", "--json", "--cv", "12")
-    command = [sys.executable, "-m", "stackkit.cli", *FIT[:-2], *options]
+    command = [sys.executable, "-m", "stackkit", *FIT[:-2], *options]
     process = subprocess.Popen(command, cwd=files, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     plans = 0
     for line in process.stderr:

@@ -7,26 +7,23 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.datasets import load_diabetes, load_iris
-from sklearn.metrics import get_scorer_names, roc_auc_score
-from sklearn.model_selection import TimeSeriesSplit, cross_val_predict
 
-from stackkit import LogPoolClassifier, StackingModel, cross_fit, default_learners
+from stackkit import StackingModel, cross_fit, default_learners
 from stackkit._blending.final_estimator import BLENDS
 from stackkit.cli.problem import (
     FINALS,
     LIKE_AN_ID,
-    OF_NUMBERS,
     ColumnRoles,
     Schema,
     in_order,
     make_final,
     make_learners,
-    make_metric,
     read_new,
     read_problem,
-    rescored,
 )
-from stackkit.cli.tables import TableError, read_table, write_table
+from stackkit.cli.reading import read_table
+from stackkit.cli.tables import TableError
+from stackkit.cli.writing import write_table
 
 
 @pytest.fixture
@@ -162,20 +159,19 @@ def test_names_unlike_those_of_ids(name):
     assert not LIKE_AN_ID.fullmatch(name)
 
 
-def test_decimal_commas_are_pointed_out(problem_of, said):
-    problem_of(pd.DataFrame({"y": ["a", "b"] * 3, "x": ["1,5", "2,5"] * 3}), target="y")
-    assert "the column 'x' has decimal commas and is read as text; write numbers as 1.5" in said
-
-
 def test_new_rows_get_the_kinds_of_the_training_rows(problem_of, tmp_path, said):
     frame = pd.DataFrame({"y": ["a", "b"] * 3, "zip": ["007", "123"] * 3, "n": range(6), "d": ["2024-01-01"] * 6})
     schema = problem_of(frame, target="y").schema
-    (tmp_path / "new.csv").write_text("d,zip,n\n,123,007\nsoon,9,x\n")
+    (tmp_path / "new.csv").write_text("d,zip,n\n2024-01-01,123,007\nsoon,9,x\n,NA,?\n")
     X, ids = read_new(read_table(tmp_path / "new.csv", said.append), schema, said.append, strict=True)
     assert list(X) == ["zip", "n", "d"]
-    assert X["zip"].tolist() == ["123", "9"]
+    assert X["zip"].tolist()[:2] == ["123", "9"]
     assert X["n"].iloc[0] == 7
-    assert X["n"].isna().tolist() == [False, True]
+    assert X["n"].isna().tolist() == [False, True, True]
+    assert [text.partition(": ")[2] for text in said[-2:]] == [
+        "the column 'n' has 1 value(s) that are no number, such as 'x'; they count as missing",
+        "the column 'd' has 1 value(s) that are no date, such as 'soon'; they count as missing",
+    ]
     assert str(X["d"].dtype).startswith("datetime64")
     assert ids is None
 
@@ -243,70 +239,3 @@ def test_every_name_is_one_that_can_be_fitted(problem_of, data):
         StackingModel(quick[:1], final, cv=3).fit(problem.X, problem.y)
     assert not np.isnan(oof.train).any()
     assert type(next(iter(FINALS[problem.task].values()))) in BLENDS
-
-
-def test_kinds_of_scorers_are_told_apart():
-    assert {"r2", "neg_mean_absolute_error", "neg_max_error", "neg_mean_poisson_deviance"} <= set(get_scorer_names())
-    told = {name for name in get_scorer_names() if OF_NUMBERS.fullmatch(name)}
-    assert {"r2", "neg_mean_absolute_error", "neg_max_error", "neg_mean_poisson_deviance"} <= told
-    assert not told & {"accuracy", "neg_log_loss", "roc_auc", "neg_brier_score", "f1", "matthews_corrcoef"}
-
-
-def test_scorers_of_classes_are_refused_for_numbers(problem_of):
-    X, y = load_diabetes(return_X_y=True, as_frame=True)
-    problem = problem_of(X.assign(y=y), target="y")
-    with pytest.raises(ValueError, match="--metric accuracy is not for regression; choose another, such as 'neg_mean"):
-        make_metric("accuracy", problem)
-    assert make_metric("r2", problem).name == "r2"
-
-
-def test_the_board_by_another_metric_scores_out_of_fold_rows(flowers):
-    learners = make_learners(["naive_bayes", "knn"], flowers)
-    model = StackingModel(learners, cv=3).fit(flowers.X, flowers.y)
-    board = rescored(model.leaderboard(full=True), model, flowers, make_metric("roc_auc_ovr", flowers))
-    for name, block in model.oof_.blocks.items():
-        expected = roc_auc_score(flowers.y, model.oof_.train[:, block.columns], multi_class="ovr")
-        assert board.loc[name, "roc_auc_ovr"] == pytest.approx(expected)
-    assert board["roc_auc_ovr"][1:].is_monotonic_decreasing
-    assert board.index[0] == "stack"
-    P, folds = model.oof_.train, model.oof_.folds.pairs
-    own = cross_val_predict(LogPoolClassifier(), P, flowers.target.values, cv=folds, method="predict_proba")
-    assert board.loc["stack", "roc_auc_ovr"] == pytest.approx(roc_auc_score(flowers.y, own, multi_class="ovr"))
-    assert board.attrs["greater_is_better"]["roc_auc_ovr"] is True
-    assert board.attrs["legend"][0].startswith("roc_auc_ovr: higher is better")
-
-
-@pytest.mark.parametrize(("data", "metric"), [(load_iris, "accuracy"), (load_diabetes, "r2")])
-def test_a_metric_that_the_leaderboard_has_ranks_by_that(problem_of, data, metric):
-    X, y = data(return_X_y=True, as_frame=True)
-    problem = problem_of(X.assign(y=y), target="y")
-    learners = make_learners(["knn", "naive_bayes" if metric == "accuracy" else "ridge"], problem)
-    model = StackingModel(learners, cv=3).fit(problem.X, problem.y)
-    board = rescored(model.leaderboard(full=True), model, problem, make_metric(metric, problem))
-    assert list(board.columns) == list(model.leaderboard(full=True).columns)
-    assert board[metric][1:].is_monotonic_decreasing
-
-
-def test_rows_that_no_fold_tests_are_not_scored(problem_of):
-    frame = pd.DataFrame({"y": ["a", "b"] * 30, "x": np.arange(60) % 7, "t": range(60)})
-    problem = problem_of(frame, target="y", time_order="t")
-    model = StackingModel(make_learners(["naive_bayes"], problem), cv=TimeSeriesSplit(3)).fit(problem.X, problem.y)
-    board = rescored(model.leaderboard(full=True), model, problem, make_metric("neg_log_loss", problem))
-    assert np.isfinite(board["log_loss"]).all()
-    assert "neg_log_loss" not in board
-
-
-def test_a_learner_that_a_metric_cannot_score_costs_nothing_but_its_score(problem_of):
-    """Logarithms of negative predictions: the fit is over by then, and must not be lost."""
-    rng = np.random.default_rng(0)
-    frame = pd.DataFrame({"x": rng.normal(size=60)})
-    frame["y"] = np.exp(3 * frame["x"])
-    problem = problem_of(frame, target="y")
-    model = StackingModel(make_learners(["ridge", "knn"], problem), cv=3).fit(problem.X, problem.y)
-    with pytest.warns(UserWarning, match=r"The learner\(s\) \['ridge'.*\] have no mean_squared_log_error: .*less"):
-        board = rescored(
-            model.leaderboard(full=True), model, problem, make_metric("neg_mean_squared_log_error", problem)
-        )
-    assert list(board.index) == ["stack", "knn", "ridge"]
-    assert np.isnan(board.loc["ridge", "mean_squared_log_error"])
-    assert board.loc["knn", "mean_squared_log_error"] > 0

@@ -22,7 +22,9 @@ from stackkit import StackingModel
 from stackkit._data.time_split import TimeOrderSplit
 from stackkit.cli.problem import ColumnRoles, make_learners, read_problem
 from stackkit.cli.problem_folds import CV, OUTER, VERDICT, check_folds, check_nested, make_splitter
-from stackkit.cli.tables import TableError, read_table, write_table
+from stackkit.cli.reading import read_table
+from stackkit.cli.tables import TableError
+from stackkit.cli.writing import write_table
 from stackkit.evaluation import plan_nested
 
 

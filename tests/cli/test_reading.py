@@ -2,26 +2,15 @@
 
 import gzip
 import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from stackkit.cli import tables as _tables
-from stackkit.cli.tables import (
-    TableError,
-    as_kind,
-    check_apart,
-    check_suffix,
-    check_writable,
-    kind_of,
-    read_table,
-    write_table,
-)
+from stackkit.cli.columns import values_of
+from stackkit.cli.reading import read_table
+from stackkit.cli.tables import ReadOptions, TableError
 
 
 @pytest.fixture
@@ -31,10 +20,10 @@ def said():
 
 @pytest.fixture
 def read(tmp_path, said):
-    def read(content, name="t.csv"):
+    def read(content, name="t.csv", **options):
         path = tmp_path / name
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return read_table(path, said.append)
+        return read_table(path, said.append, ReadOptions(**options))
 
     return read
 
@@ -65,7 +54,7 @@ def test_rows_know_their_lines_after_quoted_newlines(read):
     assert str(table.error("odd", 1)).endswith("t.csv, line 5: odd")
 
 
-@pytest.mark.parametrize(("mark", "word"), [(";", "semicolons"), ("\t", "tabs")])
+@pytest.mark.parametrize(("mark", "word"), [(";", "semicolons"), ("\t", "tabs"), ("|", "'|'")])
 def test_other_delimiters_are_told_by_the_header_and_said(read, said, mark, word):
     table = read(f'"a,b"{mark}c\n1{mark}"2{mark}3"\n')
     assert table.names == ["a,b", "c"]
@@ -78,6 +67,82 @@ def test_a_semicolon_in_one_of_several_names_is_none(read, said):
     assert said == []
 
 
+def test_what_splits_all_lines_alike_is_the_delimiter(read):
+    assert read("a, EUR;b\n1,5;2,5\n2,25;3\n").names == ["a, EUR", "b"]
+    assert read('"a|b";c\n"1\n|2";3\n').names == ["a|b", "c"]
+    assert read("a,b;c\n1;2,3\n").names == ["a", "b;c"]
+
+
+def test_the_user_knows_the_delimiter_better(read, said):
+    assert read("a;b,c\n1;2,3\n", sep=";").names == ["a", "b,c"]
+    assert read("a b\n1 2\n", sep=" ").names == ["a", "b"]
+    assert said == []
+
+
+def test_empty_lines_and_rows_of_blanks_are_skipped_and_lines_stay_known(read, said):
+    table = read("\n  \na,b\n1,2\n\n , \n3,4\n,\n")
+    assert table.lines == (4, 7)
+    assert _rows(table) == [["1", "2"], ["3", "4"]]
+    assert said == [f"{table.path}: 2 row(s) of nothing but blanks are left out, the first in line 6"]
+
+
+# --- encodings -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1", "cp1252"]
+)
+def test_encodings_that_a_file_tells(read, encoding):
+    text = "name,town\n" + "Ann,Köln\nBob,Orléans\n" * 5
+    assert _rows(read(text.encode(encoding)))[:2] == [["Ann", "Köln"], ["Bob", "Orléans"]]
+
+
+def test_latin_1_is_said_with_texts_to_look_at(read, said):
+    table = read("a,b\n1,2\nKöln,3\nÖ,4\n".encode("cp1252"))
+    assert said == [
+        (
+            f"{table.path}: is not UTF-8 in line 3, and is read as Latin-1, with texts such as 'Köln', 'Ö'; if that is "
+            "wrong, name its --encoding"
+        )
+    ]
+
+
+@pytest.mark.parametrize("encoding", ["cp1251", "cp1250", "shift_jis", "utf-16"])
+def test_the_user_knows_the_encoding_better(read, said, encoding):
+    text = {"cp1251": "Москва", "cp1250": "Łódź", "shift_jis": "東京", "utf-16": "東京"}[encoding]
+    assert _rows(read(f"a,b\n{text},1\n".encode(encoding), encoding=encoding)) == [[text, "1"]]
+    assert said == []
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+
+def test_names_that_come_again_are_made_distinct_as_pandas_does(read, said):
+    table = read("x,x,y,x,x.1,y\n" + "1,2,3,4,5,6\n")
+    assert table.names == ["x", "x.2", "y", "x.3", "x.1", "y.1"]
+    assert table.repeated == ("x", "y")
+    assert said == [
+        (
+            f"{table.path}: several columns have the name 'x', 'y'; from the second one on they are called 'x.2', "
+            "'x.3', 'y.1'"
+        )
+    ]
+
+
+def test_columns_without_a_name_are_counted_or_left_out(read, said):
+    table = read(",a, ,,b,\n1,2,3,,4,\n2,3,4,,5,\n")
+    assert table.names == ["Unnamed: 0", "a", "Unnamed: 1", "b"]
+    assert said == [
+        f"{table.path}: left out, without a name or a value: columns 4, 6",
+        f"{table.path}: without a name: column 3; called 'Unnamed: 1'",
+    ]
+
+
+def test_what_the_user_says_is_missing_is_empty(read):
+    table = read("id,a,b\n-1,-1.0,x\n7,2, none\n").without(("-1", "none"), but=["id", None])
+    assert _rows(table) == [["-1", "", "x"], ["7", "2", ""]]
+
+
 def test_one_column_may_have_missing_values(read):
     assert _rows(read('a\n1\n""\n3\n')) == [["1"], [""], ["3"]]
 
@@ -87,24 +152,22 @@ def test_one_column_may_have_missing_values(read):
     [
         (b"", r"t\.csv: is empty"),
         (b"\n \n", r"t\.csv: is empty"),
-        (b"\na,b\n1,2\n", "line 1: the first line is empty"),
         (b"a,b\n", "holds the names of columns and no rows"),
         (b"a,b\n\n\n", "holds the names of columns and no rows"),
-        (b"a,b,a\n1,2,3\n", "line 1: two columns have the name 'a'"),
-        (b"a,,b\n1,2,3\n", "line 1: column 2 has no name"),
         (b"a,b\n1,2\n3\n", r"line 3: 1 field\(s\) where the header has 2"),
         (b"a,b\n1,2\n3,4,5\n", r"line 3: 3 field\(s\) where the header has 2"),
         (b'a,b\n"1\n1",2\n3\n', r"line 4: 1 field\(s\)"),
-        (b"a,b\n1,2\n\n3,4\n", "line 3: an empty line between rows"),
-        (b"a,b\n1,2\n   \n3,4\n", "line 3: an empty line between rows"),
-        (b"a,b\n1,2\n , \n3,4\n", "line 3: a row of nothing but blanks"),
-        (b"a,b\n1,2\n,\n", "line 3: a row of nothing but blanks"),
+        (b"a,b\n,\n , \n", "holds the names of columns and no rows"),
+        (b"\n\na,b\n1,2\n\n3\n", r"line 6: 1 field\(s\) where the header has 2"),
+        (b"sep=;\na;b\n1;2\n3\n", r"line 4: 1 field\(s\) where the header has 2"),
         (b'a,b\n1,2\n"3,4\n5,6\n', "line 3: a quote is opened in this row and never closed"),
         (b'a,b\n1,2\n3,"4"4\n', "line 3: text follows a closing quote"),
         (b'a,b\n"' + b"x,1\n" * 40_000, "line 2: a field has more than 131,072 characters"),
         (b"a,b\n1,2\n3,\0\n", "line 3: holds a NUL byte"),
-        (b"a,b\n1,2\n3,\xe9\n", "line 3: is not UTF-8"),
-        ("a,b\n1,2\n".encode("utf-16"), "line 1: is not UTF-8"),
+        ("a,b\n1,\xe9\n3,".encode() + b"\xe9\n", "line 3: is UTF-8 with broken bytes"),
+        ("a,b\n1,2\n".encode("utf-16")[:-1], "line 2: is not utf-16; name another --encoding"),
+        (b"PK\x03\x04 and so on", "is a zip archive; is it an Excel file"),
+        (gzip.compress(b"a,b\n1,2\n"), r"is packed; name it \.csv\.gz"),
     ],
 )
 def test_what_is_no_table_is_refused_with_its_line(read, content, message):
@@ -118,34 +181,6 @@ def test_what_is_no_table_is_refused_with_its_line(read, content, message):
 def test_damaged_archives_are_refused(read, damage):
     with pytest.raises(TableError, match=r"t\.csv\.gz: (is damaged|cannot be read|is empty)"):
         read(damage, "t.csv.gz")
-
-
-@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "T.CSV.GZ", "t.csv.bz2", "t.csv.xz", "t.tsv", "t.parquet"])
-def test_what_is_written_is_read_back(tmp_path, said, name):
-    frame = pd.DataFrame({"id": ["007", " x"], "text": ["a,b\tc", 'say "no"\nor not'], "number": [0.1 + 0.2, 1e-300]})
-    write_table(frame, tmp_path / name)
-    table = read_table(tmp_path / name, said.append)
-    assert table.texts[["id", "text"]].to_numpy().tolist() == frame[["id", "text"]].to_numpy().tolist()
-    assert table.texts["number"].astype(float).tolist() == frame["number"].tolist()
-    assert said == ([f"{tmp_path / name}: columns are separated by tabs"] if name == "t.tsv" else [])
-
-
-@given(
-    st.lists(
-        st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0")), min_size=2, max_size=2), min_size=1
-    )
-)
-def test_any_text_survives(tmp_path_factory, rows):
-    rows = [[f"x{a}", b] for a, b in rows]  # a row of nothing but blanks is refused
-    path = tmp_path_factory.mktemp("any") / "t.csv"
-    write_table(pd.DataFrame(rows, columns=["a", "b"]), path)
-    assert _rows(read_table(path, print)) == rows
-
-
-@pytest.mark.parametrize("name", ["t", "t.xlsx", "t.gz", "t.parquet.gz", "csv"])
-def test_a_name_has_to_tell_the_kind(tmp_path, name):
-    with pytest.raises(TableError, match="does not tell what kind of table it is"):
-        check_suffix(tmp_path / name)
 
 
 def test_missing_files_and_folders_are_refused(tmp_path):
@@ -174,7 +209,7 @@ def test_parquet_says_its_kinds_itself(tmp_path):
     frame.write_parquet(tmp_path / "t.parquet")
     table = read_table(tmp_path / "t.parquet", print)
     assert list(table.kinds.values()) == ["number", "number", "text", "date ISO8601", "date ISO8601", "text"]
-    read = {name: as_kind(table, name, kind, np.arange(3), print) for name, kind in table.kinds.items()}
+    read = {name: values_of(table, name, kind, np.arange(3))[0] for name, kind in table.kinds.items()}
     assert read["count"].tolist()[::2] == [1.0, 3.0]
     assert read["share"].tolist()[::2] == [0.1, 1 / 3]
     assert read["code"].tolist()[::2] == ["12", "13"]
@@ -192,110 +227,56 @@ def test_parquet_that_no_learner_takes_is_refused(tmp_path):
         read_table(tmp_path / "t.parquet", print)
 
 
-def test_parquet_without_polars_says_what_to_install(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["t.parquet", "t.feather"])
+def test_without_polars_it_is_said_what_to_install(tmp_path, monkeypatch, name):
     monkeypatch.setitem(sys.modules, "polars", None)
     with pytest.raises(TableError, match=r"need polars; run: pip install 'stackkit\[parquet\]'"):
-        check_suffix(tmp_path / "t.parquet")
+        read_table(tmp_path / name, print)
 
 
-# --- what columns hold -----------------------------------------------------------------------------------------------
+def test_feather_says_its_kinds_itself(tmp_path):
+    frame = pl.DataFrame(
+        {"n": [1, None], "day": ["2024-01-02", None], "code": ["007", "x"], "__index_level_0__": [7, 3]}
+    )
+    frame.with_columns(pl.col("day").str.to_date()).write_ipc(tmp_path / "t.feather")
+    table = read_table(tmp_path / "t.feather", print)
+    assert list(table.kinds.values()) == ["number", "date ISO8601", "text", "number"]
+    (tmp_path / "t.feather").write_bytes(b"ARROW1 or not")
+    with pytest.raises(TableError, match="is no Feather file that can be read"):
+        read_table(tmp_path / "t.feather", print)
 
 
-@pytest.mark.parametrize(
-    ("values", "kind"),
-    [
-        (["1", "-2.5", "1e3", " 4 ", ".5", "+6"], "number"),
-        (["1", "NA", "", "nan", " ", "2"], "number"),
-        (["0", "0.5", "00.5"], "number"),
-        (["0", "10"], "number"),
-        (["", "NA"], "number"),
-        (["007", "12"], "text"),
-        (["1", "1_000"], "text"),
-        (["1", "2,5"], "text"),
-        (["1", "x"], "text"),
-        (["2024-01-31", "", "2023-12-01"], "date ISO8601"),
-        (["2024-01-31 10:00", "2024-01-31T10:00:00.5Z"], "date ISO8601"),
-        (["2024-01-31", "2024-02-30"], "text"),
-        (["2024-01-31", "soon"], "text"),
-        (["2024-01-31", "5"], "text"),
-        (["31/01/2024", "01/02/2024"], "date %d/%m/%Y"),
-        (["01/02/2024", "01/31/2024"], "date %m/%d/%Y"),
-        (["31.01.2024 10:30", "01.02.2024 00:00"], "date %d.%m.%Y %H:%M"),
-        (["2024/01/31", "2024/02/01"], "date %Y/%m/%d"),
-        (["31/01/2024", "01/31/2024"], "text"),
-        (["31 Jan 2024", "1 Feb 2024"], "date %d %b %Y"),
-        (["January 31, 2024", "May 1, 2024"], "date %B %d, %Y"),
-        (["1.2.3", "4.5.6"], "text"),
-        (["True", "False"], "text"),
-    ],
-)
-def test_a_column_is_what_all_its_values_allow(values, kind, said):
-    assert kind_of("x", pd.Series(values, dtype=object), said.append) == kind
-    assert said == []
+# --- Excel -----------------------------------------------------------------------------------------------------------
 
 
-def test_days_and_months_that_cannot_be_told_apart_stay_text(said):
-    assert kind_of("born", pd.Series(["01/02/2024", "03/04/2024"], dtype=object), said.append) == "text"
-    assert "the column 'born' may be dates with the day or with the month first" in said[0]
+def test_without_openpyxl_it_is_said_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with pytest.raises(TableError, match=r"need openpyxl; run: pip install 'stackkit\[excel\]'"):
+        read_table(tmp_path / "t.xlsx", print)
 
 
-def test_values_that_do_not_fit_are_missing_and_counted(read, said):
-    table = read("n,d,t\n1,2024-01-01,NA\nx,31.12.2024,b\nNA,,c\ny,2024-01-02,d\n")
-    rows = np.arange(4)
-    assert as_kind(table, "n", "number", rows, said.append).isna().tolist() == [False, True, True, True]
-    assert as_kind(table, "d", "date ISO8601", rows, said.append).isna().tolist() == [False, True, True, False]
-    assert as_kind(table, "t", "text", rows, said.append).isna().tolist() == [True, False, False, False]
-    assert said == [
-        f"{table.path}: the column 'n' has 2 value(s) that are no number, such as 'x'; they count as missing",
-        f"{table.path}: the column 'd' has 1 value(s) that are no date, such as '31.12.2024'; they count as missing",
-    ]
+def test_old_spreadsheets_are_refused(tmp_path):
+    for name in ("t.xls", "t.ods"):
+        with pytest.raises(TableError, match=r"files cannot be read; save it as \.xlsx or \.csv"):
+            read_table(tmp_path / name, print)
 
 
-@pytest.mark.parametrize("infinity", ["inf", "-Infinity", "1e999"])
-def test_infinite_numbers_are_refused_with_their_line(read, infinity):
-    table = read(f"n\n1\n{infinity}\n")
-    with pytest.raises(TableError, match=f"line 3: the column 'n' holds '{infinity}', which is no finite number"):
-        as_kind(table, "n", "number", np.arange(2), print)
-
-
-def test_numbers_are_read_exactly(read):
-    numbers = np.random.default_rng(0).normal(size=300) * 10.0 ** np.arange(-150, 150)
-    table = read("n\n" + "\n".join(map(repr, numbers.tolist())) + "\n")
-    assert as_kind(table, "n", "number", np.arange(300), print).tolist() == numbers.tolist()
-
-
-# --- writing ---------------------------------------------------------------------------------------------------------
-
-
-def test_places_that_cannot_be_written_are_found_out(tmp_path):
-    check_writable(tmp_path / "new.csv")
-    assert list(tmp_path.iterdir()) == []
-    with pytest.raises(TableError, match="cannot be written: it is a folder"):
-        check_writable(tmp_path)
-    with pytest.raises(TableError, match="cannot be written \\(no such file or directory\\)"):
-        check_writable(tmp_path / "no" / "new.csv")
-
-
-def test_files_without_permission_are_refused(tmp_path, monkeypatch):  # whoever the tests run as
-    def denied(*_args, **_settings):
-        raise PermissionError(13, "Permission denied")
-
-    (tmp_path / "t.csv").write_text("a\n1\n")
-    monkeypatch.setitem(_tables._PACKED, "", denied)
-    with pytest.raises(TableError, match=r"t\.csv: cannot be read \(permission denied\)"):
-        read_table(tmp_path / "t.csv", print)
-    monkeypatch.setattr(Path, "touch", denied)
-    with pytest.raises(TableError, match=r"out\.csv: cannot be written \(permission denied\)"):
-        check_writable(tmp_path / "out.csv")
-
-
-def test_no_file_is_read_and_written(tmp_path):
-    train, link = tmp_path / "train.csv", tmp_path / "link.csv"
-    train.write_text("a\n1\n")
-    link.hardlink_to(train)
-    check_apart({"TRAIN": train}, {"--output": tmp_path / "out.csv"})
-    for written in (train, tmp_path / "." / "train.csv", link):
-        with pytest.raises(TableError, match="is both TRAIN and --output"):
-            check_apart({"TRAIN": train}, {"--output": written})
-    with pytest.raises(TableError, match="is both --output and --model"):
-        check_apart({"TRAIN": train}, {"--output": tmp_path / "x", "--model": tmp_path / "x"})
+def test_cells_become_text_and_rows_keep_their_numbers(tmp_path, said):
+    openpyxl = pytest.importorskip("openpyxl", reason="Excel files need openpyxl: pip install 'stackkit[excel]'")
+    book = openpyxl.Workbook()
+    for row in (
+        [],
+        ["id", "n", "day", "yes", None],
+        ["007", 2.0, pd.Timestamp("2024-02-03"), True],
+        [],
+        [8, 0.25],
+    ):
+        book.active.append(row)
+    book.save(tmp_path / "t.xlsx")
+    table = read_table(tmp_path / "t.xlsx", said.append)
+    assert table.names == ["id", "n", "day", "yes"]
+    assert _rows(table) == [["007", "2", "2024-02-03 00:00:00", "True"], ["8", repr(0.25), "", ""]]
+    assert str(table.error("odd", 1)).endswith("t.xlsx, row 5: odd")
+    (tmp_path / "t.xlsx").write_bytes(b"no Excel")
+    with pytest.raises(TableError, match="is no Excel file that can be read"):
+        read_table(tmp_path / "t.xlsx", print)
