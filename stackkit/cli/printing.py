@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from textwrap import wrap
 from typing import Any
 
@@ -38,32 +39,44 @@ def as_json(document: dict[str, Any]) -> str:
     return json.dumps(plain_values(document), indent=2, allow_nan=False)
 
 
-def number(value: Any, digits: int = 4) -> str:
+def number(value: Any) -> str:
     if isinstance(value, str):
         return value
-    return "-" if pd.isna(value) else as_figure(value, digits)
+    return "-" if pd.isna(value) else as_figure(value)
 
 
 def board_as_text(board: pd.DataFrame) -> str:
     """The columns to look at first, and whatever a status has to tell; all columns are in --json."""
-    names = _shown_columns(board)
-    table = table_as_text(_as_shown(board, names))
-    for name in (name for name in _LEAST_WANTED if name in names):
-        if max(map(len, table.split("\n"))) > WIDTH:
-            names.remove(name)
-            table = table_as_text(_as_shown(board, names))
+    table = table_as_text(_as_shown(board, _names_that_fit(board)))
     told = [f"{name}: {status}" for name, status in board["status"].items() if status != "ok"]
     return "\n\n".join([table, _paragraphs(*told)]) if told else table
+
+
+def _names_that_fit(board: pd.DataFrame) -> list[str]:
+    """Where there is no room for all: beside another metric not two of the usual ones, then no marginal values."""
+    names = _shown_columns(board)
+    first, second = _usual_metrics(board)
+    others = [] if names[0] == first else [second]
+    for name in (*others, "marginal", second, "fit_seconds"):
+        if name in names and len(max(table_as_text(_as_shown(board, names)).split("\n"), key=len)) > WIDTH:
+            names.remove(name)
+    return names
+
+
+def _usual_metrics(board: pd.DataFrame) -> tuple[str, str]:
+    return next(pair for pair in METRICS.values() if pair[0] in board)
 
 
 def _as_shown(board: pd.DataFrame, names: list[str]) -> pd.DataFrame:
     shown: dict[str, list[str]] = {}
     for name in names:
-        values = [number(value, 3 if name in _SHORT else 4) for value in board[name]]
+        decimals = _decimals(board[name], 3, np.max) if name in _SHORT else _decimals(board[name], 4, np.median)
+        values = [_rounded(value, decimals) for value in board[name]]
         if name in WITH_INTERVAL and not board[f"{name}_low"].isna().all():
+            fewer = max(0, decimals - 1)
             ends = zip(values, board[f"{name}_low"], board[f"{name}_high"], strict=True)
             shown[f"{name} (95 %)"] = [
-                value if value == "-" else f"{value} ({number(low, 3)} to {number(high, 3)})"
+                value if value == "-" else f"{value} ({_rounded(low, fewer)} to {_rounded(high, fewer)})"
                 for value, low, high in ends
             ]
         else:
@@ -71,9 +84,20 @@ def _as_shown(board: pd.DataFrame, names: list[str]) -> pd.DataFrame:
     return pd.DataFrame(shown, index=board.index)
 
 
+def _decimals(values: pd.Series, digits: int, size_of: Callable[[np.ndarray], float]) -> int:
+    """As many for all of a column as leave so many digits to a value of its size."""
+    sizes = np.abs(values.to_numpy(dtype=float))
+    sizes = sizes[np.isfinite(sizes) & (sizes > 0)]
+    return int(np.clip(digits - 1 - np.floor(np.log10(size_of(sizes))), 0, 9)) if sizes.size else 0
+
+
+def _rounded(value: float, decimals: int) -> str:
+    return "-" if pd.isna(value) else f"{round(value, decimals) + 0.0:,.{decimals}f}"  # no minus before a zero
+
+
 def _shown_columns(board: pd.DataFrame) -> list[str]:
     """The metric that ranks comes first."""
-    first, second = next(pair for pair in METRICS.values() if pair[0] in board)
+    first, second = _usual_metrics(board)
     metrics = dict.fromkeys([str(board.columns[0]), first, "outer", second])
     wanted = [*metrics, "weight", "marginal", "fit_seconds", *(["level"] if board["level"].max() > 1 else [])]
     return [name for name in wanted if name in board and not board[name].isna().all()]
@@ -83,7 +107,8 @@ def scores_as_text(board: pd.DataFrame, n_folds: int, *, verdict: bool) -> str:
     """What `stackkit fit` prints when the fit is done; whether a ``verdict`` is still to come."""
     heading = f"Out-of-fold scores, over {n_folds} folds, with 95 % intervals:"
     where = "the verdict, which follows." if verdict else "--verdict, or stackkit compare."
-    legend = _paragraphs(*board.attrs.get("legend", ()))
+    unseen = tuple(f"{name}:" for name in set(board) - set(_names_that_fit(board)))
+    legend = _paragraphs(*(line for line in board.attrs.get("legend", ()) if not line.startswith(unseen)))
     return "\n\n".join([heading, board_as_text(board), legend, f"What the stack itself is worth: {where}"])
 
 

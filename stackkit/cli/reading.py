@@ -130,7 +130,8 @@ def _western(path: Path, data: bytes, error: UnicodeDecodeError, say: Say) -> st
     line = _line_of(data, error.start)
     replaced = data.decode("utf-8", errors="replace")
     broken = replaced.count("\ufffd")
-    if sum(map(str.isascii, replaced)) + 2 * broken <= len(replaced):
+    whole = len(replaced) - len(replaced.encode("ascii", "ignore")) - broken
+    if whole >= broken:
         raise TableError(path, "is UTF-8 with broken bytes; save it again as UTF-8, or name its --encoding", line)
     try:
         text = data.decode("cp1252")
