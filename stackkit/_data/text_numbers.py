@@ -109,7 +109,7 @@ def number_format(texts: Iterable[str], decimal: str | None = None) -> NumberFor
     around = {None if found is None else found.group(1, 3) for found in map(_parts, known[:_FEW])}
     if len(around) != 1 or (first := around.pop()) is None:
         return None
-    for how in _formats(*first, decimal):
+    for how in _formats(first[0], first[1], decimal):
         match = _pattern(how, whole=True).fullmatch
         found = [match(text) for text in given]
         if all(each or stands_for_missing(text) for each, text in zip(found, given, strict=True)):

@@ -32,7 +32,8 @@ def scorer_name(name: str) -> str:
     """scikit-learn's name for a metric that may have another one here, such as rmse; others as they are."""
     known = get_scorer_names()
     spelled = name.lower()
-    return next((given for given in (name, spelled, f"neg_{spelled}", SHORT.get(spelled)) if given in known), name)
+    ways = (name, spelled, f"neg_{spelled}", SHORT.get(spelled, name))
+    return next((given for given in ways if given in known), name)
 
 
 def make_metric(name: str | None, problem: Problem) -> Scoring | None:

@@ -75,7 +75,7 @@ class TextTable:
         numbers = pd.to_numeric(pd.Series(na, dtype=object), errors="coerce").dropna()
         gone = self.texts.apply(lambda column: column.str.strip().isin(na))
         if len(numbers):
-            gone |= self.texts.apply(lambda column: pd.to_numeric(column, errors="coerce").isin(numbers))
+            gone |= self.texts.apply(pd.to_numeric, errors="coerce").isin(numbers.tolist())
         gone[[name for name in but if name]] = False
         return replace(self, texts=self.texts.mask(gone, ""))
 

@@ -57,7 +57,7 @@ def read_typed(path: Path, say: Say, options: ReadOptions) -> TextTable:
     rows = pd.DataFrame({place: texts for place, (texts, _) in enumerate(found)}, dtype=object)
     texts, _ = with_names(path, frame.columns, rows, say)  # which differ in such files
     kinds = dict(zip(frame.columns, (kind for _, kind in found), strict=True))
-    return TextTable(path, texts, kinds={name: kinds.get(name, "text") for name in texts}, options=options)
+    return TextTable(path, texts, kinds={str(name): kinds.get(str(name), "text") for name in texts}, options=options)
 
 
 def _texts_of(path: Path, column: Any, pl: Any) -> tuple[pd.Series, str]:
