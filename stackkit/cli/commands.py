@@ -196,7 +196,8 @@ def _tell_verdict(
     from stackkit.cli.printing import as_json, board_facts, nested_as_text, nested_facts  # noqa: PLC0415
 
     try:
-        with noted("the fit is finished and its scores are printed, only the verdict is missing"):
+        unfinished = "the fit is finished and its scores are printed, only the verdict is missing"
+        with resumable(options["memory"]), noted(unfinished):
             nested = _nested(stack, problem, outer, options)
             if options["as_json"]:
                 board = board_facts(_board(stack, problem, metric, nested))
@@ -223,7 +224,8 @@ def _compare(train: Path, outer: int, options: dict[str, Any], say: Say) -> None
     make_metric(options["metric"], problem)
     stack = _make_stack(problem, options)
     splitter = _outer_splitter(problem, stack, outer, OPTION, options)
-    nested = _nested(stack, problem, splitter, options)
+    with resumable(options["memory"]):
+        nested = _nested(stack, problem, splitter, options)
     if not options["as_json"]:
         click.echo(nested_as_text(nested))
         return
@@ -310,8 +312,7 @@ def _nested(stack: Any, problem: Any, outer: Any, options: dict[str, Any]) -> An
     from stackkit.evaluation import nested_scores  # noqa: PLC0415
 
     y = problem.target.values
-    with resumable(options["memory"]):
-        return nested_scores(stack, problem.X, y, cv=outer, scoring=options["metric"], groups=problem.together)
+    return nested_scores(stack, problem.X, y, cv=outer, scoring=options["metric"], groups=problem.together)
 
 
 def _predictions(stack: Any, X: pd.DataFrame, ids: Any, schema: Any, probabilities: list[str] | str | None) -> Any:

@@ -101,7 +101,7 @@ def resumable(memory: Path | None) -> Iterator[None]:
         yield
     except KeyboardInterrupt as error:
         kept = f"what was computed is in {memory}: the same command goes on from there"
-        lost = "what was computed is lost: with --memory DIR, the same command would go on from there"
+        lost = "what was not finished is lost: with --memory DIR, the same command would go on from there"
         error.add_note(lost if memory is None else kept)
         raise
 

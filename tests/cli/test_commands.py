@@ -333,10 +333,13 @@ def test_without_a_verdict_the_finished_fit_stays(run, files, monkeypatch, error
     assert len(pd.read_csv(files / "out.csv")) == 30
     assert "Not evaluated." in (files / "page.html").read_text()
     assert "naive_bayes" in done.stdout
+    go_on = "what was not finished is lost: with --memory DIR, the same command would go on from there; " * (
+        code == 130
+    )
     assert "output: out.csv, 30 rows\nmodel: kept.model\nreport: page.html\n" in done.stdout
     assert done.stderr.splitlines()[-1] == (
         f"stackkit: error: {cause}; the fit is finished and its scores are printed, only the verdict is missing; "
-        "written: out.csv, kept.model, page.html"
+        f"{go_on}written: out.csv, kept.model, page.html"
     )
     assert run("predict", "kept.model", "test.csv", "--output", "again.csv").exit_code == 0
 
@@ -380,7 +383,7 @@ def test_what_is_printed_before_the_verdict_and_after(run, monkeypatch):
     done = run(*FIT, "--verdict")  # with no file to name
     assert len(done.stdout.splitlines()) == len(scores.splitlines()) + 1
     assert done.stdout.endswith("What the stack itself is worth: the verdict, which follows.\n")
-    assert "its scores are printed, only the verdict is missing" in done.stderr
+    assert "its scores are printed, only the verdict is missing; what was not finished is lost: " in done.stderr
 
 
 @pytest.mark.parametrize("as_json", [False, True])
@@ -947,8 +950,8 @@ def test_ctrl_c_is_one_line_and_leaves_nothing(files):
     assert process.returncode == 130
     assert stdout == ""
     assert stderr.splitlines()[-1] == (
-        "stackkit: error: interrupted; what was computed is lost: with --memory DIR, the same command would go on from "
-        "there"
+        "stackkit: error: interrupted; what was not finished is lost: with --memory DIR, the same command would go on "
+        "from there"
     )
     assert "Traceback" not in stderr
     assert sorted(path.name for path in files.iterdir()) == ["test.csv", "train.csv"]
