@@ -12,6 +12,7 @@ import pytest
 
 import stackkit
 import stackkit.evaluation
+import stackkit.inspection
 import stackkit.plots
 
 PACKAGE = Path(stackkit.__file__).parent
@@ -33,6 +34,7 @@ EDGES = {
     "report": "_assessment _data _learners _oof _utils plots",
     "_model": "_assessment _blending _data _execution _learners _members _oof _utils exceptions report",
     "evaluation": "_assessment _blending _data _members _model _oof _utils",
+    "inspection": "_assessment _blending _data _model",
     "_persistence": "_blending _data _learners _members _model _oof _utils exceptions nn",
     "cli": "_assessment _blending _data _learners _model _oof _persistence _store _utils evaluation exceptions report",
     "__init__": "_blending _learners _model _oof _persistence _store nn",
@@ -158,7 +160,7 @@ def test_no_private_name_of_scikit_learn(module):
 
 @pytest.mark.parametrize(
     "package",
-    [stackkit, stackkit.evaluation, stackkit.plots, stackkit.nn, stackkit.nn.batchnorm],
+    [stackkit, stackkit.evaluation, stackkit.inspection, stackkit.plots, stackkit.nn, stackkit.nn.batchnorm],
     ids=lambda package: package.__name__,
 )
 def test_all_names_are_there(package):  # that they are sorted is for the linter to see

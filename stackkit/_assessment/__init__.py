@@ -15,6 +15,7 @@ from stackkit._assessment.leaderboard import (
 )
 from stackkit._assessment.legend import better
 from stackkit._assessment.marginal import STACK, second_level, target_of
+from stackkit._assessment.permutation import column_names, features_of, importances_of, table_of_fit
 from stackkit._assessment.scorers import (
     Answers,
     Scoring,
@@ -36,11 +37,14 @@ __all__ = [
     "Scoring",
     "answers_of",
     "better",
+    "column_names",
     "constant_answers",
     "corrected_interval",
     "correlations",
     "diversity",
+    "features_of",
     "full_board",
+    "importances_of",
     "labels_of",
     "make_scoring",
     "margin_of",
@@ -50,6 +54,7 @@ __all__ = [
     "shown_board",
     "stack_label",
     "stack_scores",
+    "table_of_fit",
     "target_of",
     "who_is_best",
 ]

@@ -16,9 +16,9 @@ import pandas as pd
 from sklearn.utils.parallel import Parallel, delayed
 
 from stackkit._blending import seen_columns, takes_folds, with_folds
-from stackkit._data import Folds, Target, check_methods
+from stackkit._data import Folds, Target, beside, check_methods, take_rows
 from stackkit._execution import seeded
-from stackkit._members import Block, fit_member, make_blocks, predict_block, requested_weights, settle
+from stackkit._members import Block, Member, fit_member, make_blocks, predict_block, requested_weights, settle
 from stackkit._oof import METRICS, OutOfFold, close_gaps, score
 from stackkit._utils import single_threaded_blas
 
@@ -32,16 +32,19 @@ def target_of(oof: OutOfFold) -> Target:
     return Target(oof.y, oof.classes, "regression" if oof.classes is None else "classification")
 
 
-def second_level(final: Any, oof: OutOfFold, *, n_jobs: int | None = None) -> OutOfFold:
+def second_level(
+    final: Any, oof: OutOfFold, *, X: Any = None, picked: Sequence[int] = (), n_jobs: int | None = None
+) -> OutOfFold:
     """The stack's predictions of the training rows, by a final estimator that did not see them.
 
-    Its ``train`` has the same rows as that of ``oof``, and the columns of one learner named "stack". ``covered`` are
-    those that could be tested: in a time series, not the rows of the first fold, before which the table is empty.
+    ``picked`` are the positions of the columns of ``X`` that it sees beside the table. Its ``train`` has the same rows
+    as that of ``oof``, and the columns of one learner named "stack". ``covered`` are those that could be tested: in a
+    time series, not the rows of the first fold, before which the table is empty.
     """
-    folds, block = second_level_folds(final, oof), _block(final, oof)
+    folds, block = second_level_folds(final, oof), block_of_stack(final, oof)
     train = np.full((len(oof.train), block.width), np.nan)
-    scores = {}
-    for fold, values in enumerate(_values(final, oof, folds, [list(oof.blocks)], n_jobs)[0]):
+    scores, trials = {}, _trials(final, oof, folds, list(oof.blocks), X=X, picked=picked)
+    for fold, values in enumerate(_values(final, oof, trials, n_jobs)):
         if isinstance(values, Exception):
             raise values
         test = folds.pairs[fold][1]
@@ -69,13 +72,16 @@ def marginal_values(final: Any, oof: OutOfFold, *, n_jobs: int | None = None) ->
     In log-loss or rmse; in accuracy where the final estimator gives no probabilities. Above zero: the learner is of
     use. NaN where it cannot be told. Of a long table only some rows are used, always the same.
     """
-    names, block = list(oof.blocks), _block(final, oof)
+    names, block = list(oof.blocks), block_of_stack(final, oof)
     try:
         folds = _thinned(second_level_folds(final, oof))
     except ValueError:
         return pd.Series(np.nan, index=names, name="marginal")
     others = [[other for other in names if other != name] for name in names] if len(names) > 1 else []
-    losses = [_loss(oof, values, folds, block) for values in _values(final, oof, folds, [names, *others], n_jobs)]
+    trials = [trial for kept in [names, *others] for trial in _trials(final, oof, folds, kept)]
+    found = _values(final, oof, trials, n_jobs)
+    by_choice = (found[start : start + len(folds)] for start in range(0, len(found), len(folds)))
+    losses = [_loss(oof, values, folds, block) for values in by_choice]
     without = losses[1:] or [np.nan]
     return pd.Series(np.array(without) - losses[0], index=names, name="marginal")
 
@@ -151,35 +157,66 @@ def _thinned(folds: Folds) -> Folds:
 # --- fitting the final estimator on parts of the table ------------------------------------------------
 
 
-def _block(final: Any, oof: OutOfFold) -> Block:
+def block_of_stack(final: Any, oof: OutOfFold) -> Block:
     """The final estimator is to the table what a learner is to X."""
     target = target_of(oof)
     stack = [(STACK, final)]
     return make_blocks(stack, check_methods(stack, "auto", target.task), target)[STACK]
 
 
-def _values(
-    final: Any, oof: OutOfFold, folds: Folds, choices: Sequence[Sequence[str]], n_jobs: int | None
-) -> list[list[np.ndarray | Exception]]:
-    """For each choice of learners, what a final estimator on their columns predicts for each fold's test rows."""
-    target, block = target_of(oof), _block(final, oof)
-    params = requested_weights(final, oof.sample_weight)
-    trials = [
-        _Trial(with_folds(seeded(final, 0, STACK, fold), oof.folds, pair[0]), *only(oof, names), *pair)
-        for names in choices
+def _trials(
+    final: Any, oof: OutOfFold, folds: Folds, names: Sequence[str], *, X: Any = None, picked: Sequence[int] = ()
+) -> list[_Trial]:
+    """For each fold, a final estimator that is to be fitted to the columns of these learners."""
+    table, blocks = only(oof, names)
+    return [
+        _Trial(with_folds(seeded(final, 0, STACK, fold), oof.folds, pair[0]), table, blocks, *pair, X, list(picked))
         for fold, pair in enumerate(folds.pairs)
     ]
+
+
+def _values(final: Any, oof: OutOfFold, trials: Sequence[_Trial], n_jobs: int | None) -> list[np.ndarray | Exception]:
+    """What each trial's final estimator predicts for its test rows."""
+    target, block = target_of(oof), block_of_stack(final, oof)
+    params = requested_weights(final, oof.sample_weight)
     with single_threaded_blas():
-        found = Parallel(n_jobs=n_jobs, backend="threading")(
+        found: list[np.ndarray | Exception] = Parallel(n_jobs=n_jobs, backend="threading")(
             delayed(trial.predictions)(target, params, block) for trial in trials
         )
-    return [found[start : start + len(folds)] for start in range(0, len(found), len(folds))]
+    return found
+
+
+def cross_fitted_finals(
+    final: Any, oof: OutOfFold, folds: Folds, *, X: Any, picked: Sequence[int], n_jobs: int | None
+) -> list[FittedFinal]:
+    """The final estimators behind `second_level`, one for each of its folds."""
+    target, params = target_of(oof), requested_weights(final, oof.sample_weight)
+    trials = _trials(final, oof, folds, list(oof.blocks), X=X, picked=picked)
+    with single_threaded_blas():
+        found: list[FittedFinal] = Parallel(n_jobs=n_jobs, backend="threading")(
+            delayed(trial.fitted)(target, params) for trial in trials
+        )
+    return found
 
 
 def only(oof: OutOfFold, names: Sequence[str]) -> tuple[np.ndarray, dict[str, Block]]:
     """Columns of some learners, and where each has its own."""
     blocks = close_gaps({name: oof.blocks[name] for name in names})
     return np.hstack([oof.train[:, oof.blocks[name].columns] for name in names]), blocks
+
+
+@dataclass(frozen=True)
+class FittedFinal:
+    """A final estimator that was fitted to some rows of a table with these blocks, and of X the columns ``picked``."""
+
+    member: Member
+    blocks: dict[str, Block]
+    picked: list[int]
+
+    def predictions(self, table: np.ndarray, X: Any, block: Block) -> np.ndarray:
+        """Of rows by their learners' columns, and by X where some of it is picked."""
+        seen = seen_columns(self.member.estimator, table, self.blocks, self.member.codes)
+        return predict_block(self.member, _with_picked(seen, X, self.picked), block)
 
 
 @dataclass(frozen=True)
@@ -191,15 +228,25 @@ class _Trial:
     blocks: dict[str, Block]
     train: np.ndarray
     test: np.ndarray
+    X: Any
+    picked: list[int]
+
+    def fitted(self, target: Target, params: dict[str, Any]) -> FittedFinal:
+        codes = np.unique(target.values[self.train]) if target.n_classes else np.arange(0)
+        features = _with_picked(seen_columns(self.final, self.table, self.blocks, codes), self.X, self.picked)
+        return FittedFinal(fit_member(self.final, features, target, self.train, params), self.blocks, self.picked)
 
     def predictions(self, target: Target, params: dict[str, Any], block: Block) -> np.ndarray | Exception:
-        codes = np.unique(target.values[self.train]) if target.n_classes else np.arange(0)
-        features, _ = seen_columns(self.final, self.table, self.blocks, codes)
+        rows = take_rows(self.X, self.test) if self.picked else None
         try:
-            member = fit_member(self.final, features, target, self.train, params)
-            return predict_block(member, features[self.test], block)
+            return self.fitted(target, params).predictions(self.table[self.test], rows, block)
         except Exception as error:  # noqa: BLE001 - a final estimator may refuse in any way it likes
             return error
+
+
+def _with_picked(seen: tuple[np.ndarray, list[str]], X: Any, picked: list[int]) -> Any:
+    table, names = seen
+    return beside(table, names, X, picked) if picked else table
 
 
 def _score(oof: OutOfFold, values: np.ndarray, test: np.ndarray, block: Block) -> dict[str, float]:

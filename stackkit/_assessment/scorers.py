@@ -140,19 +140,27 @@ def _bounds(scoring: str) -> tuple[float, float]:
     return -np.inf, 1.0 if scoring in ("r2", "explained_variance", "matthews_corrcoef") else np.inf
 
 
-def make_scoring(scoring: Any, methods: list[str], X: Any, target: Target, weights: np.ndarray | None) -> Scoring:
+def make_scoring(
+    scoring: Any,
+    methods: list[str],
+    X: Any,
+    target: Target,
+    weights: np.ndarray | None,
+    *,
+    owner: str = "nested_scores",
+) -> Scoring:
     """The user's scorer, tried out on a guess that ignores X: what cannot work is said before anything is fitted.
 
-    ``methods`` are those that the stack will have.
+    ``methods`` are those that the stack will have; ``owner`` is the function that errors name.
     """
-    chosen = _named(_default(methods, target) if scoring is None else scoring, target)
+    chosen = _named(_default(methods, target) if scoring is None else scoring, target, owner)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a guess has no precision and the like
             chosen(_guess(methods, target), X, labels_of(target), weights)
     except Exception as error:
         raise ValueError(
-            "The 'scoring' parameter of nested_scores must be a scorer of scikit-learn (its name or a callable) that "
+            f"The 'scoring' parameter of {owner} must be a scorer of scikit-learn (its name or a callable) that "
             f"suits the target and a stack with {', '.join(methods)}; got {scoring!r}, which says: {error} Choose "
             "another, such as 'accuracy', 'neg_log_loss' or 'r2'."
         ) from error
@@ -170,7 +178,7 @@ def _default(methods: list[str], target: Target) -> str:
     return "neg_log_loss" if "predict_proba" in methods and not target.multilabel else "accuracy"
 
 
-def _named(scoring: Any, target: Target) -> Scoring:
+def _named(scoring: Any, target: Target, owner: str) -> Scoring:
     if callable(scoring):
         name = getattr(scoring, "__name__", None) or repr(scoring)
         return Scoring(name, name, scorer=scoring, takes_weights=False)
@@ -179,7 +187,7 @@ def _named(scoring: Any, target: Target) -> Scoring:
     if not isinstance(scoring, str) or scoring not in get_scorer_names():
         hint = did_you_mean(scoring, get_scorer_names()) or " One at a time: with memory, no learner is fitted again."
         raise ValueError(
-            "The 'scoring' parameter of nested_scores must be one of sklearn.metrics.get_scorer_names() or a callable; "
+            f"The 'scoring' parameter of {owner} must be one of sklearn.metrics.get_scorer_names() or a callable; "
             f"got {scoring!r}.{hint}"
         )
     scorer = get_scorer(scoring)
