@@ -31,7 +31,7 @@ EDGES = {
     "_blending": "_data _learners _members _utils exceptions",
     "_assessment": "_blending _data _execution _members _oof _utils",
     "plots": "_assessment _blending _data _members _oof _utils",
-    "report": "_assessment _data _learners _oof _utils plots",
+    "report": "_assessment _blending _data _learners _oof _utils exceptions plots",
     "_model": "_assessment _blending _data _execution _learners _members _oof _utils exceptions report",
     "evaluation": "_assessment _blending _data _members _model _oof _utils",
     "inspection": "_assessment _blending _data _model",

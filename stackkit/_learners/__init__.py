@@ -5,7 +5,7 @@ In: a task and a table. Out: unfitted estimators.
 
 from stackkit._learners.adapted import with_adapted_nets
 from stackkit._learners.bayes import SmoothedNB
-from stackkit._learners.calendar import CalendarColumns
+from stackkit._learners.calendar import CalendarColumns, days_of, is_duration
 from stackkit._learners.covariance import ShrunkCovariance
 from stackkit._learners.defaults import default_learners, known_names, learners_named, portfolio_for
 from stackkit._learners.frames import as_frame
@@ -35,7 +35,9 @@ __all__ = [
     "as_frame",
     "check_preset",
     "column_kind",
+    "days_of",
     "default_learners",
+    "is_duration",
     "known_names",
     "learners_named",
     "parts_of_format",

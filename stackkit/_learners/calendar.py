@@ -52,7 +52,7 @@ class CalendarColumns(TransformerMixin, BaseEstimator):
         columns = [X.iloc[:, i] for i in range(X.shape[1])]
         self.n_features_in_ = len(columns)
         self.formats_ = [format_of_dates(column) for column in columns]
-        self.durations_ = [_is_duration(column) for column in columns]
+        self.durations_ = [is_duration(column) for column in columns]
         self.centres_, self.scales_, self.parts_ = [], [], []
         for place, column in enumerate(columns):
             days = self._days(place, column)
@@ -96,7 +96,12 @@ class CalendarColumns(TransformerMixin, BaseEstimator):
         return (seconds / DAY).to_numpy(dtype=float, na_value=np.nan)
 
 
-def _is_duration(column: pd.Series) -> bool:
+def days_of(column: pd.Series, like: pd.Series) -> np.ndarray:
+    """Dates as days since 1970, and durations as days, written as in ``like``; NaN where there is none."""
+    return CalendarColumns().fit(like.to_frame())._days(0, column)  # noqa: SLF001 - made here
+
+
+def is_duration(column: pd.Series) -> bool:
     return pd.api.types.infer_dtype(column, skipna=True).startswith("timedelta")
 
 

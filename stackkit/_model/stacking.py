@@ -524,30 +524,46 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         board = with_upper_board(board, self.final_estimator_, marginal=marginal)
         return shown_board(board, self.final_estimator_, full=full)
 
-    def report(self, path: str | Path, *, X: Any = None, nested: Any = None) -> Path:
+    def report(
+        self,
+        path: str | Path,
+        *,
+        X: Any = None,
+        X_test: Any = None,
+        nested: Any = None,
+        target_name: str | None = None,
+        source: str | None = None,
+    ) -> Path:
         """Write one self-contained HTML page about the fitted stack.
 
-        It tells what the stack was made of and how, its leaderboard, pictures, diversity and failures, and
-        the settings and versions to repeat it. Names from the data are text, whatever they look like.
+        It tells what the stack is worth and what of, which columns count, where it is right and wrong, what the data
+        hold and what in them is suspect, what each learner costs, and how to repeat it all. Names from the data are
+        text, whatever they look like.
 
         Parameters
         ----------
         path : str or Path
             The file, such as "report.html"; written whole or not at all.
         X : array-like or DataFrame of shape (n_rows, n_features), optional
-            The training rows, for a summary of their columns.
+            The training rows, as given to ``fit``: for permutation importance, which takes some seconds, for the
+            distributions of the columns, and for what is suspect in them.
+        X_test : array-like or DataFrame of shape (n_new_rows, n_features), optional
+            New rows: the page shows what is predicted for them, and in which columns they differ from ``X``.
         nested : NestedScores, optional
             What :func:`~stackkit.evaluation.nested_scores` gave for this model: the page then has the
             verdict, and outer scores.
+        target_name : str, optional
+            What y is called.
+        source : str, optional
+            Where the rows came from, such as the name of a file.
 
         Returns
         -------
         Path
             The file.
         """
-        written: Path = import_module("stackkit.report").write_report(
-            self, path, X=X, nested=nested
-        )  # loads matplotlib
+        told = {"X": X, "X_test": X_test, "nested": nested, "target_name": target_name, "source": source}
+        written: Path = import_module("stackkit.report").write_report(self, path, **told)  # loads matplotlib
         return written
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:

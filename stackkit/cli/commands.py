@@ -155,7 +155,7 @@ def _fit(train: Path, options: dict[str, Any], say: Say) -> None:
         elif not outer:
             click.echo(as_json(facts))
         if outer:
-            _tell_verdict(stack, problem, outer, metric=metric, facts=facts, options=options)
+            _tell_verdict(stack, problem, new, outer, metric=metric, facts=facts, options=options)
 
 
 def _write(stack: Any, problem: Any, new: Any, options: dict[str, Any]) -> dict[str, str]:
@@ -172,14 +172,16 @@ def _write(stack: Any, problem: Any, new: Any, options: dict[str, Any]) -> dict[
         if options["model"]:
             write_stack(draft_for(options["model"]), stack, problem.schema)
         if options["report"]:
-            _write_report(stack, problem, draft_for(options["report"]))
+            _write_report(stack, problem, new, draft_for(options["report"]))
     return {name: str(options[name]) for name in ("output", "model", "report") if options[name]}
 
 
-def _write_report(stack: Any, problem: Any, path: Path, nested: Any = None) -> None:
+def _write_report(stack: Any, problem: Any, new: Any, path: Path, nested: Any = None) -> None:
     from stackkit.report import write_report  # noqa: PLC0415
 
-    write_report(stack, path, X=problem.X, nested=nested, command=click.get_current_context().obj)
+    told = {"target_name": problem.schema.target, "source": problem.table.path.name, "nested": nested}
+    told |= {"X": problem.X, "X_test": new[0] if new else None, "command": click.get_current_context().obj}
+    write_report(stack, path, **told)
 
 
 def _board(stack: Any, problem: Any, metric: Any, nested: Any = None) -> pd.DataFrame:
@@ -190,7 +192,7 @@ def _board(stack: Any, problem: Any, metric: Any, nested: Any = None) -> pd.Data
 
 
 def _tell_verdict(
-    stack: Any, problem: Any, outer: Any, *, metric: Any, facts: dict[str, Any], options: dict[str, Any]
+    stack: Any, problem: Any, new: Any, outer: Any, *, metric: Any, facts: dict[str, Any], options: dict[str, Any]
 ) -> None:
     """After all else, since it takes by far the longest: whatever ends it, the fit and its results stay."""
     from stackkit.cli.printing import as_json, board_facts, nested_as_text, nested_facts  # noqa: PLC0415
@@ -212,7 +214,7 @@ def _tell_verdict(
     click.echo(shown)
     if options["report"]:
         with noted("the verdict is printed, and the report stays without it"):
-            _write_report(stack, problem, options["report"], nested)
+            _write_report(stack, problem, new, options["report"], nested)
 
 
 def _compare(train: Path, outer: int, options: dict[str, Any], say: Say) -> None:

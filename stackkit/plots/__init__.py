@@ -8,8 +8,15 @@ too; text can be read on white and on black.
 
 from stackkit.plots._correlation import CorrelationDisplay
 from stackkit.plots._curves import LearningCurvesDisplay
+
+# What the report draws by itself looks the same.
 from stackkit.plots._drawing import GREY as GREY
 from stackkit.plots._drawing import INK as INK
+from stackkit.plots._drawing import STACK_STYLE as STACK_STYLE
+from stackkit.plots._drawing import STYLES as STYLES
+from stackkit.plots._drawing import as_drawn as as_drawn
+from stackkit.plots._drawing import finish as finish
+from stackkit.plots._drawing import legend_above as legend_above
 from stackkit.plots._hardest import HardestRowsDisplay
 from stackkit.plots._leaderboard import LeaderboardDisplay
 from stackkit.plots._reliability import ReliabilityDisplay

@@ -12,7 +12,7 @@ from stackkit._assessment import STACK
 from stackkit._blending import is_integer
 from stackkit._members import Block
 from stackkit._oof import OutOfFold
-from stackkit._utils import EPSILON
+from stackkit._utils import EPSILON, as_figure
 from stackkit.plots._drawing import (
     GREY,
     INK,
@@ -277,7 +277,7 @@ def _row_loss(y: np.ndarray, values: np.ndarray, block: Block) -> np.ndarray | N
 def _truth(oof: OutOfFold, row: int) -> str:
     y = oof.y[row]
     if oof.classes is None:
-        return ", ".join(f"{value:.4g}" for value in np.atleast_1d(y))
+        return ", ".join(as_figure(value) for value in np.atleast_1d(y))
     if isinstance(oof.classes, list):
         return f"labels {', '.join(map(str, np.flatnonzero(y)))}" if y.any() else "no label"
     return str(oof.classes[y])

@@ -3,7 +3,9 @@
 import re
 import shutil
 import subprocess
+from base64 import b64encode
 from collections import Counter
+from hashlib import sha256
 from html.parser import HTMLParser
 
 import matplotlib as mpl
@@ -18,13 +20,11 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.model_selection import ShuffleSplit, TimeSeriesSplit
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 from spies import Fails, with_row_ids
 
-from stackkit import StackingModel, default_learners
+from stackkit import StackingModel, default_learners, plots
 from stackkit.evaluation import nested_scores
 from stackkit.exceptions import LearnerDroppedWarning, UnreadValuesWarning
 from stackkit.nn import BNMLPClassifier
@@ -39,7 +39,7 @@ class _Page(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.tags, self.open, self.sections, self.section, self.cells = [], [], {}, "", []
+        self.tags, self.open, self.sections, self.section, self.cells, self.script = [], [], {}, "", [], ""
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
@@ -56,6 +56,9 @@ class _Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
+        if self.open and self.open[-1] in {"script", "style"}:
+            self.script += data if self.open[-1] == "script" else ""
+            return
         self.sections[self.section] = self.sections.get(self.section, "") + data
         if self.open and self.open[-1] in {"th", "td"}:
             self.cells.append(data)
@@ -96,16 +99,41 @@ def test_the_page_tells_all_of_a_stack(model, classed, tmp_path):
     assert "3 folds, the same for all learners (cv=3): trained on 80 rows, tested on 40." in text["table"]
     assert "None." in text["failures"]
     assert "double fault" in text["diversity"]
-    for known in ("scikit-learn", "StackingModel(cv=3", "random_state=0", "the same bits"):
+    assert "Confusion matrix" in text["outcomes"]
+    assert "average precision" in text["outcomes"]
+    assert "size, MB" in text["cost"]
+    for known in ("scikit-learn", "from stackkit import StackingModel", "random_state=0", "the same bits"):
         assert known in text["repeat"]
-    # The scores, the weights, correlations, reliability and the hardest rows; no network among the learners.
-    assert sum(tag == "svg" for tag, _ in page.tags) == 5
-    assert "Not shown: Learning curves of the networks." in text["pictures"]
+    titles = ["Scores, fold by fold", "Weights", "Importance", "ROC curve", "Precision and recall", "Reliability"]
+    titles += ["Hardest rows", "Correlation of out-of-fold predictions"]
+    whole = " ".join(page.sections.values())
+    assert [title for title in titles if whole.count(f"\n{title}\n") != 1] == []
+    assert sum(tag == "figure" for tag, _ in page.tags) == len(titles)  # no network among the learners
+    assert "Not shown: Learning curves of the networks." in text["diversity"]
 
 
-def test_nothing_comes_from_elsewhere_and_nothing_runs(model, tmp_path):
-    page = _write(model, tmp_path)
-    assert "script" not in dict(page.tags)
+def test_the_stacks_score_stands_on_top(model, classed, tmp_path):
+    page = _write(model, tmp_path, X=classed[0], target_name="port", source="ships.csv")
+    top = " ".join(page.sections[""].split())
+    board = model.leaderboard()
+    assert "port: a stack of 2 learners" in top
+    assert "ships.csv. Classification, 120 training rows, 20 columns." in top
+    assert f"stack: log-loss {board.loc['stack', 'log_loss']:.4g}" in top
+    assert f"best learner, {board.index[1]}: log-loss {board['log_loss'].iloc[1]:.4g}" in top
+    shares = np.bincount(classed[1]) / 120
+    assert f"without a model: log-loss {-(shares * np.log(shares)).sum():.3f}" in top
+    nested = nested_scores(model, *classed, cv=3)
+    top = " ".join(_write(model, tmp_path, nested=nested).sections[""].split())
+    assert f"stack, on outer folds: log_loss {nested.table.loc['stack', 'score']:.4g}" in top
+
+
+def test_nothing_comes_from_elsewhere_and_one_script_runs(model, classed, tmp_path):
+    page = _write(model, tmp_path, X=classed[0], X_test=classed[0][:9])
+    assert [tag for tag, _ in page.tags].count("script") == 1
+    policy = next(attributes["content"] for _, attributes in page.tags if "http-equiv" in attributes)
+    digest = b64encode(sha256(page.script.encode()).digest()).decode()
+    assert policy.startswith("default-src 'none';")
+    assert f"script-src 'sha256-{digest}'" in policy
     for tag, attributes in page.tags:
         assert not [name for name in attributes if name.startswith("on")], tag
         for key in ("src", "href", "xlink:href"):
@@ -122,9 +150,12 @@ def test_nothing_comes_from_elsewhere_and_nothing_runs(model, tmp_path):
 def test_pictures_take_the_colour_of_the_page(model, tmp_path):
     page = _write(model, tmp_path)
     styles = " ".join(attributes.get("style") or "" for _, attributes in page.tags)
-    assert "currentColor" in styles
-    assert "#24292f" not in styles
-    assert not any(attributes.get("height") for tag, attributes in page.tags if tag == "svg")
+    for colour in ("currentColor", "var(--grey)", "var(--c0)", "var(--stack)"):
+        assert colour in styles
+    for colour in (plots.INK, plots.GREY, plots.STACK_STYLE[0], *(colour for colour, _, _ in plots.STYLES)):
+        assert colour.lower() not in styles
+    # As wide as there is room.
+    assert not any({"height", "width"} & set(attributes) for tag, attributes in page.tags if tag == "svg")
 
 
 def test_pictures_have_no_titles_below_those_of_the_page(model, tmp_path):
@@ -171,11 +202,13 @@ def test_columns_are_described_as_they_are_read(tmp_path):
     with pytest.warns(UnreadValuesWarning):
         model = StackingModel(learners, cv=2).fit(frame, y)
     cells = _write(model, tmp_path, X=frame).cells
-    rows = {name: cells[cells.index(name) : cells.index(name) + 6] for name in columns}
-    assert rows["money"] == ["money", "number", "0.0%", "60", "0", "7.375e+04"]
-    assert rows["endless"][:5] == ["endless", "number", "50.0%", "1", "2.5"]
+    # Of the leaderboard, the importances and the columns, the last has the kinds.
+    places = {name: len(cells) - 1 - cells[::-1].index(name) for name in columns}
+    rows = {name: cells[place : place + 5] for name, place in places.items()}
+    assert rows["money"] == ["money", "number", "0.0%", "60", "0 to 73,750, median 36,875"]
+    assert rows["endless"] == ["endless", "number", "50.0%", "1", "2.5"]
     assert rows["empty"][:4] == ["empty", "empty", "100.0%", "0"]
-    assert rows["lists"][:4] == ["lists", "category", "0.0%", "3"]
+    assert rows["lists"] == ["lists", "category", "0.0%", "3", "[0] 33%, [1] 33%, [2] 33%"]
 
 
 def test_failures_are_told_with_their_tracebacks(classed, tmp_path):
@@ -218,7 +251,8 @@ STACKS = list(_stacks())
 @pytest.mark.parametrize(("model", "data"), [stack[1:] for stack in STACKS], ids=[stack[0] for stack in STACKS])
 def test_every_kind_of_stack_has_a_page(model, data, tmp_path):
     page = _write(model.fit(*data), tmp_path, X=data[0])
-    for section in ("verdict", "leaderboard", "data", "table", "pictures", "diversity", "failures", "repeat"):
+    sections = ("verdict", "leaderboard", "importance", "outcomes", "data", "new", "table", "cost", "diversity")
+    for section in (*sections, "failures", "repeat"):
         assert page.sections[section].strip()
     assert "nan" not in page.cells
 
@@ -228,7 +262,8 @@ def test_every_kind_of_stack_has_a_page(model, data, tmp_path):
 )
 def test_rows_of_every_kind_are_described_as_far_as_they_can_be(form, model, classed, tmp_path):
     page = _write(model, tmp_path, X=form(classed[0]))
-    assert ("column" in page.cells) == (form is pd.DataFrame)
+    assert ("kind" in page.cells) == (form is pd.DataFrame)
+    assert ("Not shown." in page.sections["importance"]) == (form is not pd.DataFrame)
 
 
 def test_columns_are_described(tmp_path):
@@ -242,28 +277,10 @@ def test_columns_are_described(tmp_path):
     y = [0, 1, 0, 1] * 10
     model = StackingModel(cv=2, random_state=0).set_params(estimators=_for_frames()).fit(frame, y)
     page = _write(model, tmp_path, X=frame)
-    start = page.cells.index("size")
-    assert page.cells[start : start + 6] == ["size", "number", "25.0%", "3", "1.5", "3"]
-    start = page.cells.index("born")
-    assert page.cells[start : start + 6] == ["born", "date", "25.0%", "3", "2001-01-02", "2003-04-05"]
-    start = page.cells.index("town")
-    assert page.cells[start : start + 4] == ["town", "category", "25.0%", "2"]
-
-
-def test_the_settings_are_whole_and_the_same_each_time(classed, tmp_path):
-    """repr stops at 700 characters, and has the places of functions in memory."""
-    learners = [(f"learner-{i}", make_pipeline(FunctionTransformer(_as_it_is), GaussianNB())) for i in range(12)]
-    model = StackingModel(learners, cv=2, random_state=0).fit(*classed)
-    repeat = _write(model, tmp_path).sections["repeat"]
-    for name, _ in learners:
-        assert f"('{name}'," in repeat
-    assert "..." not in repeat
-    assert "<function _as_it_is>" in repeat
-    assert "0x" not in repeat
-
-
-def _as_it_is(X):
-    return X
+    start = page.cells.index("kind") + 4
+    assert page.cells[start : start + 5] == ["size", "number", "25.0%", "3", "1.5 to 3, median 2"]
+    assert page.cells[start + 5 : start + 10] == ["born", "date", "25.0%", "3", "2001-01-02 to 2003-04-05"]
+    assert page.cells[start + 10 : start + 15] == ["town", "category", "25.0%", "2", "Rome 67%, Oslo 33%"]
 
 
 def test_the_ends_of_intervals_have_as_many_decimals(model, tmp_path):
@@ -309,7 +326,7 @@ def test_nothing_is_left_open_and_no_setting_changed(model, tmp_path):
 
 def test_a_page_that_fails_leaves_the_old_one(model, tmp_path, monkeypatch):
     (tmp_path / "report.html").write_text("old")
-    monkeypatch.setattr("stackkit.report.report._repeat", lambda *_: 1 / 0)
+    monkeypatch.setattr("stackkit.report.report.repeat", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         model.report(tmp_path / "report.html")
     assert (tmp_path / "report.html").read_text() == "old"
@@ -319,7 +336,7 @@ def test_a_page_that_fails_leaves_the_old_one(model, tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 def test_a_browser_has_nothing_to_complain_of(model, classed, tmp_path):
-    page = model.report(tmp_path / "report.html", X=classed[0])
+    page = model.report(tmp_path / "report.html", X=classed[0], X_test=classed[0][:30])
     quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
     command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", *quiet, "--enable-logging=stderr"]
     where = [f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri()]
@@ -327,3 +344,4 @@ def test_a_browser_has_nothing_to_complain_of(model, classed, tmp_path):
     assert done.returncode == 0
     assert "CONSOLE" not in done.stderr
     assert "To repeat it" in done.stdout
+    assert 'title="Sort by this column"' in done.stdout  # the script was let run
