@@ -59,8 +59,8 @@ def _confusions(subject: Subject, truth: np.ndarray, guess: np.ndarray) -> list[
         cells = [[_shaded(n, part) for n, part in zip(*row, strict=True)] for row in zip(counts, shares, strict=True)]
         frame = pd.DataFrame(cells, index=names, columns=names)
         caption = (
-            f"Confusion matrix: rows are true classes, columns what {whose(subject)} predicts out of fold. The darker, "
-            "the larger the share of the row."
+            f"Confusion matrix: rows are true classes, columns what {whose(subject)} predicts out of fold. The "
+            "stronger the colour, the larger the share of the row."
         )
         found.append(
             table_of(frame, "true \\ predicted", caption=caption)
@@ -141,10 +141,15 @@ def outcome_pictures(subject: Subject) -> list[Picture]:
 
 
 def _of_classes(subject: Subject) -> list[Picture]:
-    reliability = "Where a learner says 70 %, it should be right in 70 % of the rows."
-    shown: list[Picture] = [
-        ("Reliability", reliability, 4.6, lambda ax: plots.ReliabilityDisplay.from_estimator(subject.model, ax=ax))
-    ]
+    reliability = (
+        "Where a learner says 70 %, it should be right in 70 % of the rows. Each point is a tenth of the rows."
+    )
+
+    def draw_reliability(ax: Any) -> None:
+        # Of bins of the same width some would hold a row or two.
+        plots.ReliabilityDisplay.from_estimator(subject.model, strategy="quantile", ax=ax)
+
+    shown: list[Picture] = [("Reliability", reliability, 4.6, draw_reliability)]
     if not _scored(subject):
         return shown
     how = (
@@ -177,7 +182,8 @@ def _draw_curves(subject: Subject, display: Any, ax: Any) -> None:
     styles = [plots.STACK_STYLE, plots.STYLES[0]] if subject.stack is not None else [plots.STYLES[0]]
     shown = _scored(subject)
     for (events, given), (colour, _, dashes) in zip(shown.values(), styles, strict=False):
-        style = {"color": colour, "linestyle": dashes, "linewidth": 1.8}
+        first = not ax.lines  # which stands in front
+        style = {"color": colour, "linestyle": dashes, "linewidth": 1.8, "zorder": 3 if first else 2}
         # scikit-learn renames the way in which the style is given.
         before = len(ax.lines)
         display.from_predictions(events, given, drop_intermediate=True, ax=ax)

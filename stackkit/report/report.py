@@ -89,15 +89,17 @@ def _part(name: str) -> str:
 
 
 def _title(subject: Subject) -> str:
-    of = f"{subject.target_name}: " if subject.target_name else ""
-    n = len(subject.oof.blocks)
-    return f"{of}a stack of {n} learner{'s' * (n != 1)}" if of else f"A stack of {n} learner{'s' * (n != 1)}"
+    about = " in ".join(filter(None, [subject.target_name, subject.source])) or _learners(subject)
+    return f"{about}: {len(subject.oof.y):,} rows"
 
 
 def _subtitle(subject: Subject) -> str:
-    source = f"{subject.source}. " if subject.source else ""
     return (
-        f"{source}{subject.target.task.capitalize()}, {len(subject.oof.y):,} training rows, "
-        f"{subject.model.n_features_in_:,} columns. Written by stackkit {version('stackkit')}, "
-        f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}."
+        f"{_learners(subject)}. {subject.target.task.capitalize()} from {subject.model.n_features_in_:,} columns. "
+        f"Written by stackkit {version('stackkit')}, {datetime.now().astimezone():%Y-%m-%d %H:%M %Z}."
     )
+
+
+def _learners(subject: Subject) -> str:
+    n = len(subject.oof.blocks)
+    return f"A stack of {n} learner{'s' * (n != 1)}"

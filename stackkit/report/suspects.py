@@ -18,6 +18,7 @@ from stackkit.report.tables import share
 
 LIKE_AN_ID = re.compile(r"(.*[\W_])?(id|uuid|guid|index|Unnamed: \d+)|.*[a-z0-9](Id|ID)|ID", re.DOTALL)
 LEAST_ROWS = 30  # to say that a column is an identifier, or tells the target
+MOST_LOOKED_AT = 20_000  # rows
 MOST_ROWS = 1000  # that are looked at for a column that tells the target
 TELLS_ALL = 0.98  # share of the target's variance, or of the errors of a guess, that one column explains
 MOST_OF_ALL = 0.995  # share of the rows with one value
@@ -34,11 +35,13 @@ def warnings_of(subject: Subject) -> list[Warning_]:
     found = _imbalance(subject)
     if subject.frame is None:
         return found
-    frame, y = subject.frame, subject.oof.y
+    y = subject.oof.y
+    some = np.sort(np.random.default_rng(0).permutation(len(y))[:MOST_LOOKED_AT])
+    frame = subject.frame.iloc[some]
     kinds = {name: column_kind(column) for name, column in frame.items()}
     found += _told(
         "Leakage suspects",
-        _tell_the_target(frame, kinds, subject) if y.ndim == 1 and len(y) >= LEAST_ROWS else [],
+        _tell_the_target(subject.frame, kinds, subject) if y.ndim == 1 and len(y) >= LEAST_ROWS else [],
         "alone almost tells the target: is it known when a new row is to be predicted? If not, leave it out",
     )
     found += _told(

@@ -37,7 +37,8 @@ def _cell(value: Any, form: str) -> Any:
     if hasattr(value, "__html__"):  # a picture
         return value
     if isinstance(value, float):
-        return format(value, form) if np.isfinite(value) else NOTHING
+        text = format(value, form) if np.isfinite(value) else NOTHING
+        return text if text.strip("-0.,") else text.lstrip("-")  # no zero below zero
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
