@@ -252,7 +252,7 @@ STACKS = list(_stacks())
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize(("model", "data"), [stack[1:] for stack in STACKS], ids=[stack[0] for stack in STACKS])
 def test_every_kind_of_stack_has_a_page(model, data, tmp_path):
-    page = _write(model.fit(*data), tmp_path, X=data[0])
+    page = _write(model.fit(*data), tmp_path, X=data[0], X_test=data[0][:20])
     sections = ("verdict", "leaderboard", "importance", "outcomes", "data", "new", "table", "cost", "diversity")
     for section in (*sections, "failures", "repeat"):
         assert page.sections[section].strip()
@@ -335,15 +335,37 @@ def test_a_page_that_fails_leaves_the_old_one(model, tmp_path, monkeypatch):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
-def test_a_browser_has_nothing_to_complain_of(model, classed, tmp_path):
-    page = model.report(tmp_path / "report.html", X=classed[0], X_test=classed[0][:30])
+def _dom(page, profile):
+    """What a browser makes of a page, and what it has to say of it."""
     quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
     command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", *quiet, "--enable-logging=stderr"]
-    where = [f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri()]
+    where = [f"--user-data-dir={profile}", "--dump-dom", page.as_uri()]
     done = subprocess.run([*command, *where], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0
-    assert "CONSOLE" not in done.stderr
-    assert "To repeat it" in done.stdout
-    assert 'title="Sort by this column"' in done.stdout  # the script was let run
+    return done.stdout, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+def test_a_browser_has_nothing_to_complain_of_and_sorts_on_click(model, classed, tmp_path):
+    page = model.report(tmp_path / "report.html", X=classed[0], X_test=classed[0][:30])
+    shown, told = _dom(page, tmp_path / "profile")
+    assert "CONSOLE" not in told
+    assert "To repeat it" in shown
+    assert 'title="Sort by this column"' in shown  # the script was let run
+    text = page.read_text(encoding="utf8")
+    board = _Page(text)
+    column = board.cells.index("fit s")
+    clicks = f"<script>document.querySelectorAll('#leaderboard th[scope=col]')[{column}].click()</script></body>"
+    clicked = text.replace("</body>", clicks)
+    page.write_text(clicked, encoding="utf8")
+    shown, told = _dom(page, tmp_path / "profile")
+    assert "Content Security Policy" in told  # no other script is
+    assert "aria-sort" not in shown.partition("</style>")[2].partition("<script>")[0]
+    page.write_text(re.sub("<meta http-equiv[^>]*>", "", clicked), encoding="utf8")
+    shown, _ = _dom(page, tmp_path / "profile")
+    seconds = model.leaderboard()["fit_seconds"].sort_values()
+    cells = _Page(shown).cells
+    start = column + 1
+    width = column + 1
+    assert cells[start : start + 3 * width : width] == list(seconds.index)
