@@ -170,7 +170,9 @@ def test_after_a_learner_was_mended_only_what_is_missing_is_fitted(log, cure, st
         model.fit(X, Y)
     assert isinstance(caught.value.__cause__, RuntimeError)
     done = log.fits("ends")
-    assert 3 <= done.total() < 11  # a fold of each at least; and it stopped early
+    assert 3 <= done.total() <= 11  # a fold of each at least
+    if n_jobs == 1:  # with workers, others may be done before the failure is heard of
+        assert done.total() < 11
     cure.touch()
     log.clear()
     model.fit(X, Y)

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
+from inspect import signature
 from typing import Any
 
 import joblib
@@ -198,7 +199,11 @@ def _own_n_jobs(parts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _asks_joblib(learner: Any) -> bool:
-    return type(learner).__module__.partition(".")[0] == "sklearn" or hasattr(learner, "estimators")
+    """Of scikit-learn, derived from a learner of it that has ``n_jobs``, or an ensemble."""
+    return hasattr(learner, "estimators") or any(
+        cls.__module__.partition(".")[0] == "sklearn" and "n_jobs" in signature(cls).parameters
+        for cls in type(learner).__mro__
+    )
 
 
 def _most_threads(most: int) -> AbstractContextManager[Any]:

@@ -177,6 +177,16 @@ def test_openmp_has_no_more_threads_than_a_learner_asks_for(n_jobs):
     assert native_threads()["openmp"] == before
 
 
+class OwnRegression(LogisticRegression):
+    """Of one's own, but with scikit-learn's ``n_jobs``, which it warns of where that is set."""
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_learners_derived_from_scikit_learns_ask_joblib(n_jobs):
+    oof = cross_fit([make_pipeline(StandardScaler(), OwnRegression())], *_noise(), cv=2, n_jobs=n_jobs)
+    assert [member[-1].n_jobs for member in oof.members["pipeline"]] == [None, None]
+
+
 def test_stacks_as_learners_keep_their_workers():
     """They ask joblib; what is inside them is held."""
     inner = StackingModel([("own", StartsThreads())], LogisticRegression())
