@@ -6,12 +6,14 @@ In: learners, rows, folds. Out: `OutOfFold`, and the fitted members.
 from stackkit._oof.cross_fit import cross_fit
 from stackkit._oof.engine import CrossFitted, fold_members_again, refit_members, run_cross_fit, warn_of_missing_classes
 from stackkit._oof.failures import handle_failures
-from stackkit._oof.scores import METRICS, score
+from stackkit._oof.scores import LOWER_IS_BETTER, METRIC_NAMES, METRICS, score
 from stackkit._oof.settings import Settings, learner_params, settings_of, split_seed
 from stackkit._oof.table import OutOfFold, close_gaps
 
 __all__ = [
+    "LOWER_IS_BETTER",
     "METRICS",
+    "METRIC_NAMES",
     "CrossFitted",
     "OutOfFold",
     "Settings",

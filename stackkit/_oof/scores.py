@@ -15,6 +15,9 @@ METRICS: dict[TaskName, tuple[str, str]] = {
     "classification": ("log_loss", "accuracy"),
     "regression": ("rmse", "r2"),
 }
+# As people write them.
+METRIC_NAMES = {"log_loss": "log-loss", "accuracy": "accuracy", "rmse": "RMSE", "r2": "R²"}
+LOWER_IS_BETTER = ("log_loss", "rmse")
 
 
 def score(y: np.ndarray, values: Any, block: Block, weight: np.ndarray | None) -> dict[str, float]:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from stackkit._assessment import STACK, score_board, stack_label, stack_scores, target_of
-from stackkit._oof import METRICS, OutOfFold
+from stackkit._oof import LOWER_IS_BETTER, METRIC_NAMES, METRICS, OutOfFold
 from stackkit._utils import choice
 from stackkit.plots._drawing import (
     BLUE,
@@ -25,8 +25,6 @@ from stackkit.plots._drawing import (
 )
 from stackkit.plots._inputs import checked, oof_of
 
-METRIC_NAMES = {"log_loss": "log-loss", "rmse": "RMSE", "accuracy": "accuracy", "r2": "R²"}
-LOWER_IS_BETTER = ("log_loss", "rmse")
 N_COMBINED = 3  # rows of nested scores that are no learners: the stack, the best learner, the plain mean
 SCORE_COLUMNS = ["oof", "oof_low", "oof_high", "outer", "outer_low", "outer_high"]
 

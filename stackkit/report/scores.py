@@ -18,13 +18,10 @@ from stackkit._assessment import (
     stack_label,
     who_is_best,
 )
+from stackkit._oof import LOWER_IS_BETTER, METRIC_NAMES
 from stackkit.report.figures import Picture
 from stackkit.report.subject import Subject
 from stackkit.report.tables import NOTHING, TableContext, figure, intervals, share, table_of
-
-NAMES = {"log_loss": "log-loss", "accuracy": "accuracy", "rmse": "RMSE", "r2": "R²"}
-LOWER_IS_BETTER = ("log_loss", "rmse")
-
 
 # --- on top ---------------------------------------------------------------------------------------------
 
@@ -34,14 +31,16 @@ def headline(subject: Subject) -> dict[str, Any]:
     board = score_board(subject.oof)
     stack, best = subject.stack_scores, board.loc[[subject.best]].iloc[0]
     shown = best if stack is None else stack
-    cards = [_card(f"{'stack' if stack is not None else subject.best}: {NAMES[m]}", shown, m) for m in subject.metrics]
+    cards = [
+        _card(f"{'stack' if stack is not None else subject.best}: {METRIC_NAMES[m]}", shown, m) for m in subject.metrics
+    ]
     first = next((metric for metric in subject.metrics if np.isfinite(shown[metric])), subject.metrics[0])
     if stack is not None:
-        cards.append(_card(f"best learner, {subject.best}: {NAMES[first]}", best, first))
+        cards.append(_card(f"best learner, {subject.best}: {METRIC_NAMES[first]}", best, first))
     guess = _guess(subject, first)
     if np.isfinite(guess):
         what = "the mean for every row" if subject.oof.classes is None else "the classes' shares for every row"
-        cards.append({"label": f"without a model: {NAMES[first]}", "value": _told(guess, first), "note": what})
+        cards.append({"label": f"without a model: {METRIC_NAMES[first]}", "value": _told(guess, first), "note": what})
     outer = _outer(subject.nested)
     return {
         "cards": [*outer, *cards],
@@ -165,7 +164,7 @@ def _comparable(subject: Subject) -> Any:
 
 def _draw_scores(subject: Subject, ax: Any) -> None:
     display = plots.LeaderboardDisplay.from_estimator(subject.model, nested=_comparable(subject), ax=ax)
-    metric = next(name for name, shown in NAMES.items() if shown == display.metric)
+    metric = next(name for name, shown in METRIC_NAMES.items() if shown == display.metric)
     both = display.scores[["outer", "oof"]].notna().all(axis=1).to_numpy()
     for place, (name, combined) in enumerate(display.scores["combined"].items()):
         height = len(display.scores) - place + 0.13 * both[place]  # as the display has it
