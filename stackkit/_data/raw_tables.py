@@ -11,6 +11,7 @@ from scipy import sparse
 from sklearn.utils import check_array
 
 from stackkit._data.rows import as_array, check_table, empty_columns, is_pandas, is_polars
+from stackkit._utils import some
 from stackkit.exceptions import UnreadValuesWarning
 
 SHOWN = 20  # columns that a warning names
@@ -58,11 +59,7 @@ def raw_rows(X: Any, *, training: bool, stacklevel: int) -> Any:
 
 def _named(counts: dict[Any, int]) -> str:
     named = [f"{count} value(s) of the column {name!r}" for name, count in counts.items()]
-    return _some(named)
-
-
-def _some(items: list[str]) -> str:
-    return ", ".join(items[:SHOWN]) + (f" and {len(items) - SHOWN} more" if len(items) > SHOWN else "")
+    return some(named, SHOWN)
 
 
 def _told_of_empty(rows: Any) -> Told:
@@ -74,7 +71,8 @@ def _told_of_empty(rows: Any) -> Told:
             f"X must hold a value in some column; got {rows.shape[0]} rows of {len(empty)} column(s) without any. "
             "Check how it was read."
         )
-    return [f"no row has a value in {'columns' if len(empty) > 1 else 'the column'} {_some(list(map(repr, empty)))}"]
+    named = some(list(map(repr, empty)), SHOWN)
+    return [f"no row has a value in {'columns' if len(empty) > 1 else 'the column'} {named}"]
 
 
 def _with_text_names(X: Any) -> Any:

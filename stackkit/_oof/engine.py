@@ -17,6 +17,7 @@ from stackkit._oof.failures import handle_failures, is_late, warn_of_fold_models
 from stackkit._oof.scores import score
 from stackkit._oof.settings import Settings
 from stackkit._oof.table import OutOfFold, close_gaps
+from stackkit._utils import some
 from stackkit.exceptions import MissingClassWarning, MissingScoreWarning
 
 
@@ -224,17 +225,15 @@ def warn_of_missing_classes(by_name: dict[str, list[Result]], target: Target, fo
                 target.classes[np.setdiff1d(np.arange(target.n_classes), seen)].tolist() if target.n_classes else []
             )
             if missing:
-                lacking.setdefault((result.fold, _some(missing)), []).append(name)
+                lacking.setdefault((result.fold, some(list(map(repr, missing)))), []).append(name)
     if lacking:
-        gaps = [f"{folds.title(fold)} lacks {missing} for {_some(names)}" for (fold, missing), names in lacking.items()]
+        gaps = [
+            f"{folds.title(fold)} lacks {missing} for {some(list(map(repr, names)))}"
+            for (fold, missing), names in lacking.items()
+        ]
         warn(
             "Some training parts lack a class, whose probability is 0 there: "
             f"{'; '.join(gaps)}. Use fewer folds, a stratified splitter, or more rows of such classes.",
             MissingClassWarning,
             stacklevel=5,
         )
-
-
-def _some(items: list[Any]) -> str:
-    shown = ", ".join(repr(item) for item in items[:5])
-    return shown if len(items) <= 5 else f"{shown} and {len(items) - 5} more"

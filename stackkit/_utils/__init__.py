@@ -16,7 +16,7 @@ from stackkit._utils.threads import (
     threads_per_task,
     ties_held,
 )
-from stackkit._utils.wording import choice, closest, did_you_mean, why
+from stackkit._utils.wording import choice, closest, did_you_mean, some, why
 
 __all__ = [
     "EPSILON",
@@ -35,6 +35,7 @@ __all__ = [
     "own_threads_held",
     "share_of_cores",
     "single_threaded_blas",
+    "some",
     "sums_held",
     "thread_limits",
     "threads_per_task",

@@ -1,4 +1,4 @@
-"""Errors that name the parameter, what is allowed and what was given."""
+"""What is said: errors that name the parameter, what is allowed and what was given; lists of a few items."""
 
 from __future__ import annotations
 
@@ -25,6 +25,12 @@ def did_you_mean(got: Any, options: Iterable[Any]) -> str:
     """A sentence to go on with, or nothing."""
     guess = closest(got, options)
     return "" if guess is None else f" Did you mean {guess!r}?"
+
+
+def some(items: Sequence[str], most: int = 5) -> str:
+    """The first few of them, and how many more there are."""
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(items[:most]) + more
 
 
 def why(error: BaseException) -> str:

@@ -15,7 +15,8 @@ import pandas as pd
 
 from stackkit._data import MISSING, NumberFormat, date_formats, dates_of, nearest_format, number_format
 from stackkit._data import stands_for_missing as no_number
-from stackkit.cli.tables import Say, TableError, TextTable, called, some
+from stackkit._utils import some
+from stackkit.cli.tables import Say, TableError, TextTable, called
 
 _CODE = re.compile(r"\s*[+-]?0\d")
 _DIGIT = re.compile(r"\d")

@@ -11,10 +11,9 @@ import pandas as pd
 
 from stackkit._persistence import other_versions
 from stackkit._store import Store, key_path, store_info
-from stackkit._utils import versions
+from stackkit._utils import some, versions
 from stackkit.cli.model_file import read_stack
 from stackkit.cli.printing import WIDTH, as_json, board_as_text
-from stackkit.cli.tables import some
 
 MOST_NAMED = 12  # columns on the page
 INDENT = 12  # of what stands beside a heading

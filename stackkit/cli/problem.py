@@ -23,9 +23,9 @@ from stackkit._blending import (
 )
 from stackkit._data import Target, TaskName, task_of_target
 from stackkit._learners import known_names, learners_named
-from stackkit._utils import as_figure
+from stackkit._utils import as_figure, some
 from stackkit.cli.columns import Found, blank, kind_of, kinds_of, missing_number, new_values, numbers_of, values_of
-from stackkit.cli.tables import INDEX, Say, TextTable, called, guess_or_options, some
+from stackkit.cli.tables import INDEX, Say, TextTable, called, guess_or_options
 
 FINALS: dict[TaskName, dict[str, Any]] = {
     "classification": {

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from stackkit._utils import closest, why
+from stackkit._utils import closest, some, why
 
 Say = Callable[[str], None]
 
@@ -89,20 +89,13 @@ def guess_or_options(name: str, options: Sequence[str]) -> str:
     guess = closest(name, options)
     if guess is not None:
         return f"did you mean {guess!r}?"
-    more = "" if len(options) <= 12 else f" and {len(options) - 12} more"
-    return f"there are {', '.join(map(repr, options[:12]))}{more}"
+    return f"there are {some(list(map(repr, options)), 12)}"
 
 
 def cause_of(error: BaseException) -> str:
     """In the middle of a sentence."""
     text = why(error)
     return text[0].lower() + text[1:]
-
-
-def some(items: Sequence[str], most: int = 5) -> str:
-    """The first few of them, and how many more there are."""
-    more = f" and {len(items) - most} more" if len(items) > most else ""
-    return ", ".join(items[:most]) + more
 
 
 # --- names --------------------------------------------------------------------------------------------

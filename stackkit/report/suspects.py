@@ -12,6 +12,7 @@ from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from stackkit._learners import column_kind
+from stackkit._utils import some
 from stackkit.report.columns import as_numbers, n_different
 from stackkit.report.subject import Subject
 from stackkit.report.tables import share
@@ -63,9 +64,8 @@ def warnings_of(subject: Subject) -> list[Warning_]:
 def _told(title: str, names: list[Any], sentence: str) -> list[Warning_]:
     if not names:
         return []
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     each = ": each" if len(names) > 1 else ""
-    return [(title, f"{', '.join(map(str, names[:MOST_NAMED]))}{more}{each} {sentence}.")]
+    return [(title, f"{some(list(map(str, names)), MOST_NAMED)}{each} {sentence}.")]
 
 
 def _imbalance(subject: Subject) -> list[Warning_]:
