@@ -7,6 +7,7 @@ from stackkit._data.class_weights import check_class_weights, class_weights_code
 from stackkit._data.default_folds import ShuffledFolds
 from stackkit._data.estimators import Learners, check_learners, check_methods, infer_task, with_names
 from stackkit._data.folds import Folds, SameFolds, make_folds, splitter_of
+from stackkit._data.id_names import is_named_like_an_id
 from stackkit._data.inner_split import inner_split
 from stackkit._data.passthrough import as_features, beside, check_names_differ, picked_columns
 from stackkit._data.raw_tables import COUNT, check_raw_table, raw_rows
@@ -56,6 +57,7 @@ __all__ = [
     "format_of_column",
     "infer_task",
     "inner_split",
+    "is_named_like_an_id",
     "is_pandas",
     "is_polars",
     "make_folds",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from stackkit._blending import (
     LogPoolClassifier,
     RidgePoolRegressor,
 )
-from stackkit._data import Target, TaskName, task_of_target
+from stackkit._data import Target, TaskName, is_named_like_an_id, task_of_target
 from stackkit._learners import known_names, learners_named
 from stackkit._utils import as_figure, some
 from stackkit.cli.columns import Found, blank, kind_of, kinds_of, missing_number, new_values, numbers_of, values_of
@@ -42,8 +41,6 @@ FINALS: dict[TaskName, dict[str, Any]] = {
         "ridge": RidgeCV(),
     },
 }
-LIKE_AN_ID = re.compile(r"(.*[\W_])?(id|uuid|guid|index|Unnamed: \d+)|.*[a-z0-9](Id|ID)|ID", re.DOTALL)
-
 MOST_SHOWN = 10  # classes on one line
 WANTED = (
     "add columns that are known when a row is to be predicted: of a time series, such as the day of the week, the "
@@ -299,7 +296,7 @@ def _describe_features(table: TextTable, kinds: dict[str, str], rows: np.ndarray
     say(f"features: {len(kinds)} (" + ", ".join(f"{kind} {counts[kind]}" for kind in sorted(counts)) + ")")
     for name in kinds:
         texts = table.texts[name].iloc[rows]
-        if LIKE_AN_ID.fullmatch(name) and texts.is_unique and not any("." in text for text in texts):
+        if is_named_like_an_id(name) and texts.is_unique and not any("." in text for text in texts):
             say(f"the column {name!r} looks like an ID and is used as a feature; name it with --id {name!r}")
 
 
@@ -324,7 +321,8 @@ def _check_same_columns(table: TextTable, schema: Schema, *, strict: bool) -> li
     wanted = [*schema.kinds, *filter(None, [schema.id])]
     lacking = [name for name in wanted if name not in table.names]
     extra = [name for name in table.names if name not in {*wanted, *schema.unused, schema.target}]
-    odd = [name for name in extra if name not in index_columns(table)]
+    index = index_columns(table)
+    odd = [name for name in extra if name not in index]
     if lacking or (strict and odd):
         found = [f"{word} {names}" for word, names in (("missing", lacking), ("extra", odd)) if names]
         advice = "" if lacking else "; leave out what is extra with --drop"

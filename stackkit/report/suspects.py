@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
@@ -11,13 +10,13 @@ from scipy.stats import spearmanr
 from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
+from stackkit._data import is_named_like_an_id
 from stackkit._learners import column_kind
 from stackkit._utils import some
 from stackkit.report.columns import as_numbers, n_different
 from stackkit.report.subject import Subject
 from stackkit.report.tables import share
 
-LIKE_AN_ID = re.compile(r"(.*[\W_])?(id|uuid|guid|index|Unnamed: \d+)|.*[a-z0-9](Id|ID)|ID", re.DOTALL)
 LEAST_ROWS = 30  # to say that a column is an identifier, or tells the target
 MOST_LOOKED_AT = 20_000  # rows
 MOST_ROWS = 1000  # that are looked at for a column that tells the target
@@ -89,7 +88,7 @@ def _is_identifier(column: pd.Series, kind: str, name: Any) -> bool:
         values = as_numbers(known, kind)
         whole = bool((values % 1 == 0).all())
         in_order = bool((np.diff(values) > 0).all() or (np.diff(values) < 0).all())
-        return whole and (LIKE_AN_ID.fullmatch(str(name)) is not None or in_order)
+        return whole and (is_named_like_an_id(str(name)) or in_order)
     # Sentences differ from row to row, too, and have words in them.
     return kind in ("category", "text") and bool(known.astype(str).str.count(r"\s").median() == 0)
 

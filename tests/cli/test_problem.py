@@ -12,7 +12,6 @@ from stackkit import StackingModel, cross_fit, default_learners
 from stackkit._blending.final_estimator import BLENDS
 from stackkit.cli.problem import (
     FINALS,
-    LIKE_AN_ID,
     ColumnRoles,
     Schema,
     in_order,
@@ -147,16 +146,6 @@ def test_many_classes_are_not_all_listed(problem_of, said):
 
 
 # --- features --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["id", "ID", "PassengerId", "user_id", "row-id", "Unnamed: 0", "index", "orderID"])
-def test_names_like_those_of_ids(name):
-    assert LIKE_AN_ID.fullmatch(name)
-
-
-@pytest.mark.parametrize("name", ["paid", "Paid", "valid", "humid", "AID", "identity", "Idea"])
-def test_names_unlike_those_of_ids(name):
-    assert not LIKE_AN_ID.fullmatch(name)
 
 
 def test_new_rows_get_the_kinds_of_the_training_rows(problem_of, tmp_path, said):
