@@ -11,10 +11,9 @@ import pandas as pd
 from stackkit._data import NumberFormat, numbers_of
 from stackkit._learners import column_kind, days_of, is_duration, parts_of_format
 from stackkit.report.figures import bar, bars
-from stackkit.report.subject import MOST_COLUMNS, Subject
+from stackkit.report.subject import MOST_CLASSES, MOST_COLUMNS, Subject
 from stackkit.report.tables import TableContext, figure, share, shortened, table_of
 
-MOST_CLASSES = 30  # of y
 N_BARS = 20  # of a distribution of numbers
 MOST_LEVELS = 8  # of a distribution of categories
 MOST_NAMED = 3  # of the categories in a cell

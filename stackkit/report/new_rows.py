@@ -14,10 +14,10 @@ from stackkit import plots
 from stackkit._data import by_name, check_raw_table
 from stackkit._learners import column_kind
 from stackkit.exceptions import UnreadValuesWarning
-from stackkit.report.columns import MOST_CLASSES, as_numbers, edges_of, histogram, levels
+from stackkit.report.columns import as_numbers, edges_of, histogram, levels
 from stackkit.report.figures import BLUE, Picture, bars
 from stackkit.report.outcomes import whose
-from stackkit.report.subject import Subject, frame_of
+from stackkit.report.subject import MOST_CLASSES, Subject, frame_of
 from stackkit.report.tables import NOTHING, TableContext, share, table_of
 
 BY_CHANCE = 0.01  # that any of the columns is called different where none is
@@ -51,7 +51,7 @@ def _ask(subject: Subject, method: str) -> np.ndarray:
 
 def _predicted_classes(subject: Subject) -> TableContext:
     classes = subject.oof.classes
-    (answers, _), *_ = subject.answers().values()
+    (answers, _), *_ = subject.answers.values()
     parts = {
         "true, training rows": subject.truth(np.arange(len(subject.oof.y))),
         "predicted, new rows": _ask(subject, "predict"),
@@ -83,7 +83,7 @@ def new_pictures(subject: Subject) -> list[Picture]:
                 lambda ax: _draw(subject, ax),
             )
         ]
-    (answers, _), *_ = subject.answers().values()
+    (answers, _), *_ = subject.answers.values()
     if not hasattr(subject.model, "predict_proba") or "predict_proba" not in answers.given:
         return []
     what = f"of {oof.classes[1]}" if len(oof.classes) == 2 else "of the class that is predicted"
@@ -99,7 +99,7 @@ def new_pictures(subject: Subject) -> list[Picture]:
 
 
 def _draw(subject: Subject, ax: Any) -> None:
-    (answers, _), *_ = subject.answers().values()
+    (answers, _), *_ = subject.answers.values()
     if subject.oof.classes is None:
         old, new = answers.given["predict"], _ask(subject, "predict")
     else:

@@ -19,10 +19,9 @@ from sklearn.metrics import (
 
 from stackkit import plots
 from stackkit.report.figures import BLUE, Picture
-from stackkit.report.subject import Subject
+from stackkit.report.subject import MOST_CLASSES, Subject
 from stackkit.report.tables import TableContext, figure, share, shortened, table_of
 
-MOST_CLASSES = 30  # of a confusion matrix, and of a table of classes
 FEW = 5  # classes, whose names stand above their columns as they are read
 MOST_PAIRS = 10  # of classes that are taken for each other
 MOST_POINTS = 1500  # of a cloud
@@ -35,7 +34,7 @@ def outcomes(subject: Subject) -> dict[str, Any]:
         return {"tables": [], "sentences": _of_errors(subject)}
     if subject.target.multilabel:
         return {"tables": [], "sentences": []}
-    answers, rows = next(iter(subject.answers().values()))
+    answers, rows = next(iter(subject.answers.values()))
     if "predict" not in answers.given:
         return {"tables": [], "sentences": []}
     truth, guess = subject.truth(rows), answers.given["predict"]
@@ -115,7 +114,7 @@ def _by_class(subject: Subject, truth: np.ndarray, answers: Any) -> TableContext
 def _of_errors(subject: Subject) -> list[str]:
     if subject.oof.y.ndim > 1:
         return []
-    (answers, rows), *_ = subject.answers().values()
+    (answers, rows), *_ = subject.answers.values()
     errors = np.abs(subject.truth(rows) - answers.given["predict"])
     half, most = np.quantile(errors, [0.5, 0.9])
     told = (
@@ -167,7 +166,7 @@ def _of_classes(subject: Subject) -> list[Picture]:
 def _scored(subject: Subject) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Whether an event came and how probable it was: the second of two classes, or each class in turn."""
     found = {}
-    for name, (answers, rows) in subject.answers().items():
+    for name, (answers, rows) in subject.answers.items():
         given = answers.given.get("predict_proba")
         if given is None:
             continue
@@ -206,7 +205,7 @@ def _draw_curves(subject: Subject, display: Any, ax: Any) -> None:
 
 
 def _of_numbers(subject: Subject) -> list[Picture]:
-    (answers, rows), *_ = subject.answers().values()
+    (answers, rows), *_ = subject.answers.values()
     some = np.sort(np.random.default_rng(0).permutation(len(rows))[:MOST_POINTS])
     truth, guess = subject.truth(rows)[some], answers.given["predict"][some]
     cut = f" {MOST_POINTS:,} rows, drawn by chance." if len(some) < len(rows) else ""

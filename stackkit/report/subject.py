@@ -17,6 +17,7 @@ from stackkit._learners import as_frame
 from stackkit._oof import METRICS, OutOfFold
 
 MOST_COLUMNS = 200  # of X, with a row each
+MOST_CLASSES = 30  # of y, with a row each
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,7 @@ class Subject:
             return str(board[second].idxmax())
         return str(board.index[0])
 
+    @cached_property
     def answers(self) -> dict[str, tuple[Answers, np.ndarray]]:
         """Out-of-fold predictions of the stack, where there are any, and of the best learner; with their rows.
 
