@@ -68,12 +68,12 @@ def make_lesson(
         dtype=table.inputs.dtype,
         input_affine=None,
         output_affine=output_affine,
-        test_shifts=False,
         settings={"optimizer": torch.optim.AdamW, "lr": 0.01, "callbacks": callbacks, "verbose": verbose},
     )
     streams = np.array([[1000 * seed, 1000 * seed + 1] for seed in seeds])
-    settings = {"valid": None, "n_features": None, "weights": None, "target_affine": None} | fields
-    network_states = make_network_states(net, table, np.asarray(rows), streams=streams, **settings)
+    settings = {"n_features": None, "weights": None, "target_affine": None, "encoding": None} | fields
+    splits = [(np.asarray(rows), settings.pop("valid", None))] * len(seeds)
+    network_states = make_network_states(net, table, splits, streams=streams, unseen=[None] * len(seeds), **settings)
     return make_training_run(net, network_states, remembers=remembers)
 
 

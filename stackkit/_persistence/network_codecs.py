@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from stackkit._persistence.audit import Refused, check_stored, full_name
 from stackkit._persistence.object_graph import Codec, Reader, Writer, dataclass_fields, plain_attributes, unsavable
 from stackkit.nn._augment import Augmentation
+from stackkit.nn._encoding import ARRAYS, Encoding
 from stackkit.nn._estimators import BNCNNClassifier, BNCNNRegressor, BNMLPClassifier, BNMLPRegressor
 from stackkit.nn._modules import BNCNN, BNMLP, Average, ConvBlock
 from stackkit.nn._parameters import DTYPES
@@ -45,6 +46,7 @@ def _encode_net(net: Any, writer: Writer) -> dict[str, Any]:
     module, given = net.module_, net.get_params_for("module")
     make, tensors = given["make"], dict(module.state_dict())
     moments, numbers = _moments(net)
+    output_range = None if module.output_range is None else module.output_range.tolist()
     file = io.BytesIO()
     np.savez(file, **{name: tensor.detach().cpu().numpy() for name, tensor in (tensors | moments).items()})
     return {
@@ -56,7 +58,8 @@ def _encode_net(net: Any, writer: Writer) -> dict[str, Any]:
         "numbers": numbers,
         "classes": net.classes if given["classifier"] else None,
         "dtype": next(name for name, dtype in DTYPES.items() if dtype == given["dtype"]),
-        "affines": [given["input_affine"], given["output_affine"]],
+        "affines": [given["input_affine"], given["output_affine"], output_range],
+        "clips": None if module.encoder is None else module.encoder.clips,
         "test_shifts": given["test_shifts"],
         "settings": {name: getattr(net, name) for name in _SETTINGS},
         "history": json.dumps(list(net.history)),
@@ -70,8 +73,9 @@ def _decode_net(state: Any, reader: Reader) -> Any:
         _check_shapes(make, n_members, arrays)
     if str(settings["device"]).startswith("cuda") and not torch.cuda.is_available():
         settings["device"] = "cpu"
-    input_affine, output_affine = (
-        None if affine is None else (np.asarray(affine[0]), np.asarray(affine[1])) for affine in state["affines"]
+    # Files of version 0.1 have no range.
+    input_affine, output_affine, output_range = (
+        None if pair is None else (np.asarray(pair[0]), np.asarray(pair[1])) for pair in [*state["affines"], None][:3]
     )
     net = make_net(
         make,
@@ -80,12 +84,27 @@ def _decode_net(state: Any, reader: Reader) -> Any:
         dtype=DTYPES[state["dtype"]],
         input_affine=input_affine,
         output_affine=output_affine,
+        encoding=_encoding(state.get("clips"), arrays),
+        output_range=output_range,
         test_shifts=bool(state["test_shifts"]),
         settings={name: settings[name] for name in _SETTINGS},
     )
     _fill(net, arrays, state["strides"], state["numbers"])
     net.history.extend(json.loads(state["history"]))
     return net
+
+
+def _encoding(clips: bool | None, arrays: dict[str, np.ndarray]) -> Encoding | None:
+    if clips is None:
+        return None
+    found = {name: arrays[f"encoder.{name}"] for name in ARRAYS}
+    columns, encoded = found["centre"].shape, found["column"].shape
+    shapes = [array.shape for array in found.values()]
+    if len(columns) != 1 or len(encoded) != 1 or shapes != [columns] * 2 + [encoded] * (len(shapes) - 2):
+        raise Refused(f"has a network whose encoded columns do not fit each other: {shapes}")
+    if not all(0 <= column < columns[0] for column in found["column"]):
+        raise Refused(f"has a network that encodes columns which are not among its {columns[0]}")
+    return Encoding(**found, clips=bool(clips))
 
 
 def _maker(state: Any) -> Callable[[], nn.Module]:
@@ -174,10 +193,17 @@ _TYPES: dict[Any, Codec] = {
     nn.Module: Codec("nn.module", lambda cls, _: cls.__name__, lambda state, _: _MODULES[state]),
     torch.optim.Optimizer: Codec("nn.optimizer", lambda cls, _: cls.__name__, lambda state, _: _optimizer(state)),
 }
+# Of files of version 0.1.
+_BEFORE = {"scaling": None, "num_embedding": None, "n_bins": "auto", "beta_2": 0.999}
 _BY_CLASS = {
     **{
-        full_name(cls): plain_attributes(f"nn.{cls.__name__}", cls)
-        for cls in (BNCNNClassifier, BNCNNRegressor, BNMLPClassifier, BNMLPRegressor)
+        full_name(cls): plain_attributes(f"nn.{cls.__name__}", cls, before)
+        for cls, before in (
+            (BNCNNClassifier, None),
+            (BNCNNRegressor, None),
+            (BNMLPClassifier, _BEFORE),
+            (BNMLPRegressor, _BEFORE),
+        )
     },
     **{full_name(cls): dataclass_fields(f"nn.{cls.__name__}", cls) for cls in (Augmentation, ConvBlock)},
 }

@@ -56,12 +56,15 @@ class Codec:
     decode: Callable[[Any, Reader], Any]
 
 
-def plain_attributes(kind: str, cls: type) -> Codec:
-    """For an estimator of ours: what it holds, each by its name."""
+def plain_attributes(kind: str, cls: type, before: dict[str, Any] | None = None) -> Codec:
+    """For an estimator of ours: what it holds, each by its name.
+
+    ``before`` are parameters that it did not always have, and what stood in their place: files may be older.
+    """
 
     def decode(state: Any, _: Reader) -> Any:
         value = blank(cls)
-        vars(value).update(state)
+        vars(value).update((before or {}) | state)
         forget_memory(value)
         return value
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stackkit.nn._batches import steps_of
-from stackkit.nn._config import ADAM_BETAS, ADAM_EPS, SGD_MOMENTUM, Recipe, loss_of
+from stackkit.nn._config import ADAM_EPS, BETA_1, SGD_MOMENTUM, Recipe, loss_of
 from stackkit.nn._network_state import NetworkState, state_of
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -189,7 +189,7 @@ def _optimizers(
         return [own(groups, lr=recipe.lr)]
     if recipe.optimizer == "sgd":
         return [torch.optim.SGD(groups, lr=recipe.lr, momentum=SGD_MOMENTUM, nesterov=True, fused=True)]
-    adam = torch.optim.AdamW(groups, lr=recipe.lr, betas=ADAM_BETAS, eps=ADAM_EPS, fused=True)
+    adam = torch.optim.AdamW(groups, lr=recipe.lr, betas=(BETA_1, recipe.beta_2), eps=ADAM_EPS, fused=True)
     if not matrices:
         return [adam]
     muon = torch.optim.Muon(matrices, lr=recipe.lr, weight_decay=recipe.weight_decay, adjust_lr_fn="match_rms_adamw")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 SCHEDULES = ("constant", "one-cycle", "cosine")
 WARM_UP = 0.3  # share of a one-cycle schedule in which the rate climbs
-ADAM_BETAS = (0.9, 0.999)
+BETA_1 = 0.9
 ADAM_EPS = 1e-8
 SGD_MOMENTUM = 0.9
 
@@ -30,6 +30,8 @@ class Recipe:
     cycles : int
         Cosine restarts; a copy of the network stays behind at the end of each.
     optimizer : {"adam", "sgd", "muon"} or subclass of torch.optim.Optimizer
+    beta_2 : float
+        Adam's memory of squared gradients: the share that a step keeps.
     patience : int or None
         Epochs without a better validation loss after which a network stops; None: there is no validation.
     tol : float
@@ -50,6 +52,7 @@ class Recipe:
     schedule: Literal["constant", "one-cycle", "cosine"] = "constant"
     cycles: int = 1
     optimizer: str | type[torch.optim.Optimizer] = "adam"
+    beta_2: float = 0.999
     weight_decay: float = 0.0
     patience: int | None = None
     tol: float = 1e-4

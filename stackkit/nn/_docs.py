@@ -95,6 +95,20 @@ MLP = _entries("""
     hidden_layer_sizes : sequence of int, default=(64, 64)
         Units of each hidden layer.
 
+    scaling : {"standard", "robust-clip"} or None, default=None
+        What puts the columns of X on one scale, learned from the training rows: their mean and standard deviation,
+        or their median and quartiles, with x / sqrt(1 + (x / 3)^2) behind it, so that none is beyond 3 [6]_. None
+        takes them as they are.
+
+    num_embedding : {"ple"} or None, default=None
+        "ple" shows the network each column also in pieces [5]_: ramps between quantiles of the training rows, of
+        which its first layer can make any piecewise-linear function of the column. A column of few values has a
+        piece between each two of them. None: the bare columns alone, for smooth or linear relations.
+
+    n_bins : int or "auto", default="auto"
+        Pieces of a column, at most; 2 or more. "auto" is a third of the root of the training rows, 32 at most, and
+        less where all columns together would have more pieces than there are training rows, or more than 2,000.
+
     input_batch_norm : bool, default=False
         Normalize the input too, batch by batch. Helps where the features are not scaled beforehand.
 
@@ -125,6 +139,9 @@ MLP = _entries("""
     optimizer : {"adam", "sgd"} or subclass of torch.optim.Optimizer, default="adam"
         Adam (with decoupled weight decay), or gradient descent with Nesterov's momentum of 0.9. Networks of
         your own class of optimizer are trained one by one.
+
+    beta_2 : float, default=0.999
+        Adam's memory of squared gradients: the share that it keeps at each step; at least 0 and less than 1.
 
     module : callable, default=None
         A torch module class of your own, or anything that makes one: called as ``module(n_features,

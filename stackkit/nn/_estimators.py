@@ -27,10 +27,10 @@ class BNMLPClassifier(TableNet, NetClassifier):
 
     Parameters
     ----------
-    {hidden_layer_sizes} {activation} {batch_norm} {input_batch_norm} {dropout} {n_members} {snapshots} {max_epochs}
-    {batch_size} {lr} {schedule} {optimizer} {weight_decay} {early_stopping} {validation_fraction}
-    {n_iter_no_change} {tol} {batch_stats} {class_weight} {warm_start} {module} {device} {dtype} {n_threads}
-    {random_state} {callbacks} {verbose}
+    {hidden_layer_sizes} {scaling} {num_embedding} {n_bins} {activation} {batch_norm} {input_batch_norm} {dropout}
+    {n_members} {snapshots} {max_epochs} {batch_size} {lr} {schedule} {optimizer} {beta_2} {weight_decay}
+    {early_stopping} {validation_fraction} {n_iter_no_change} {tol} {batch_stats} {class_weight} {warm_start}
+    {module} {device} {dtype} {n_threads} {random_state} {callbacks} {verbose}
 
     Attributes
     ----------
@@ -54,6 +54,10 @@ class BNMLPClassifier(TableNet, NetClassifier):
     .. [2] L. N. Smith, "A disciplined approach to neural network hyper-parameters: Part 1", arXiv:1803.09820, 2018.
     .. [3] I. Loshchilov and F. Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017.
     .. [4] G. Huang et al., "Snapshot Ensembles: Train 1, get M for free", ICLR 2017.
+    .. [5] Y. Gorishniy, I. Rubachev and A. Babenko, "On Embeddings for Numerical Features in Tabular Deep Learning",
+           NeurIPS 2022.
+    .. [6] D. Holzmüller, L. Grinsztajn and I. Steinwart, "Better by Default: Strong Pre-Tuned MLPs and Boosted Trees
+           on Tabular Data", NeurIPS 2024.
 
     Examples
     --------
@@ -71,6 +75,9 @@ class BNMLPClassifier(TableNet, NetClassifier):
         self,
         hidden_layer_sizes: Any = (64, 64),
         *,
+        scaling: Any = None,
+        num_embedding: Any = None,
+        n_bins: Any = "auto",
         activation: Any = "relu",
         batch_norm: bool = True,
         input_batch_norm: bool = False,
@@ -82,6 +89,7 @@ class BNMLPClassifier(TableNet, NetClassifier):
         lr: Any = 0.002,
         schedule: Any = "cosine",
         optimizer: Any = "adam",
+        beta_2: Any = 0.999,
         weight_decay: float = 0.0,
         early_stopping: bool = False,
         validation_fraction: Any = 0.1,
@@ -99,6 +107,9 @@ class BNMLPClassifier(TableNet, NetClassifier):
         verbose: Any = 0,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
+        self.scaling = scaling
+        self.num_embedding = num_embedding
+        self.n_bins = n_bins
         self.activation = activation
         self.batch_norm = batch_norm
         self.input_batch_norm = input_batch_norm
@@ -110,6 +121,7 @@ class BNMLPClassifier(TableNet, NetClassifier):
         self.lr = lr
         self.schedule = schedule
         self.optimizer = optimizer
+        self.beta_2 = beta_2
         self.weight_decay = weight_decay
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
@@ -169,10 +181,10 @@ class BNMLPRegressor(TableNet, NetRegressor):
 
     Parameters
     ----------
-    {hidden_layer_sizes} {activation} {batch_norm} {input_batch_norm} {dropout} {n_members} {snapshots} {max_epochs}
-    {batch_size} {lr} {schedule} {optimizer} {weight_decay} {early_stopping} {validation_fraction}
-    {n_iter_no_change} {tol} {batch_stats} {warm_start} {module} {device} {dtype} {n_threads} {random_state}
-    {callbacks} {verbose}
+    {hidden_layer_sizes} {scaling} {num_embedding} {n_bins} {activation} {batch_norm} {input_batch_norm} {dropout}
+    {n_members} {snapshots} {max_epochs} {batch_size} {lr} {schedule} {optimizer} {beta_2} {weight_decay}
+    {early_stopping} {validation_fraction} {n_iter_no_change} {tol} {batch_stats} {warm_start} {module} {device}
+    {dtype} {n_threads} {random_state} {callbacks} {verbose}
 
     Attributes
     ----------
@@ -194,6 +206,10 @@ class BNMLPRegressor(TableNet, NetRegressor):
     .. [2] L. N. Smith, "A disciplined approach to neural network hyper-parameters: Part 1", arXiv:1803.09820, 2018.
     .. [3] I. Loshchilov and F. Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017.
     .. [4] G. Huang et al., "Snapshot Ensembles: Train 1, get M for free", ICLR 2017.
+    .. [5] Y. Gorishniy, I. Rubachev and A. Babenko, "On Embeddings for Numerical Features in Tabular Deep Learning",
+           NeurIPS 2022.
+    .. [6] D. Holzmüller, L. Grinsztajn and I. Steinwart, "Better by Default: Strong Pre-Tuned MLPs and Boosted Trees
+           on Tabular Data", NeurIPS 2024.
 
     Examples
     --------
@@ -209,6 +225,9 @@ class BNMLPRegressor(TableNet, NetRegressor):
         self,
         hidden_layer_sizes: Any = (64, 64),
         *,
+        scaling: Any = None,
+        num_embedding: Any = None,
+        n_bins: Any = "auto",
         activation: Any = "relu",
         batch_norm: bool = True,
         input_batch_norm: bool = False,
@@ -220,6 +239,7 @@ class BNMLPRegressor(TableNet, NetRegressor):
         lr: Any = 0.002,
         schedule: Any = "cosine",
         optimizer: Any = "adam",
+        beta_2: Any = 0.999,
         weight_decay: float = 0.0,
         early_stopping: bool = False,
         validation_fraction: Any = 0.1,
@@ -236,6 +256,9 @@ class BNMLPRegressor(TableNet, NetRegressor):
         verbose: Any = 0,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
+        self.scaling = scaling
+        self.num_embedding = num_embedding
+        self.n_bins = n_bins
         self.activation = activation
         self.batch_norm = batch_norm
         self.input_batch_norm = input_batch_norm
@@ -247,6 +270,7 @@ class BNMLPRegressor(TableNet, NetRegressor):
         self.lr = lr
         self.schedule = schedule
         self.optimizer = optimizer
+        self.beta_2 = beta_2
         self.weight_decay = weight_decay
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction

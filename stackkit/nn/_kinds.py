@@ -16,6 +16,7 @@ from stackkit._utils import choice
 from stackkit.nn._augment import AUGMENTATIONS, Augmentation
 from stackkit.nn._batches import n_batches
 from stackkit.nn._config import Recipe
+from stackkit.nn._encoding import Encoding, bins_for, learn_encoding
 from stackkit.nn._learner import NetLearner
 from stackkit.nn._modules import BNCNN, BNMLP, ConvBlock
 from stackkit.nn._packed_inference import JointNets, joint_nets
@@ -46,7 +47,11 @@ class TableNet(NetLearner):
     """What goes into an MLP, and how it is trained."""
 
     hidden_layer_sizes: Any
+    scaling: Any
+    num_embedding: Any
+    n_bins: Any
     input_batch_norm: bool
+    beta_2: Any
 
     @staticmethod
     def pack_folds(learners: Sequence[Any]) -> JointNets | None:
@@ -69,12 +74,16 @@ class TableNet(NetLearner):
     def _inputs(self, X: Any, y: Any, *, reset: bool) -> tuple[np.ndarray, Any]:
         return _validated(self, X, y, reset=reset, dtype=_floats(self))
 
-    def _maker(self, inputs: np.ndarray, n_outputs: int) -> Callable[[], nn.Module]:
+    def _input_shape(self, inputs: np.ndarray) -> tuple[int, ...]:
+        return (self.n_features_in_,)  # a fold may have fewer than the table
+
+    def _maker(self, input_shape: tuple[int, ...], n_outputs: int) -> Callable[[], nn.Module]:
+        (n_inputs,) = input_shape
         if self.module is not None:
-            return partial(self.module, self.n_features_in_, n_outputs)
+            return partial(self.module, n_inputs, n_outputs)
         return partial(
             BNMLP,
-            self.n_features_in_,
+            n_inputs,
             n_outputs,
             tuple(self.hidden_layer_sizes),
             activation=self.activation,
@@ -83,22 +92,33 @@ class TableNet(NetLearner):
             dropout=self.dropout,
         )
 
+    def _encoding(self, inputs: np.ndarray, rows: np.ndarray) -> Encoding | None:
+        if self.module is not None or (self.scaling is None and self.num_embedding is None):
+            return None
+        # As the network will see them: float64 and float32 rows of the same numbers train the same bits.
+        own = inputs[rows, : self.n_features_in_].astype(self.dtype)
+        n_bins = bins_for(own) if self.n_bins == "auto" else self.n_bins
+        return learn_encoding(own, self.scaling, n_bins if self.num_embedding == "ple" else 0)
+
     @torch.no_grad()
-    def _unseen(self, networks: nn.ModuleList, inputs: Tensor, rows: np.ndarray, *, on: bool) -> Tensor | None:
-        """Features that have never changed: what they do in other rows could not be learned.
+    def _unseen(self, network: nn.Module, inputs: Tensor, rows: np.ndarray, *, on: bool) -> Tensor | None:
+        """Inputs that have never changed: what they do in other rows could not be learned.
 
         Starting without weights is not enough. BN takes a constant away again, and leaves rounding errors as the
         gradient, of which Adam makes whole steps: only where the input is zero, it is zero too.
         """
+        if not isinstance(network, BNMLP):
+            return None
         own = inputs[torch.tensor(rows, device=inputs.device), : self.n_features_in_]
-        constant = own.amin(0) == own.amax(0)
-        for network in (network for network in networks if isinstance(network, BNMLP)):
-            first: Any = next(iter((*network.linears, network.output)))
-            if on:
-                constant &= (first.weight == 0).all(0)
-            else:
-                first.weight[:, constant] = 0.0
-        return constant if self.module is None and constant.any() else None
+        # An encoded column rises with its column: it changes if it does from the lowest value to the highest.
+        ends = self.net_.module_.scaled(torch.stack([own.amin(0), own.amax(0)]))
+        constant = ends[0] == ends[1]
+        first: Any = next(iter((*network.linears, network.output)))
+        if on:
+            constant &= (first.weight == 0).all(0)
+        else:
+            first.weight[:, constant] = 0.0
+        return constant if constant.any() else None
 
     def _members(self, n_rows: int) -> int:
         if self.n_members != "auto":
@@ -117,6 +137,7 @@ class TableNet(NetLearner):
             schedule="cosine" if self.snapshots else self.schedule,
             cycles=self.snapshots or 1,
             optimizer=self.optimizer,
+            beta_2=self.beta_2,
             weight_decay=self.weight_decay,
             patience=self.n_iter_no_change if self.early_stopping else None,
             tol=self.tol,
@@ -152,14 +173,18 @@ class ImageNet(NetLearner):
             )
         return images, y
 
-    def _maker(self, inputs: np.ndarray, n_outputs: int) -> Callable[[], nn.Module]:
+    def _input_shape(self, inputs: np.ndarray) -> tuple[int, ...]:
+        return inputs.shape[1:]
+
+    def _maker(self, input_shape: tuple[int, ...], n_outputs: int) -> Callable[[], nn.Module]:
         if self.module is not None:
-            return partial(self.module, inputs.shape[1:], n_outputs)
+            return partial(self.module, input_shape, n_outputs)
+        channels, height, width = input_shape
         preset = self._preset()
         own = isinstance(self.hidden_layer_sizes, str)
         return partial(
             BNCNN,
-            inputs.shape[1:],
+            (channels, height, width),
             n_outputs,
             tuple(preset["blocks"]),
             tuple(preset["hidden_layer_sizes"] if own else self.hidden_layer_sizes),

@@ -16,10 +16,11 @@ from torch.func import functional_call
 
 from stackkit._data import check_length, check_weights, inner_split
 from stackkit.nn._config import Recipe
+from stackkit.nn._encoding import Encoding
 from stackkit.nn._loop import TrainingRun, train
 from stackkit.nn._network_state import NetworkState, TrainingTable
 from stackkit.nn._parameters import DTYPES, OPTIMIZERS, check_parameters
-from stackkit.nn._setup import Affine, make_net, make_network_states, make_training_run, row_weights
+from stackkit.nn._setup import Affine, Split, make_net, make_network_states, make_training_run, row_weights
 from stackkit.nn._torch_settings import held
 
 LARGEST_SEED = 2**31 - 1
@@ -67,7 +68,11 @@ class NetLearner(BaseEstimator):
         """X as the network takes it, and y checked beside it; "no_validation" for no y."""
         raise NotImplementedError
 
-    def _maker(self, inputs: np.ndarray, n_outputs: int) -> Callable[[], nn.Module]:
+    def _input_shape(self, inputs: np.ndarray) -> tuple[int, ...]:
+        """Of one row as a network gets it."""
+        raise NotImplementedError
+
+    def _maker(self, input_shape: tuple[int, ...], n_outputs: int) -> Callable[[], nn.Module]:
         raise NotImplementedError
 
     def _recipe(self, n_rows: int) -> Recipe:
@@ -80,8 +85,12 @@ class NetLearner(BaseEstimator):
         """What puts the inputs on one scale, learned from some rows; None: nothing does."""
         return None
 
-    def _unseen(self, networks: nn.ModuleList, inputs: Tensor, rows: np.ndarray, *, on: bool) -> Tensor | None:
-        """Features (d,) that the networks start without and are not to see in these rows; None: they see all."""
+    def _encoding(self, inputs: np.ndarray, rows: np.ndarray) -> Encoding | None:
+        """What columns become, learned from some rows; None: they stay as they are."""
+        return None
+
+    def _unseen(self, network: nn.Module, inputs: Tensor, rows: np.ndarray, *, on: bool) -> Tensor | None:
+        """Inputs of the first layer that a network starts without and is not to see; None: it sees them all."""
         return None
 
     # --- by the task ------------------------------------------------------------------------------------------
@@ -172,40 +181,56 @@ class NetLearner(BaseEstimator):
         all_weights = row_weights(weights, getattr(self, "class_weight", None), y, rows)
         if all_weights is not None:
             rows = rows[all_weights[rows] > 0]
-        recipe, valid = self._recipe(len(rows)), None
+        recipe = self._recipe(len(rows))
+        splits: list[Split] = [(rows, None)] * n_members
         if self.early_stopping:
-            seed, classifier = random.randint(LARGEST_SEED), isinstance(self, ClassifierMixin)
-            rows, valid = inner_split(y, rows, groups, self.validation_fraction, seed, classifier=classifier)
-        if len(rows) < 2:
-            raise ValueError(f"Batch Normalization needs at least 2 rows to learn from; got n_samples = {len(rows)}.")
+            splits = self._splits(y, rows, groups, random.randint(LARGEST_SEED, size=n_members))
+        least = min(len(train) for train, _ in splits)
+        if least < 2:
+            raise ValueError(f"Batch Normalization needs at least 2 rows to learn from; got n_samples = {least}.")
         if not on:
             self._affine = self._target_affine(y, rows)
-            self.net_ = self._new_net(inputs, rows, first_weights, recipe, table.targets.shape[1])
-        unseen = self._unseen(self.net_.module_.members, table.inputs, rows, on=on)
+            self.net_ = self._new_net(inputs, y, rows, first_weights, recipe, table.targets.shape[1])
+        module = self.net_.module_
+        if on and module.output_range is not None:
+            module.output_range = _joined(module.output_range, _range_of(y[rows]))
         affine = None if self._affine is None else table.seen(self._affine)
         network_states = make_network_states(
             self.net_,
             table,
-            rows,
-            valid,
+            splits,
             n_features=self.n_features_in_ if inputs.ndim == 2 else None,
             streams=np.stack(streams, axis=1),
             weights=all_weights,
             target_affine=affine,
-            unseen=unseen,
+            encoding=None if module.encoder is None else module.encoder.encoding(),
+            unseen=[
+                self._unseen(network, table.inputs, train, on=on)
+                for network, (train, _) in zip(module.members, splits, strict=True)
+            ],
         )
         return self.net_, network_states, recipe
 
+    def _splits(self, y: np.ndarray, rows: np.ndarray, groups: Any, seeds: Sequence[int]) -> list[Split]:
+        """Rows to learn from and rows to stop by, others for each member: together they learn from (nearly) all."""
+        classifier = isinstance(self, ClassifierMixin)
+        return [
+            inner_split(y, rows, groups, self.validation_fraction, int(seed), classifier=classifier) for seed in seeds
+        ]
+
     def _new_net(
-        self, inputs: np.ndarray, rows: np.ndarray, seeds: Sequence[int], recipe: Recipe, n_outputs: int
+        self, inputs: np.ndarray, y: np.ndarray, rows: np.ndarray, seeds: Sequence[int], recipe: Recipe, n_outputs: int
     ) -> Any:
+        encoding = self._encoding(inputs, rows)
         return make_net(
-            self._maker(inputs, n_outputs),
+            self._maker(self._input_shape(inputs) if encoding is None else (encoding.n_encoded,), n_outputs),
             seeds,
             classes=getattr(self, "classes_", None),
             dtype=DTYPES[self.dtype],
             input_affine=self._input_affine(inputs, rows),
             output_affine=self._affine,
+            encoding=encoding,
+            output_range=None if self._affine is None else _range_of(y[rows]),
             test_shifts=getattr(self, "test_shifts", False),
             settings={
                 "optimizer": OPTIMIZERS[recipe.optimizer] if isinstance(recipe.optimizer, str) else recipe.optimizer,
@@ -420,6 +445,17 @@ def _spread(columns: np.ndarray) -> np.ndarray:
 def _scale(columns: np.ndarray) -> np.ndarray:
     scale = columns.std(axis=0)
     return np.where(scale > 0, scale, 1.0)
+
+
+def _range_of(y: np.ndarray) -> Affine:
+    columns = y.reshape(len(y), -1)
+    return columns.min(axis=0), columns.max(axis=0)
+
+
+def _joined(known: Tensor, more: Affine) -> Tensor:
+    """The range of all values seen so far."""
+    least, most = (torch.as_tensor(limit, dtype=known.dtype, device=known.device) for limit in more)
+    return torch.stack([known[0].minimum(least), known[1].maximum(most)])
 
 
 def as_tensor(inputs: np.ndarray, like: Tensor) -> Tensor:

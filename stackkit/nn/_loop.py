@@ -122,14 +122,10 @@ def _run_epoch(engine: Engine, epoch: int, recipe: Recipe) -> None:
     if recipe.patience is not None:
         for i, (network_state, loss) in enumerate(zip(engine.network_states, engine.validation_losses(), strict=True)):
             network_state.losses["valid"] = loss
-            if loss < network_state.best_loss - recipe.tol or not network_state.kept:
-                network_state.best_loss, network_state.epochs_without_gain, network_state.kept = (
-                    loss,
-                    0,
-                    [engine.state(i)],
-                )
-            else:
-                network_state.epochs_without_gain += 1
+            enough = loss < network_state.best_loss - recipe.tol
+            network_state.epochs_without_gain = 0 if enough else network_state.epochs_without_gain + 1
+            if loss < network_state.best_loss or not network_state.kept:
+                network_state.best_loss, network_state.kept = loss, [engine.state(i)]
     elif epoch + 1 in recipe.cycle_ends:
         for i, network_state in enumerate(engine.network_states):
             network_state.kept.append(engine.state(i))

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from stackkit.nn._augment import shifted_views
+from stackkit.nn._encoding import Encoder, Encoding
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
 
@@ -175,8 +176,8 @@ def _width_after(features: nn.Sequential, image_shape: tuple[int, int, int]) -> 
 class Average(nn.Module):
     """Members that answer as one: the mean of their probabilities, or of their values.
 
-    It takes inputs and gives outputs on the user's scale: the members get ``(x - input_mean) / input_scale``, and
-    values come back times ``output_scale`` plus ``output_mean``.
+    It takes inputs and gives outputs on the user's scale: the members get ``(x - input_mean) / input_scale``, or
+    encoded columns, and values come back times ``output_scale`` plus ``output_mean``, within ``output_range``.
 
     Parameters
     ----------
@@ -189,7 +190,11 @@ class Average(nn.Module):
     dtype : torch.dtype, default=torch.float32
         Of the members' weights.
     input_affine, output_affine : tuple (mean, scale) of sequences of float, or None
-        One number a channel, or one an output; None leaves inputs or outputs as they are.
+        One number per channel, or one per output; None leaves inputs or outputs as they are.
+    encoding : Encoding or None, default=None
+        What columns of a table become before the members see them.
+    output_range : tuple (least, most) of sequences of float, or None
+        One number per output; None: values may lie anywhere.
     test_shifts : bool, default=False
         Whether images are also seen one pixel up, down, left and right.
     """
@@ -203,6 +208,8 @@ class Average(nn.Module):
         dtype: torch.dtype = torch.float32,
         input_affine: tuple[Sequence[float], Sequence[float]] | None = None,
         output_affine: tuple[Sequence[float], Sequence[float]] | None = None,
+        encoding: Encoding | None = None,
+        output_range: tuple[Sequence[float], Sequence[float]] | None = None,
         test_shifts: bool = False,
     ) -> None:
         super().__init__()
@@ -211,9 +218,12 @@ class Average(nn.Module):
         self.register_buffer("input_affine", _affine(input_affine, dtype))
         # In float64: far from zero, float32 does not tell values apart.
         self.register_buffer("output_affine", _affine(output_affine, torch.float64))
+        self.register_buffer("output_range", _affine(output_range, torch.float64))
+        self.encoder = None if encoding is None else Encoder(encoding)
 
     input_affine: Tensor | None
     output_affine: Tensor | None
+    output_range: Tensor | None
 
     def scaled(self, x: Tensor) -> Tensor:
         """What the members get to see; whole numbers become floats, images channels last."""
@@ -221,6 +231,8 @@ class Average(nn.Module):
         if self.input_affine is not None:
             mean, scale = self.input_affine.view(2, -1, *[1] * (x.ndim - 2))
             x = (x - mean) / scale
+        if self.encoder is not None:
+            x = self.encoder(x)
         return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
 
     def forward(self, x: Tensor) -> Tensor:  # (n, d) or (n, channels, height, width)
@@ -230,7 +242,9 @@ class Average(nn.Module):
         if self.classifier:
             return outputs.log_softmax(2).logsumexp(0) - math.log(len(outputs))
         mean = outputs.mean(0)
-        return mean if self.output_affine is None else mean.double() * self.output_affine[1] + self.output_affine[0]
+        if self.output_affine is not None:
+            mean = mean.double() * self.output_affine[1] + self.output_affine[0]
+        return mean if self.output_range is None else mean.clamp(*self.output_range)
 
 
 def _affine(pair: tuple[Sequence[float], Sequence[float]] | None, dtype: torch.dtype) -> Tensor | None:

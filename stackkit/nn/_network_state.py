@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from stackkit.nn._encoding import Encoding
+
 # Rows that the population statistics are taken from at most: they then are within a hundredth of a standard
 # deviation, and cost a part of an epoch however many rows there are.
 POPULATION_ROWS = 16_384
@@ -55,10 +57,12 @@ class NetworkState:
         A weight for each row of the table, mean one over ``train``.
     mean, scale : Tensor of shape (c,) or None
         Taken from the targets, and then divided by: of its own training rows.
-    unseen : Tensor of bool, shape (d,), or None
-        Features that are zero to it, whatever the table holds; None: it sees them all.
+    encoding : Encoding or None
+        What its columns become before its first layer; None: they stay as they are.
+    unseen : Tensor of bool, shape (d,) or (E,), or None
+        Inputs of its first layer that are zero, whatever the table holds; None: it sees them all.
     scaled : callable
-        Puts a batch of inputs on the scale that the network expects.
+        Makes of a batch of the table's rows what the network expects.
     moments : dict of parameter -> dict of str -> Tensor
         What its optimizer remembers, as torch's optimizers keep it; empty at the start.
     kept : list of list of Tensor
@@ -77,6 +81,7 @@ class NetworkState:
     weight: Tensor | None = None
     mean: Tensor | None = None
     scale: Tensor | None = None
+    encoding: Encoding | None = None
     unseen: Tensor | None = None
     scaled: Callable[[Tensor], Tensor] = lambda inputs: inputs
     moments: dict[Tensor, dict[str, Any]] = field(default_factory=dict)

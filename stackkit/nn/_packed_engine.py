@@ -8,14 +8,15 @@ all. Gradients are written by hand: on small tables autograd's bookkeeping costs
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from stackkit.nn._batches import BatchGroup, steps_of
-from stackkit.nn._config import ADAM_BETAS, ADAM_EPS, SGD_MOMENTUM, Recipe, loss_of
+from stackkit.nn._config import ADAM_EPS, BETA_1, SGD_MOMENTUM, Recipe, loss_of
+from stackkit.nn._encoding import PackedEncoding
 from stackkit.nn._modules import BNMLP
 from stackkit.nn._network_state import NetworkState, TrainingTable
 from stackkit.nn._torch_settings import LARGE_PRODUCT, held
@@ -96,6 +97,7 @@ class View:
 
     start: int
     stop: int
+    encoding: PackedEncoding | None
     input_norm: Norm | None
     hidden: list[Dense]
     output: Dense
@@ -126,7 +128,10 @@ class PackedMLP:
         norms = [module for module in first.modules() if isinstance(module, nn.BatchNorm1d)]
         self._eps, self._momentum = (norms[0].eps, norms[0].momentum or 0.0) if norms else (0.0, 0.0)
         self._rows = network_states[0].table.joined
-        self._n_features, self._n_columns = _n_features(first), network_states[0].table.inputs.shape[1]
+        self._n_inputs, self._n_columns = _n_features(first), network_states[0].table.inputs.shape[1]
+        self._n_features = self._n_inputs
+        if network_states[0].encoding is not None:
+            self._n_features = max(state.n_features or self._n_columns for state in network_states)
         self._prepare()
 
     @torch.no_grad()
@@ -157,6 +162,7 @@ class PackedMLP:
             for part, share in parts
         ]
         self._views: dict[tuple[int, int], View] = {}
+        self.__dict__.pop("_validation", None)
         self._weight = _stacked([network_state.weight for network_state in self.network_states])
         self._mean = _stacked([network_state.mean for network_state in self.network_states])
         self._scale = _stacked([network_state.scale for network_state in self.network_states])
@@ -164,7 +170,7 @@ class PackedMLP:
         self._n_train = torch.tensor([float(len(p.train)) for p in self.network_states], device=self._rows.device)
 
     def _joined_unseen(self) -> Tensor | None:
-        """What each network does not get to see, (n, d, 1)."""
+        """What each network does not get to see, (n, inputs, 1)."""
         given = [
             (i, network_state.unseen)
             for i, network_state in enumerate(self.network_states)
@@ -172,7 +178,7 @@ class PackedMLP:
         ]
         if not given:
             return None
-        unseen = torch.zeros(len(self.network_states), self._n_features, 1, dtype=torch.bool, device=self._rows.device)
+        unseen = torch.zeros(len(self.network_states), self._n_inputs, 1, dtype=torch.bool, device=self._rows.device)
         for i, own in given:
             unseen[i, : len(own), 0] = own
         return unseen
@@ -229,10 +235,12 @@ class PackedMLP:
         return loss
 
     def _batch(self, view: View, rows: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Inputs (k, d, b), targets (k, c, b) and weights (k, 1, b)."""
+        """Inputs (k, d, b), or encoded (k, E, b), targets (k, c, b) and weights (k, 1, b)."""
         k, b = rows.shape
         both = self._rows.index_select(0, rows.reshape(-1)).view(k, b, -1).transpose(1, 2)
         x, target = both[:, : self._n_features], both[:, self._n_columns :]
+        if view.encoding is not None:
+            x = view.encoding(x)
         if self._unseen is not None:
             x.masked_fill_(self._unseen[view.start : view.stop], 0.0)
         if self._mean is not None and self._scale is not None:
@@ -286,7 +294,7 @@ class PackedMLP:
         for theta, gradient, moments, decay in self._moving:
             if self.recipe.optimizer == "adam":  # the classes of torch.optim take longer than the arithmetic
                 torch._fused_adamw_(
-                    theta, gradient, moments[0], moments[1], [], step, lr=lr, beta1=ADAM_BETAS[0], beta2=ADAM_BETAS[1],
+                    theta, gradient, moments[0], moments[1], [], step, lr=lr, beta1=BETA_1, beta2=self.recipe.beta_2,
                     weight_decay=decay, eps=ADAM_EPS, amsgrad=False, maximize=False,
                 )  # fmt: skip
             else:
@@ -300,13 +308,35 @@ class PackedMLP:
     @torch.inference_mode()
     def validation_losses(self) -> list[float]:
         """Each network's mean loss on the rows it does not learn from."""
-        losses = []
-        for i, network_state in enumerate(self.network_states):
-            view = self._view(i, i + 1)
-            x, target, weight = self._batch(view, network_state.valid_rows.unsqueeze(0))
+        rows, share = self._validation
+        view, total = self._view(0, len(rows)), torch.zeros(len(rows), dtype=share.dtype, device=share.device)
+        for start in range(0, rows.shape[1], self._at_once):
+            part = slice(start, start + self._at_once)
+            own_rows, own_share = rows[:, part], share[:, :, part]
+            x, target, weight = self._batch(view, own_rows)
+            weight = own_share if weight is None else weight * own_share
             loss, _ = self._loss(self._infer(view, x), target, weight)
-            losses.append(float(loss))
-        return losses
+            total += loss * own_rows.shape[1]
+        return total.tolist()
+
+    @cached_property
+    def _validation(self) -> tuple[Tensor, Tensor]:
+        """Rows (n, b) that the networks do not learn from, and the share (n, 1, b) of each in the mean loss.
+
+        Shorter ones are filled up with rows of no weight.
+        """
+        own = [network_state.valid_rows for network_state in self.network_states]
+        rows = torch.stack([nn.functional.pad(part, (0, max(map(len, own)) - len(part))) for part in own])
+        share = torch.zeros(len(own), 1, rows.shape[1], dtype=self._theta.flat.dtype, device=rows.device)
+        for i, part in enumerate(own):
+            share[i, 0, : len(part)] = 1 / len(part)
+        return rows, share
+
+    @property
+    def _at_once(self) -> int:
+        """Rows of each network that are evaluated together."""
+        widest = max(self._n_inputs, *(shape[0] for shape in self._theta.shapes.values()))
+        return max(32, CACHE_BYTES // (widest * len(self.network_states) * self._theta.flat.itemsize))
 
     def _infer(self, view: View, x: Tensor) -> Tensor:
         if view.input_norm is not None:
@@ -380,11 +410,19 @@ class PackedMLP:
             self._views[start, stop] = View(
                 start,
                 stop,
+                self._encoding(start, stop),
                 self._norm("input_norm", start, stop),
                 [self._dense(f"linears.{i}", start, stop, f"norms.{i}") for i in range(self._depth)],
                 self._dense("output", start, stop),
             )
         return self._views[start, stop]
+
+    def _encoding(self, start: int, stop: int) -> PackedEncoding | None:
+        given = [state.encoding for state in self.network_states[start:stop]]
+        encodings = [encoding for encoding in given if encoding is not None]
+        if not encodings:
+            return None
+        return PackedEncoding(encodings, self._n_features, self._n_inputs, self._theta.flat)
 
     def _dense(self, name: str, start: int, stop: int, norm: str = "") -> Dense:
         def cut(blocks: Blocks, what: str) -> Tensor | None:

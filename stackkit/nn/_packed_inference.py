@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from stackkit.nn._encoding import PackedEncoding
 from stackkit.nn._modules import ACTIVATIONS, BNMLP, Average
 from stackkit.nn._torch_settings import held
 
@@ -38,8 +39,11 @@ class JointMLP:
         layers = zip(*(_layers(member) for average in averages for member in average.members), strict=True)
         # Weights (K * M, out, in) and biases (K * M, out, 1).
         self._layers = [(_stacked([w for w, _ in layer]), _stacked([b for _, b in layer])) for layer in layers]
-        affines = [average.output_affine for average in averages]
-        self._affine = None if affines[0] is None else torch.stack(affines).unsqueeze(3)  # type: ignore[arg-type]
+        self._affine = _joined([average.output_affine for average in averages])
+        self._range = _joined([average.output_range for average in averages])
+        self._encodings = [average.encoder.encoding() for average in averages if average.encoder is not None]
+        if self._encodings:
+            self.n_features = [len(encoding.centre) for encoding in self._encodings]
 
     @property
     def device(self) -> torch.device:
@@ -49,14 +53,18 @@ class JointMLP:
     def __call__(self, x: Tensor) -> Tensor:
         """Outputs (K, n, c) in float64 for rows (K, n, d), or (1, n, d) where all get the same."""
         widest = max(bias.shape[0] * bias.shape[1] for _, bias in self._layers)
+        widest = max(widest, len(self._encodings) * self._layers[0][0].shape[2])
         size = max(32, CACHE_BYTES // (widest * x.element_size()))
         return torch.cat([self._outputs(x[:, i : i + size]) for i in range(0, x.shape[1], size)], 1)
 
     def _outputs(self, x: Tensor) -> Tensor:
         (weight, bias), *rest = [(weight.to(x.dtype), bias.to(x.dtype)) for weight, bias in self._layers]
+        x = x.transpose(1, 2)
+        if self._encodings:
+            x = PackedEncoding(self._encodings, x.shape[1], weight.shape[2], x)(x)
         # The members of an estimator see the same rows: one product of (M * h, d) and (d, n).
-        n_inputs, _, d = x.shape
-        z = torch.baddbmm(bias.view(n_inputs, -1, 1), weight.view(n_inputs, -1, d), x.transpose(1, 2))
+        n_inputs, d, _ = x.shape
+        z = torch.baddbmm(bias.view(n_inputs, -1, 1), weight.view(n_inputs, -1, d), x)
         z = z.view(bias.shape[0], bias.shape[1], -1)
         for weight, bias in rest:
             z = torch.baddbmm(bias, weight, self._activation(z))
@@ -67,7 +75,15 @@ class JointMLP:
             mean = outputs.mean(1).double()
             if self._affine is not None:
                 mean = mean * self._affine[:, 1] + self._affine[:, 0]
+            if self._range is not None:
+                mean = mean.clamp(self._range[:, 0], self._range[:, 1])
         return mean.transpose(1, 2)
+
+
+def _joined(pairs: Sequence[Tensor | None]) -> Tensor | None:
+    """Two numbers per output of each estimator, as (K, 2, c, 1); None where there are none."""
+    given = [pair for pair in pairs if pair is not None]
+    return torch.stack(given).unsqueeze(3) if given else None
 
 
 def _layers(network: Any) -> list[tuple[Tensor, Tensor]]:
@@ -110,7 +126,8 @@ def _shape_of(average: Any) -> tuple[Any, ...] | None:
     shapes = {_shape_of_network(member) if type(member) is BNMLP else None for member in members}
     if None in shapes or len(shapes) > 1:
         return None
-    return len(members), average.classifier, *shapes
+    clips = None if average.encoder is None else average.encoder.clips
+    return len(members), average.classifier, clips, *shapes
 
 
 def _shape_of_network(network: Any) -> tuple[Any, ...] | None:

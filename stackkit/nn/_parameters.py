@@ -11,19 +11,22 @@ from skorch.callbacks import Callback
 
 from stackkit._utils import choice
 from stackkit.nn._config import SCHEDULES
+from stackkit.nn._encoding import SCALINGS
 from stackkit.nn._modules import ACTIVATIONS
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 # skorch's net holds one too, to keep the moments between calls of partial_fit.
 OPTIMIZERS = {"adam": torch.optim.AdamW, "sgd": torch.optim.SGD, "muon": torch.optim.AdamW}
 
-CHOICES: dict[str, list[str]] = {
+CHOICES: dict[str, list[str | None]] = {
     "activation": list(ACTIVATIONS),
     "dtype": list(DTYPES),
     "batch_stats": ["population", "running"],
     "schedule": list(SCHEDULES),
     "optimizer": list(OPTIMIZERS),
     "precision": ["bfloat16", "float32"],
+    "scaling": [*SCALINGS, None],
+    "num_embedding": ["ple", None],
 }
 # name -> kind, least, below what
 NUMBERS: dict[str, tuple[Any, float, float]] = {
@@ -37,6 +40,8 @@ NUMBERS: dict[str, tuple[Any, float, float]] = {
     "weight_decay": (Real, 0, float("inf")),
     "tol": (Real, 0, float("inf")),
     "dropout": (Real, 0, 1),
+    "beta_2": (Real, 0, 1),
+    "n_bins": (Integral, 2, float("inf")),
 }
 # Callbacks with hooks for batches that do their work at the end of an epoch all the same.
 EPOCH_CALLBACKS = {"EpochScoring", "PassThroughScoring", "ProgressBar"}

@@ -11,11 +11,13 @@ from sklearn.utils.class_weight import compute_sample_weight
 from skorch import NeuralNetClassifier, NeuralNetRegressor
 from torch import Tensor, nn
 
+from stackkit.nn._encoding import Encoding
 from stackkit.nn._loop import TrainingRun
 from stackkit.nn._modules import Average
 from stackkit.nn._network_state import NetworkState, TrainingTable
 
 Affine = tuple[np.ndarray, np.ndarray]  # a mean to take away, and a scale to divide by then
+Split = tuple[np.ndarray, np.ndarray | None]  # rows to learn from, and rows to stop by
 
 
 def make_net(
@@ -26,8 +28,10 @@ def make_net(
     dtype: torch.dtype,
     input_affine: Affine | None,
     output_affine: Affine | None,
-    test_shifts: bool,
     settings: dict[str, Any],
+    encoding: Encoding | None = None,
+    output_range: Affine | None = None,
+    test_shifts: bool = False,
 ) -> Any:
     """A skorch net of one member a seed, initialized; ``classes`` for a classifier."""
     kind: dict[str, Any] = {"criterion": nn.MSELoss}
@@ -42,6 +46,8 @@ def make_net(
         module__dtype=dtype,
         module__input_affine=_as_lists(input_affine),
         module__output_affine=_as_lists(output_affine),
+        module__encoding=encoding,
+        module__output_range=_as_lists(output_range),
         module__test_shifts=test_shifts,
         train_split=None,  # rows to stop by are set aside before skorch sees any
         use_caching=False,  # callbacks cannot read off batches that skorch did not run
@@ -99,42 +105,45 @@ def row_weights(
 def make_network_states(
     net: Any,
     table: TrainingTable,
-    train: np.ndarray,
-    valid: np.ndarray | None,
+    splits: Sequence[Split],
     *,
     n_features: int | None,
     streams: np.ndarray,
     weights: np.ndarray | None,
     target_affine: Affine | None,
-    unseen: Tensor | None = None,
+    encoding: Encoding | None,
+    unseen: Sequence[Tensor | None],
 ) -> list[NetworkState]:
-    """One a member of the net; ``streams`` (members, 2) seed the order of its rows and its noise."""
+    """One per member of the net; ``streams`` (members, 2) seed the order of its rows and its noise."""
     device, dtype = table.targets.device, table.targets.dtype
 
     def tensor(values: Any) -> Tensor | None:
         return None if values is None else torch.as_tensor(values, dtype=dtype, device=device)
 
     mean, scale = target_affine or (None, None)
-    rows = torch.tensor(train, device=device)  # a copy: in a worker, folds are mapped from disk, not to be written to
-    stop_by = None if valid is None else torch.tensor(valid, device=device)
     every_weight = tensor(weights)
+    # Copies: in a worker, folds are mapped from disk, not to be written to.
+    rows = {id(part): torch.tensor(part, device=device) for split in splits for part in split if part is not None}
     return [
         NetworkState(
             network,
             table,
-            rows,
+            rows[id(train)],
             torch.Generator().manual_seed(int(order)),
             torch.Generator().manual_seed(int(noise)),
-            valid=stop_by,
+            valid=None if valid is None else rows[id(valid)],
             n_features=n_features,
             weight=every_weight,
             mean=tensor(mean),
             scale=tensor(scale),
-            unseen=unseen,
+            encoding=encoding,
+            unseen=own_unseen,
             scaled=net.module_.scaled,
             moments=dict(net.optimizer_.state),
         )
-        for network, (order, noise) in zip(net.module_.members, streams, strict=True)
+        for network, (order, noise), (train, valid), own_unseen in zip(
+            net.module_.members, streams, splits, unseen, strict=True
+        )
     ]
 
 

@@ -87,13 +87,12 @@ STOPPING = recipe(patience=2, max_epochs=40, lr=0.1, tol=1e-3)
 
 def stop_by_the_rule(losses, patience, tol):
     """How many epochs there are, and which one was the best."""
-    best, best_epoch = np.inf, None
+    since = 0
     for epoch, loss in enumerate(losses):
-        if loss < best - tol:
-            best, best_epoch = loss, epoch
-        elif epoch - best_epoch == patience:
-            return epoch + 1, best_epoch
-    return len(losses), best_epoch
+        since = 0 if epoch == 0 or loss < min(losses[:epoch]) - tol else since + 1
+        if since == patience:
+            return epoch + 1, int(np.argmin(losses[: epoch + 1]))
+    return len(losses), int(np.argmin(losses))
 
 
 @each_kind
@@ -156,12 +155,15 @@ def test_members_of_one_net_stop_each_at_its_own_time_and_the_net_with_the_last(
     assert len(lesson.net.history) == max(lengths)
 
 
-def test_without_a_better_loss_at_all_the_first_state_is_the_best():
+def test_where_no_loss_is_better_by_tol_training_stops_and_the_best_state_is_kept_all_the_same():
     how = recipe(patience=3, max_epochs=20, tol=100.0)
     lesson = lesson_of(0)
-    _, twin, _ = by_hand(lesson, replace(how, max_epochs=1))
+    epochs, twin, plain = by_hand(lesson, replace(how, max_epochs=4))
     train([lesson], how)
     assert len(lesson.net.history) == 4
+    best = int(np.argmin([epoch["valid"] for epoch in epochs]))
+    assert best > 0
+    plain.load_state_dict(epochs[best]["state"])
     assert_same_state(members_of(lesson)[0], twin)
 
 

@@ -26,6 +26,7 @@ from torch import nn
 from stackkit.nn import _network_state as _pupil
 from stackkit.nn import _packed_engine as _packed
 from stackkit.nn._config import Recipe
+from stackkit.nn._encoding import Encoder, learn_encoding
 from stackkit.nn._loop import train
 from stackkit.nn._modules import BNMLP
 from stackkit.nn._network_state import TrainingTable, load_state, state_of
@@ -314,6 +315,55 @@ def test_features_that_a_network_does_not_see_are_zero_to_it_alone(options):
         one.population_statistics()
         assert_same_state(trained(pack, i), trained(one, 0), 1e-9)
         assert (trained(pack, i).linears[0].weight[:, [1, 3][i]] == 0).all()
+
+
+@each_task
+@pytest.mark.parametrize("scaling", [None, "standard", "robust-clip"])
+def test_networks_with_encodings_of_their_own_learn_as_if_alone(scaling, classifier):
+    """As in plain torch loops over the encoded rows, whatever columns, bins and unseen inputs the others have."""
+    table, widths = make_table(n=sum(RAGGED), d=6, classifier=classifier), (4, 6, 3, 5)
+    table.inputs[:, 1] = (table.inputs[:, 1] > 0).to(torch.float64)
+    places = torch.arange(sum(RAGGED)).split(RAGGED)
+    network_states, twins = [], []
+    for i, (rows, width) in enumerate(zip(places, widths, strict=True)):
+        table.inputs[rows, width:] = 0
+        encoding = learn_encoding(table.inputs[rows, :width].numpy(), scaling, 3 + i)
+        assert encoding.n_encoded > 2 * width
+        network = make_mlp(encoding.n_encoded, seed=i, hidden=(6, 5))
+        unseen = torch.zeros(encoding.n_encoded, dtype=torch.bool)
+        unseen[2 * i] = True
+        network.linears[0].weight.data[:, unseen] = 0
+        state = make_pupil(network, table, rows, seed=i, n_features=width, encoding=encoding, unseen=unseen)
+        state.valid = rows[: 7 + i]
+        network_states.append(state)
+        encoded = Encoder(encoding)(table.inputs[:, :width]).masked_fill(unseen, 0.0)
+        twins.append(replace(state, table=TrainingTable(encoded, table.targets)))
+    # Of a piece that is constant in a batch, Adam would make steps out of rounding errors.
+    how = recipe(classifier=classifier, population=True, optimizer="sgd", lr=1e-3)
+    pack = pack_of(network_states, how)
+    for epoch in range(4):
+        pack.epoch(epoch)
+    losses = pack.validation_losses()
+    pack.population_statistics()
+    for i, twin_state in enumerate(twins):
+        twin, plain = as_plain(twin_state.network)
+        epochs = train_by_hand(plain, twin_state, how)
+        assert losses[i] == pytest.approx(epochs[-1]["valid"], rel=1e-9)
+        assert_learned_the_same(trained(pack, i), twin, twin_state.table)
+
+
+def test_adams_memory_of_squared_gradients_is_as_long_as_asked_for():
+    table, how = make_table(), recipe(beta_2=0.7)
+    network_states = make_network_states(table)
+    pack = pack_of(network_states, how)
+    for epoch in range(4):
+        pack.epoch(epoch)
+    twin, plain = as_plain(network_states[0].network)
+    adam = plain_optimizer(list(plain.parameters()), "adam", 0.0)
+    for group in adam.param_groups:
+        group["betas"] = (0.9, 0.7)
+    train_by_hand(plain, network_states[0], replace(how, population=False), optimizers=[adam])
+    assert_learned_the_same(trained(pack, 0), twin, table)
 
 
 # --- who else is in the pack makes no difference ------------------------------------------------------------

@@ -28,6 +28,9 @@ SHAPES = {
     "tanh": {"activation": "tanh", "dropout": 0.3},
     "sigmoid, running statistics": {"activation": "sigmoid", "batch_stats": "running"},
     "float64": {"dtype": "float64"},
+    "pieces": {"scaling": "robust-clip", "num_embedding": "ple"},
+    "pieces of bare columns": {"num_embedding": "ple", "n_bins": 3},
+    "scaled": {"scaling": "standard"},
 }
 
 
@@ -62,7 +65,7 @@ def test_classifiers(shape):
 
 
 @pytest.mark.parametrize("y", [NUMBERS, np.column_stack([1000 + NUMBERS, X[:, 0]])], ids=["one", "two"])
-@pytest.mark.parametrize("shape", ["plain", "no hidden layer", "input batch norm", "float64"])
+@pytest.mark.parametrize("shape", ["plain", "no hidden layer", "input batch norm", "float64", "pieces"])
 def test_regressors(shape, y):
     learners, inputs = _folds(BNMLPRegressor(**FAST | SHAPES[shape]), y)
     _assert_alike(learners, inputs, 1e-12 * np.abs(y).max(), ["predict"])
@@ -73,6 +76,28 @@ def test_rows_of_float32_are_computed_in_float32():
     single = [rows.astype(np.float32) for rows in inputs]
     joint = _assert_alike(learners, single, 1e-5)
     assert (joint.predict_proba(single)[0] != joint.predict_proba(inputs)[0]).any()
+
+
+def test_folds_with_other_numbers_of_features_and_of_pieces():
+    learners, inputs = _folds(BNMLPClassifier(**FAST | SHAPES["pieces"]), CODES, (5, 3, 4))
+    assert len({learner.net_.module_.encoder.encoding().n_encoded for learner in learners}) > 1
+    _assert_alike(learners, inputs, 1e-12)
+
+
+def test_networks_that_clip_and_that_do_not_are_no_pack():
+    learners, _ = _folds(BNMLPClassifier(**FAST | SHAPES["pieces"]), CODES, (5,))
+    others, _ = _folds(BNMLPClassifier(**FAST | SHAPES["scaled"]), CODES, (5,))
+    assert joint_nets([*learners, *others]) is None
+
+
+def test_values_stay_within_those_of_the_training_rows():
+    learners, inputs = _folds(BNMLPRegressor(**FAST), NUMBERS)
+    far = [rows * 1e4 for rows in inputs]
+    _assert_alike(learners, far, 1e-9, ["predict"])
+    for learner, rows, part in zip(learners, far, np.array_split(np.arange(80), 4), strict=False):
+        known, found = np.delete(NUMBERS, part), learner.predict(rows)
+        assert known.min() == found.min()
+        assert known.max() == found.max()
 
 
 def test_folds_with_other_numbers_of_features():

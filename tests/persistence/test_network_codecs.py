@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import Path
 
 import nets
 import numpy as np
@@ -45,6 +46,8 @@ def _assert_same(again, model, rows):
         {"snapshots": 2, "max_epochs": 4},
         {"early_stopping": True, "optimizer": "sgd", "dtype": "float64"},
         {"optimizer": torch.optim.Adagrad, "class_weight": "balanced", "batch_stats": "running"},
+        {"scaling": "robust-clip", "num_embedding": "ple", "beta_2": 0.9},
+        {"num_embedding": "ple", "n_bins": 3},
     ],
     ids=lambda settings: "-".join(settings) or "default",
 )
@@ -207,3 +210,11 @@ def test_weights_of_another_type_are_refused(path):
         members["parts/0.npz"] = file.getvalue()
     with pytest.raises(ModelFileError, match="cannot be put together"):
         load(path)
+
+
+def test_networks_of_earlier_files_have_the_parameters_that_came_later():
+    model = load(Path(__file__).parents[1] / "recorded/stack.model")
+    net = model.members_["bn_mlp"][0][-1]
+    assert isinstance(net, BNMLPClassifier)
+    assert net.get_params()["scaling"] is None
+    assert net.get_params()["beta_2"] == 0.999

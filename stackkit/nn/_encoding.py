@@ -1,0 +1,189 @@
+"""What a network makes of the columns of a table before its first layer: one scale, and pieces of each column.
+
+Shapes: d columns, E encoded columns; k networks, b rows. As in the packed engine, a column lies along the last axis.
+
+A piece of a column is a ramp: flat below one quantile of the training rows, rising up to the next, and flat above.
+Side by side they give a network's first layer any piecewise-linear function of the column [1]_, where the bare column
+gives a straight line. Encoding one column costs less than the products that follow it, and has nothing to learn.
+
+.. [1] Y. Gorishniy, I. Rubachev and A. Babenko, "On Embeddings for Numerical Features in Tabular Deep Learning",
+       NeurIPS 2022.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+SCALINGS = ("standard", "robust-clip")
+CLIP = 3.0  # x / sqrt(1 + (x / 3)^2): near the identity around zero, and never beyond 3
+PIECE_HEIGHT = 1.0
+BINS_OF_ROWS = 1 / 3  # times the root of the rows
+MOST_BINS = 32
+MOST_ENCODED = 2000
+LEAST_WIDTH = 1e-5  # of a piece on the common scale: thinner ones are jumps, which rounding alone could cross
+
+
+@dataclass(frozen=True, eq=False)
+class Encoding:
+    """How the columns of some training rows are encoded.
+
+    A column x becomes ``(x - centre) * slope``, smoothly clipped if ``clips``. The encoded columns are made of these:
+    the bare columns, in their order, and then their pieces, each
+    ``gain * clamp((x - middle) * steepness, -bound, bound)``.
+
+    Attributes
+    ----------
+    centre, slope : ndarray of shape (d,)
+        The scale of each column; a slope of zero for one that is constant.
+    column : ndarray of int, shape (E,)
+        Which column each encoded one is made of.
+    middle, steepness, gain, bound : ndarray of shape (E,)
+        Where a ramp is, how steep, and how high; infinity is the bound of a bare column that is not clipped.
+    clips : bool
+        Whether columns are clipped.
+    """
+
+    centre: np.ndarray
+    slope: np.ndarray
+    column: np.ndarray
+    middle: np.ndarray
+    steepness: np.ndarray
+    gain: np.ndarray
+    bound: np.ndarray
+    clips: bool
+
+    @property
+    def n_encoded(self) -> int:
+        return len(self.column)
+
+
+def bins_for(rows: np.ndarray) -> int:
+    """Pieces of a column that rows (n, d) support, and that do not make the first layer too wide."""
+    n_rows = len(rows)
+    # A column of two values has no pieces.
+    several = ((rows != rows.min(axis=0)) & (rows != rows.max(axis=0))).any(axis=0)
+    most_encoded = min(n_rows, MOST_ENCODED)
+    return int(min(BINS_OF_ROWS * n_rows**0.5, MOST_BINS, most_encoded / max(1, several.sum())))
+
+
+def learn_encoding(rows: np.ndarray, scaling: str | None, n_bins: int) -> Encoding:
+    """Learn from training rows (n, d); ``n_bins`` pieces a column at most, none with 0 or 1.
+
+    A column of few values keeps a piece between each two of them; a column of two values needs none.
+    """
+    rows = rows.astype(np.float64)
+    centre, slope = _scale(rows, scaling)
+    clips = scaling == "robust-clip"
+    scaled = (rows - centre) * slope
+    if clips:
+        scaled = scaled / np.sqrt(1 + (scaled / CLIP) ** 2)
+    d = rows.shape[1]
+    constant = (rows == rows[0]).all(axis=0)
+    reach, bound = (CLIP, 1.0) if clips else (1.0, np.inf)
+    parts = [(np.arange(d), np.zeros(d), np.where(constant, 0.0, 1 / reach), np.full(d, reach), np.full(d, bound))]
+    for j in np.flatnonzero(~constant) if n_bins > 1 else ():
+        edges = _edges(scaled[:, j], n_bins)
+        if len(edges) > 2:
+            low, high = edges[:-1], edges[1:]
+            n = len(low)
+            parts.append((np.full(n, j), (low + high) / 2, 2 / (high - low), np.full(n, PIECE_HEIGHT / 2), np.ones(n)))
+    column, middle, steepness, gain, ends = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return Encoding(centre, slope, column, middle, steepness, gain, ends, clips)
+
+
+def _scale(rows: np.ndarray, scaling: str | None) -> tuple[np.ndarray, np.ndarray]:
+    least, most = rows.min(axis=0), rows.max(axis=0)
+    if scaling is None:
+        return np.zeros(rows.shape[1]), np.where(most > least, 1.0, 0.0)
+    if scaling == "standard":
+        return rows.mean(axis=0), _inverse(rows.std(axis=0), most > least)
+    low, centre, high = np.quantile(rows, [0.25, 0.5, 0.75], axis=0)
+    # Where half of the rows have one value, the range has to do.
+    return centre, _inverse(np.where(high > low, high - low, (most - least) / 2), most > least)
+
+
+def _inverse(scale: np.ndarray, varies: np.ndarray) -> np.ndarray:
+    usable = varies & (scale > 0)
+    return np.where(usable, 1 / np.where(usable, scale, 1.0), 0.0)
+
+
+def _edges(column: np.ndarray, n_bins: int) -> np.ndarray:
+    values = np.unique(column)
+    if len(values) > n_bins + 1:
+        values = np.unique(np.quantile(column, np.linspace(0, 1, n_bins + 1)))
+    apart = np.diff(values, prepend=-np.inf) > LEAST_WIDTH
+    kept: np.ndarray = values[apart]
+    return kept
+
+
+class PackedEncoding:
+    """The encodings of k networks as one, for rows (k, d, b); what a network lacks beside others is zero.
+
+    Parameters
+    ----------
+    encodings : sequence of Encoding
+        All clip, or none does.
+    n_columns : int
+        Columns d of the rows, of which a network may have the first ones only.
+    n_encoded : int
+        Encoded columns E to give, at least as many as each network has.
+    like : Tensor
+        Its type and device are taken.
+    """
+
+    def __init__(self, encodings: Sequence[Encoding], n_columns: int, n_encoded: int, like: Tensor) -> None:
+        def joined(name: str, length: int) -> Tensor:
+            padded = np.zeros((len(encodings), length))
+            for own, encoding in zip(padded, encodings, strict=True):
+                values = getattr(encoding, name)
+                own[: len(values)] = values
+            return torch.as_tensor(padded, dtype=like.dtype, device=like.device).unsqueeze(2)
+
+        self._clips, self._k = encodings[0].clips, len(encodings)
+        self._centre, self._slope = joined("centre", n_columns), joined("slope", n_columns)
+        self._middle, self._steepness, self._gain = (
+            joined(name, n_encoded) for name in ("middle", "steepness", "gain")
+        )
+        # One number where it is the same for all: several times faster.
+        self._bound: Any = 1.0 if self._clips else joined("bound", n_encoded)
+        first = torch.arange(self._k, device=like.device).view(-1, 1, 1) * n_columns
+        self._row = (joined("column", n_encoded).long() + first).view(-1)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Encoded rows (k, E, b) of rows (k, d, b), or of rows (1, d, b) that all networks get."""
+        x = (x - self._centre).mul_(self._slope)
+        if self._clips:
+            x = x.div_((x / CLIP).square_().add_(1).sqrt_())
+        b = x.shape[2]
+        encoded = x.reshape(-1, b).index_select(0, self._row).view(self._k, -1, b)
+        return encoded.sub_(self._middle).mul_(self._steepness).clamp_(-self._bound, self._bound).mul_(self._gain)
+
+
+class Encoder(nn.Module):
+    """An `Encoding` as a module: rows (n, d) in, rows (n, E) out, in the precision of the rows."""
+
+    centre: Tensor
+
+    def __init__(self, encoding: Encoding) -> None:
+        super().__init__()
+        self.clips = encoding.clips
+        for name in ARRAYS:
+            self.register_buffer(name, torch.as_tensor(getattr(encoding, name)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        encoding = self.encoding()
+        packed = PackedEncoding([encoding], len(encoding.centre), encoding.n_encoded, x)
+        return packed(x.T.unsqueeze(0))[0].T.contiguous()
+
+    def encoding(self) -> Encoding:
+        arrays: dict[str, Any] = {name: getattr(self, name).cpu().numpy() for name in ARRAYS}
+        return Encoding(**arrays, clips=self.clips)
+
+
+ARRAYS = tuple(field.name for field in fields(Encoding) if field.name != "clips")
