@@ -13,6 +13,8 @@ from torch import Tensor
 
 # (first network, one behind the last, their rows at this step of shape (networks, batch))
 BatchGroup = tuple[int, int, Tensor]
+# The same for several steps: rows of shape (steps, networks, batch)
+Stretch = tuple[int, int, Tensor]
 
 
 def n_batches(n_rows: int, batch_size: int) -> int:
@@ -41,16 +43,21 @@ def steps_of(orders: Sequence[Tensor], batch_size: int) -> Iterator[list[BatchGr
         Neighbouring networks whose batches are of one size go together; ``rows`` has the shape
         (stop - start, size).
     """
+    for parts in stretches_of(orders, batch_size):
+        for step in range(len(parts[0][2])):
+            yield [(a, b, rows[step]) for a, b, rows in parts]
+
+
+def stretches_of(orders: Sequence[Tensor], batch_size: int) -> Iterator[list[Stretch]]:
+    """As `steps_of`, several steps at a time: all those through which no network's batches change their size."""
     sizes = np.array([batch_sizes(len(order), batch_size) for order in orders])  # (networks, steps)
     starts = np.cumsum(sizes, axis=1) - sizes
     changes = np.flatnonzero((np.diff(sizes, axis=1) != 0).any(axis=0)) + 1
     for first, stop in pairwise([0, *changes, sizes.shape[1]]):
-        parts = [
+        yield [
             (a, b, _stretch(orders[a:b], starts[a:b, first], size, stop - first))
             for a, b, size in _neighbours(sizes[:, first])
         ]
-        for step in range(stop - first):
-            yield [(a, b, rows[step]) for a, b, rows in parts]
 
 
 def _neighbours(sizes: np.ndarray) -> list[tuple[int, int, int]]:

@@ -3,6 +3,7 @@ from dataclasses import replace
 from itertools import product
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -114,7 +115,8 @@ def test_gradients_by_hand_are_autograds(activation, hidden, dropout, weighted, 
         pack = pack_of(network_states, recipe(classifier=classifier))
         rows = torch.stack([network_state.train[:11] for network_state in network_states[1:3]])  # two of the four
         with torch.inference_mode():
-            losses = pack._learn(pack._view(1, 3), rows)
+            (batch,) = pack._several(pack._view(1, 3), rows.unsqueeze(0))
+            losses = pack._learn(pack._view(1, 3), batch)
         for i in (1, 2):
             twin, plain = as_plain(network_states[i].network, masks_of(network_states[i], hidden, dropout, n=11))
             loss = plain_loss(plain, network_states[i], rows[i - 1], classifier=classifier)
@@ -127,9 +129,15 @@ def test_gradients_by_hand_are_autograds(activation, hidden, dropout, weighted, 
 
 def masks_of(network_state, hidden, dropout, n):
     """What the network_state's own generator drops next: of each layer, unit by unit."""
-    noise, keep = generator_like(network_state.noise), 1 - dropout
-    draws = [torch.empty(width, n, dtype=torch.float64) for width in hidden]
-    return [draw.bernoulli_(keep, generator=noise).T / keep if dropout else torch.ones(n, 1) for draw in draws]
+    if not dropout:
+        return [torch.ones(n, 1) for _ in hidden]
+    draws = torch.empty(sum(hidden) * n // 4 + 1, dtype=torch.int64)
+    bits = draws.random_(-(2**63), None, generator=generator_like(network_state.noise)).numpy().view(np.int16)
+    *places, _ = np.split(bits, np.cumsum([width * n for width in hidden]))
+    keep = [
+        (place / 2**16 + 0.5 < 1 - dropout).reshape(width, n).T for width, place in zip(hidden, places, strict=True)
+    ]
+    return [torch.from_numpy(kept / (1 - dropout)) for kept in keep]
 
 
 def test_dropout_sets_its_share_to_zero_and_keeps_the_mean():
@@ -137,10 +145,25 @@ def test_dropout_sets_its_share_to_zero_and_keeps_the_mean():
     network_states = make_network_states(table, hidden=(50,), dropout=0.3)
     pack = pack_of(network_states, recipe())
     with torch.inference_mode():
-        mask = pack._mask(pack._view(0, 4), torch.zeros(4, 50, 40))
+        (mask,), (next_mask,) = pack._masks(pack._view(0, 4), 2, 40)
+    assert mask.shape == (4, 50, 40)
     assert mask.unique().tolist() == [0.0, pytest.approx(1 / 0.7)]
     assert float((mask == 0).double().mean()) == pytest.approx(0.3, abs=0.02)
     assert not torch.equal(mask[0], mask[1])
+    assert not torch.equal(mask, next_mask)
+
+
+def test_how_many_steps_are_made_at_once_is_without_effect(monkeypatch):
+    table = make_table()
+    network_states, how = make_network_states(table, dropout=0.3, weighted=True), recipe()
+    found = []
+    for size in (1, 20_000, 10**9):
+        monkeypatch.setattr(_packed, "GATHERED_BYTES", size)
+        pack = pack_of(network_states, how)
+        found.append([pack.epoch(0), pack.epoch(1), pack.state(2)[0].tolist()])
+    for other in found[1:]:
+        for ours, theirs in zip(found[0], other, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-12)
 
 
 # --- whole trainings ----------------------------------------------------------------------------------------
