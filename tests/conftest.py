@@ -1,6 +1,7 @@
 """Settings for all tests."""
 
 import os
+import signal
 import sys
 
 import platformdirs
@@ -35,3 +36,11 @@ def planted(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path / "modules")
     yield marker
     sys.modules.pop("planted_evil", None)
+
+
+@pytest.fixture
+def handler():
+    """Ctrl-C as Python has it, whatever runs these tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield signal.default_int_handler
+    signal.signal(signal.SIGINT, before)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from multiprocessing import current_process
@@ -21,6 +21,7 @@ from stackkit._execution.backends.joblib import JoblibBackend
 from stackkit._execution.backends.local import CallingThread, ThreadBackend
 from stackkit._execution.backends.processes import ProcessBackend
 from stackkit._execution.callbacks import announced
+from stackkit._execution.interrupts import DoneFutures, interrupts_held
 from stackkit._execution.limits import Limits
 from stackkit._execution.memory import used_memory
 from stackkit._execution.progress import Advance, progress
@@ -111,6 +112,7 @@ class _Schedule:
         self._backend_in_use: Backend | None = None
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="stackkit")
         self._reading: dict[Future[list[Result] | None], Task] = {}
+        self._read = DoneFutures()
         self._unreadable: set[Task] = set()
         self._kept = [task for task in tasks if self._is_kept(task)]
         kept = set(self._kept)
@@ -178,13 +180,13 @@ class _Schedule:
         self._waiting, self._alone = [], []
 
     def _close(self, *, now: bool) -> None:
-        self._readers.shutdown(cancel_futures=True)
         with ExitStack() as stack:
             for claim in self._running.values():
                 if claim is not None:
                     stack.callback(claim.release)
             if self._backend_in_use is not None:
-                self._backend_in_use.close(now=now)
+                stack.callback(self._backend_in_use.close, now=now)
+            self._readers.shutdown(cancel_futures=True)
 
     # --- from the store -----------------------------------------------------------------------------
 
@@ -193,8 +195,11 @@ class _Schedule:
         while self._kept and len(self._reading) < READERS:
             assert self._job.store is not None  # noqa: S101 - nothing else is kept
             task = self._kept.pop(0)
-            self._reading[self._readers.submit(read_results, self._job.store, self._job, task)] = task
-        for future in wait(self._reading, POLL_SECONDS, FIRST_COMPLETED).done if self._reading else ():
+            with interrupts_held():
+                future = self._readers.submit(read_results, self._job.store, self._job, task)
+                self._reading[future] = task
+                self._read.expect(future)
+        for future in self._read.wait(POLL_SECONDS) if self._reading else ():
             task = self._reading.pop(future)
             try:
                 results = future.result()
@@ -213,22 +218,29 @@ class _Schedule:
 
     def _ready_to_start(self) -> Iterator[Task]:
         """Each is noted down as running, with the claim to its place in the store."""
-        postponed = []
+        postponed: list[Task] = []
         while (task := self._next()) is not None:
-            claim = None
-            if self._job.store is not None and task.key is not None:
-                claim = self._job.store.claim(task.key)
-                if claim is None:  # another process is at it
-                    postponed.append(task)
-                    continue
-                if self._is_kept(task):  # another process has just done with it
-                    claim.release()
-                    self._kept.append(task)
-                    continue
-            self._running[task] = claim
-            yield task
+            with interrupts_held():  # a claim that is not noted down would be there as long as this process
+                to_start = self._claim(task, postponed)
+            if to_start:
+                yield task
         self._waiting += postponed
         self._all_claimed = bool(postponed) and not self._running  # by other processes
+
+    def _claim(self, task: Task, postponed: list[Task]) -> bool:
+        """Whether it is to be started; if not, it is on the list where it belongs now."""
+        claim = None
+        if self._job.store is not None and task.key is not None:
+            claim = self._job.store.claim(task.key)
+            if claim is None:  # another process is at it
+                postponed.append(task)
+                return False
+            if self._is_kept(task):  # another process has just done with it
+                claim.release()
+                self._kept.append(task)
+                return False
+        self._running[task] = claim
+        return True
 
     def _is_kept(self, task: Task) -> bool:
         store = self._job.store
@@ -342,10 +354,11 @@ class _Schedule:
         return max(0.0, min(waits)) if waits else None
 
     def _release(self, task: Task) -> None:
-        claim = self._running.pop(task)
-        self._begun_at.pop(task, None)
-        if claim is not None:
-            claim.release()
+        with interrupts_held():
+            claim = self._running.pop(task)
+            self._begun_at.pop(task, None)
+            if claim is not None:
+                claim.release()
 
     def _note(self, results: list[Result]) -> None:
         for result in results:

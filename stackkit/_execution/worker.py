@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import os
 import pickle
-import signal
-import threading
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from time import perf_counter
-from types import FrameType
 
 import numpy as np
 
 from stackkit._data import take_rows
 from stackkit._execution.callbacks import announced
+from stackkit._execution.interrupts import interrupts_noticed
 from stackkit._execution.memory import forget_peak, peak_memory
 from stackkit._execution.result_cache import read_members, write_results
 from stackkit._execution.tasks import ALL_ROWS, Failure, Job, Result, Task
@@ -77,33 +73,3 @@ def failure_of(stage: str, error: Exception) -> Failure:
     except Exception:  # noqa: BLE001 - an exception class may refuse in any way it likes
         return Failure(stage, message, trace)
     return Failure(stage, message, trace, error)
-
-
-@contextmanager
-def interrupts_noticed() -> Iterator[None]:
-    """Ctrl-C ends a fit, whatever the learner makes of it.
-
-    skorch ends its training and returns as if it were done: half-trained, it would count as fitted.
-    """
-    before = signal.getsignal(signal.SIGINT)
-    if not callable(before) or threading.current_thread() is not threading.main_thread():
-        yield  # interrupts are somebody else's
-        return
-    noticed = False
-
-    def note(number: int, frame: FrameType | None) -> None:
-        nonlocal noticed
-        noticed = True
-        before(number, frame)
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield
-    except Exception as error:
-        if noticed:  # made into an error of its own
-            raise KeyboardInterrupt from error
-        raise
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if noticed:
-        raise KeyboardInterrupt

@@ -2,7 +2,6 @@
 
 import pickle
 import signal
-import threading
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +13,7 @@ from spies import Batches, Fails, Gives, Interrupted, Slow, Stubborn, Together, 
 from stackkit import StackingModel, Store, cross_fit
 from stackkit._data.folds import Folds
 from stackkit._execution.tasks import ALL_ROWS, make_tasks
-from stackkit._execution.worker import failure_of, interrupts_noticed, run_task
+from stackkit._execution.worker import failure_of, run_task
 from stackkit._utils.threads import limit_threads
 
 RNG = np.random.default_rng(0)
@@ -97,102 +96,6 @@ def test_whoever_works_elsewhere_holds_blas_himself():
 
 
 # --- interrupts ---------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def handler():
-    """Ctrl-C as Python has it, whatever runs these tests."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield signal.default_int_handler
-    signal.signal(signal.SIGINT, before)
-
-
-def test_without_an_interrupt_nothing_is_noticed(handler):
-    with interrupts_noticed():
-        assert signal.getsignal(signal.SIGINT) is not handler
-    assert signal.getsignal(signal.SIGINT) is handler
-
-
-def _swallow():
-    try:
-        signal.raise_signal(signal.SIGINT)
-    except KeyboardInterrupt:
-        return "went on"
-    pytest.fail("Python's own handler was not called")
-
-
-def _swallow_and_fail():
-    _swallow()
-    raise RuntimeError("made an error of it")
-
-
-def _stop():
-    signal.raise_signal(signal.SIGINT)
-    pytest.fail("it came too late")
-
-
-def _noticing(work):
-    came_of_it = []
-    with pytest.raises(KeyboardInterrupt), interrupts_noticed():
-        came_of_it.append(work())
-    return came_of_it
-
-
-def test_an_interrupt_that_was_swallowed_comes_afterwards(handler):
-    assert _noticing(_swallow) == ["went on"]
-    assert signal.getsignal(signal.SIGINT) is handler
-
-
-def test_an_interrupt_of_which_an_error_was_made_is_an_interrupt(handler):
-    assert _noticing(_swallow_and_fail) == []
-    assert signal.getsignal(signal.SIGINT) is handler
-
-
-def test_an_interrupt_that_was_not_swallowed_comes_at_once(handler):
-    assert _noticing(_stop) == []
-    assert signal.getsignal(signal.SIGINT) is handler
-
-
-def test_errors_go_through_and_the_handler_is_as_it_was(handler):
-    with pytest.raises(RuntimeError, match="boom"), interrupts_noticed():
-        raise RuntimeError("boom")
-    assert signal.getsignal(signal.SIGINT) is handler
-
-
-@pytest.mark.usefixtures("handler")
-def test_a_handler_of_the_user_s_is_asked_and_an_interrupt_is_still_one():
-    asked = []
-
-    def mine(number, _frame):
-        asked.append(number)
-
-    signal.signal(signal.SIGINT, mine)
-    with pytest.raises(KeyboardInterrupt), interrupts_noticed():
-        signal.raise_signal(signal.SIGINT)
-    assert asked == [signal.SIGINT]
-    assert signal.getsignal(signal.SIGINT) is mine
-
-
-@pytest.mark.parametrize("ignored", [signal.SIG_IGN, signal.SIG_DFL])
-@pytest.mark.usefixtures("handler")
-def test_where_interrupts_are_ignored_they_stay_so(ignored):
-    signal.signal(signal.SIGINT, ignored)
-    with interrupts_noticed():
-        assert signal.getsignal(signal.SIGINT) is ignored
-    assert signal.getsignal(signal.SIGINT) is ignored
-
-
-def test_in_a_thread_interrupts_are_somebody_else_s(handler):
-    seen = []
-
-    def work():
-        with interrupts_noticed():
-            seen.append(signal.getsignal(signal.SIGINT))
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join(30)
-    assert seen == [handler]
 
 
 @pytest.mark.parametrize("instead", ["return", "raise"])

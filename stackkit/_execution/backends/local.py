@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from sklearn import config_context, get_config
 
 from stackkit._execution.backends.base import Backend, Outcome
+from stackkit._execution.interrupts import DoneFutures, interrupts_held
 from stackkit._execution.tasks import Job, Result, Task
 from stackkit._execution.worker import run_task
 from stackkit._utils import share_of_cores
@@ -43,17 +44,22 @@ class ThreadBackend(Backend):
         self._job = job
         self._pool = ThreadPoolExecutor(workers)
         self._running: dict[Future, Task] = {}
+        self._done = DoneFutures()
 
     def start(self, task: Task) -> None:
-        self._running[self._pool.submit(self._run, task, get_config())] = task
+        with interrupts_held():
+            future = self._pool.submit(self._run, task, get_config())
+            self._running[future] = task
+            self._done.expect(future)
 
     def _run(self, task: Task, config: dict[str, Any]) -> list[Result]:
         with config_context(**config):  # scikit-learn's settings belong to a thread
             return run_task(self._job, task, self.threads)
 
     def wait(self, timeout: float | None) -> list[tuple[Task, Outcome]]:
-        done, _ = wait(self._running, timeout, FIRST_COMPLETED)
-        return [(self._running.pop(future), future.result()) for future in done]
+        done = self._done.wait(timeout)
+        with interrupts_held():
+            return [(self._running.pop(future), future.result()) for future in done]
 
     def close(self, *, now: bool) -> None:
         self._pool.shutdown(wait=True, cancel_futures=now)

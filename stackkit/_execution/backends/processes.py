@@ -9,7 +9,7 @@ import threading
 import time
 import warnings
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing.util import Finalize
@@ -22,6 +22,7 @@ from sklearn import config_context, get_config
 
 from stackkit._execution.backends.base import Backend, Lost, Outcome
 from stackkit._execution.backends.shared_folder import SharedFolder
+from stackkit._execution.interrupts import DoneFutures, interrupts_held
 from stackkit._execution.tasks import Job, Result, Task
 from stackkit._execution.transfer import packed
 from stackkit._execution.worker import failure_of, run_task
@@ -33,7 +34,7 @@ class ProcessBackend(Backend):
     """Worker processes of this machine, each alone in its pool: when one dies, it is known at which task.
 
     The job lies in a file that each worker opens once, memory-mapped; fitted estimators come back in files too, so
-    that a worker has its next task before this process has read them.
+    that a worker has its next task before this process has read them. Interrupts are held while loky's locks are taken.
     """
 
     def __init__(self, job: Job, workers: int) -> None:
@@ -43,25 +44,29 @@ class ProcessBackend(Backend):
         self._folder.put(job)
         _stop_outdated_workers()
         self._running: dict[Future, tuple[Task, ProcessPoolExecutor]] = {}
+        self._done = DoneFutures()
         self._notes: dict[Task, Path] = {}  # each worker leaves one when it begins
         self._free: list[ProcessPoolExecutor] = []
 
     def start(self, task: Task) -> None:
         self._notes[task] = self._folder.path / f"begun-{len(self._notes)}"
         call = _ProcessCall(self._folder.path, self._notes[task], task, self.threads, get_config(), warnings.filters)
-        while True:
-            worker = self._free.pop() if self._free else _start_worker()
-            try:
-                future = worker.submit(_run_call, call)
-            except BrokenProcessPool:  # it died while it waited
-                worker.shutdown(kill_workers=True)
-            else:
-                self._running[future] = (task, worker)
-                return
+        with interrupts_held():
+            while True:
+                worker = self._free.pop() if self._free else _start_worker()
+                try:
+                    future = worker.submit(_run_call, call)
+                except BrokenProcessPool:  # it died while it waited
+                    worker.shutdown(kill_workers=True)
+                else:
+                    self._running[future] = (task, worker)
+                    self._done.expect(future)
+                    return
 
     def wait(self, timeout: float | None) -> list[tuple[Task, Outcome]]:
-        done, _ = wait(self._running, timeout, FIRST_COMPLETED)
-        return [self._outcome(future) for future in done]
+        done = self._done.wait(timeout)
+        with interrupts_held():
+            return [self._outcome(future) for future in done if future in self._running]
 
     def _outcome(self, future: Future) -> tuple[Task, Outcome]:
         task, worker = self._running.pop(future)
@@ -79,19 +84,22 @@ class ProcessBackend(Backend):
         return self._notes[task].exists()
 
     def stop_worker(self, task: Task) -> None:
-        for future, (running, worker) in list(self._running.items()):
-            if running is task:
-                del self._running[future]
-                worker.shutdown(kill_workers=True)
+        with interrupts_held():
+            for future, (running, worker) in list(self._running.items()):
+                if running is task:
+                    del self._running[future]
+                    _end(worker, future)
 
     def close(self, *, now: bool) -> None:
-        for _, worker in self._running.values():
-            worker.shutdown(kill_workers=True)
-        _WAITING.extend(self._free)
-        _stop_outdated_workers()  # of what was edited meanwhile, they may have loaded what it was before
-        self._folder.remove()
+        with interrupts_held():
+            for future, (_, worker) in self._running.items():
+                _end(worker, future)
+            _WAITING.extend(self._free)
+            _stop_outdated_workers()  # of what was edited meanwhile, they may have loaded what it was before
+            self._folder.remove()
 
 
+_PASSED_ON_AFTER = 5000  # milliseconds at most, or something is wrong with the worker
 _IDLE_SECONDS = 300  # then a waiting worker ends, as joblib's do
 _WAITING: list[ProcessPoolExecutor] = []  # starting a worker and loading its libraries takes a second or two
 
@@ -125,6 +133,15 @@ def _start_worker() -> ProcessPoolExecutor:
     except IndexError:
         # joblib's own copy of loky: a second one in the same process confuses the tracker of joblib's files.
         return ProcessPoolExecutor(1, timeout=_IDLE_SECONDS, initializer=_prepare_worker, initargs=(os.getpid(),))
+
+
+def _end(worker: ProcessPoolExecutor, future: Future) -> None:
+    """With what it is at. Its thread fails if that happens before it has passed the task on (loky 3.6)."""
+    for _ in range(_PASSED_ON_AFTER):
+        if future.running() or future.done():
+            break
+        time.sleep(0.001)
+    worker.shutdown(kill_workers=True)
 
 
 def _cause_of_death(error: BrokenProcessPool) -> str:
