@@ -11,6 +11,11 @@ import pytest
 # working. To be set before anything loads OpenMP; worker processes inherit it.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+# What a shell runs in the background ignores Ctrl-C, and so does all that it starts: fits that a test interrupts would
+# go on to their end.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _data_folder(tmp_path_factory):

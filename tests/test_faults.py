@@ -221,7 +221,7 @@ def test_a_learner_that_hangs_is_ended(log, cure, n_jobs, on_error):
         assert model.failures_[["learner", "fold", "stage"]].to_numpy().tolist() == [["bad", 1, "fit"]]
     (hung,) = [note for note in log.notes("begins") if (note.label, note.row) == ("bad", 10)]
     assert hung.pid != os.getpid()
-    wait_until(lambda: not is_alive(hung.pid), 10)
+    wait_until(lambda: not is_alive(hung.pid))
 
 
 # --- workers that die ---------------------------------------------------------------------------------
@@ -445,7 +445,7 @@ def test_a_fit_killed_again_and_again_goes_on_where_it_was(log, store, children,
         assert len(family) >= n_jobs
         os.kill(child.pid, signal.SIGKILL)
         assert child.ending() == -signal.SIGKILL
-        wait_until(lambda family=family: all_gone(family), 10)
+        wait_until(lambda family=family: all_gone(family))
         assert temp_files() == []
     before = log.fits()
     n_kept = store_info(store).n_models
@@ -472,8 +472,8 @@ def test_a_fit_that_ends_before_its_workers_begin_leaves_nothing(log, store, chi
             with suppress(psutil.NoSuchProcess):
                 if process != tracker:
                     process.kill()
-    assert child.ending(10) == -ends_by
-    wait_until(lambda: all_gone(family), 10)
+    assert child.ending() == -ends_by
+    wait_until(lambda: all_gone(family))
     assert log.fits() == Counter()
     assert temp_files() == []
 
@@ -481,20 +481,23 @@ def test_a_fit_that_ends_before_its_workers_begin_leaves_nothing(log, store, chi
 @slow
 @pytest.mark.parametrize(("n_jobs", "whom"), [(1, "parent"), (2, "group")])
 def test_an_interrupted_fit_ends_and_keeps_what_is_done(log, store, children, n_jobs, whom):
-    learners = team(log, "one", "two", seconds=0.5)  # so that some are left when the signal comes
+    cure = store.with_name("cure")
+    last = {"trouble": "hang", "without_row": FIRST_ROWS[-1], "cure": str(cure)}  # however late the signal comes
+    learners = team(log, "one", "two", seconds=0.5, **last)
     model = stack(learners, memory=store, n_jobs=n_jobs)
     child = children(model)
     wait_until(lambda: log.fits("ends").total() >= 3)
     family = child.family()
     (os.killpg if whom == "group" else os.kill)(child.pid, signal.SIGINT)
-    assert child.ending(10) in {-signal.SIGINT, 130}
+    assert child.ending() in {-signal.SIGINT, 130}
     assert "KeyboardInterrupt" in child.stderr().splitlines()[-1]
-    wait_until(lambda: all_gone(family), 10)
+    wait_until(lambda: all_gone(family))
     assert temp_files() == []
     done = log.fits("ends")
     assert 3 <= done.total() < 8
     n_kept = store_info(store).n_models
     assert n_kept >= 2  # the third may have been cut short between fit and file
+    cure.touch()
     log.clear()
     fitted, told = children(model).fitted()
     assert told == []
