@@ -95,12 +95,12 @@ MLP = _entries("""
     hidden_layer_sizes : sequence of int, default=(64, 64)
         Units of each hidden layer.
 
-    scaling : {"standard", "robust-clip"} or None, default=None
-        What puts the columns of X on one scale, learned from the training rows: their mean and standard deviation,
-        or their median and quartiles, with x / sqrt(1 + (x / 3)^2) behind it, so that none is beyond 3 [6]_. None
-        takes them as they are.
+    scaling : {"robust-clip", "standard"} or None, default="robust-clip"
+        What puts the columns of X on one scale, learned from the training rows: their median and quartiles,
+        with x / sqrt(1 + (x / 3)^2) behind it, so that none is beyond 3 [6]_; or their mean and standard deviation.
+        None takes them as they are.
 
-    num_embedding : {"ple"} or None, default=None
+    num_embedding : {"ple"} or None, default="ple"
         "ple" shows the network each column also in pieces [5]_: ramps between quantiles of the training rows, of
         which its first layer can make any piecewise-linear function of the column. A column of few values has a
         piece between each two of them. None: the bare columns alone, for smooth or linear relations.
@@ -112,8 +112,20 @@ MLP = _entries("""
     input_batch_norm : bool, default=False
         Normalize the input too, batch by batch. Helps where the features are not scaled beforehand.
 
-    dropout : float, default=0.0
+    dropout : float, default=0.15
         Share of the hidden activations set to zero in training; below 1.
+
+    early_stopping : bool or "auto", default="auto"
+        Set rows of the training part aside and stop each network when its loss there no longer falls; the best
+        state is kept. Each member has other rows to stop by, so that together they learn from all. With ``groups``
+        given to ``fit``, groups stay together. "auto" does so from 30 rows (and 5 groups) on, but not with
+        ``snapshots``, ``warm_start``, a ``module`` of your own or in ``partial_fit``.
+
+    validation_fraction : float or int, default=0.2
+        Share, or number, of the rows (of the groups, if given) set aside.
+
+    n_iter_no_change : int or "auto", default="auto"
+        Epochs without a lower loss after which a network stops; "auto" is a sixth of ``max_epochs``, and at least 10.
 
     n_members : int or "auto", default="auto"
         Independent networks whose predictions are averaged; trained packed together, they cost little more than
@@ -121,26 +133,27 @@ MLP = _entries("""
         or with ``snapshots``.
 
     max_epochs : int or "auto", default="auto"
-        Times that the training rows are gone through; with ``early_stopping``, at most. "auto" is 10, and more
-        where there are so few rows that this would make less than 100 steps.
+        Times that the training rows are gone through; with ``early_stopping``, at most. "auto" is 60, and more
+        where there are so few rows that this would make less than 1,000 steps; without early stopping it is 10, and
+        at least 100 steps.
 
     batch_size : int or "auto", default="auto"
         Rows a step, at least 2. The rows of an epoch are split evenly, so that a batch may have a few more or
         less, and never one. "auto" grows with the rows, in powers of two: 32 up to 2,900 rows, then about a
         64th, 512 at most.
 
-    lr : float, default=0.002
+    lr : float, default=0.003
         Learning rate, before its schedule.
 
     schedule : {"constant", "one-cycle", "cosine"}, default="cosine"
-        TrainingRun of the learning rate: as it is; up and then down to zero; or down to zero along a cosine, again
+        How the learning rate goes: as it is; up and then down to zero; or down to zero along a cosine, again
         and again with ``snapshots``.
 
     optimizer : {"adam", "sgd"} or subclass of torch.optim.Optimizer, default="adam"
         Adam (with decoupled weight decay), or gradient descent with Nesterov's momentum of 0.9. Networks of
         your own class of optimizer are trained one by one.
 
-    beta_2 : float, default=0.999
+    beta_2 : float, default=0.95
         Adam's memory of squared gradients: the share that it keeps at each step; at least 0 and less than 1.
 
     module : callable, default=None
@@ -203,7 +216,7 @@ CNN = _entries("""
         Learning rate, before its schedule; "auto" is 0.001 for "reference", else 0.01.
 
     schedule : {"constant", "one-cycle", "cosine"} or "auto", default="auto"
-        TrainingRun of the learning rate: as it is; up and then down to zero; or down to zero along a cosine, again
+        How the learning rate goes: as it is; up and then down to zero; or down to zero along a cosine, again
         and again with ``snapshots``. "auto" is "constant" for "reference", else "one-cycle".
 
     optimizer : {"adam", "sgd", "muon"} or subclass of torch.optim.Optimizer, or "auto", default="auto"

@@ -25,6 +25,7 @@ from stackkit.nn._torch_settings import has_bfloat16
 
 SMALL_TABLE = 10_000  # rows up to which several members are worth their time
 LEAST_STEPS = 100
+LEAST_ROWS_TO_STOP, LEAST_GROUPS_TO_STOP = 30, 5  # to set some aside
 PIXEL_ROWS = 1000  # images whose pixels are summed at once
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -125,13 +126,24 @@ class TableNet(NetLearner):
             return self.n_members
         return 5 if n_rows <= SMALL_TABLE and self.snapshots is None else 1
 
-    def _recipe(self, n_rows: int) -> Recipe:
-        batch_size = self.batch_size
+    def _stops(self, n_rows: int, groups: Any) -> bool:
+        if not isinstance(self.early_stopping, str):
+            return bool(self.early_stopping)
+        enough = n_rows >= LEAST_ROWS_TO_STOP and (groups is None or len(np.unique(groups)) >= LEAST_GROUPS_TO_STOP)
+        return enough and self.module is None and self.snapshots is None and not self.warm_start
+
+    def _recipe(self, n_rows: int, *, stops: bool) -> Recipe:
+        batch_size, epochs, patience = self.batch_size, self.max_epochs, self.n_iter_no_change
         if batch_size == "auto":
             batch_size = _batch_size(n_rows, steps=64, least=32, most=512)
+        if epochs == "auto":
+            steps = n_batches(n_rows, batch_size)
+            epochs = max(60, math.ceil(1000 / steps)) if stops else max(10, math.ceil(LEAST_STEPS / steps))
+        if patience == "auto":
+            patience = max(10, epochs // 6)
         return Recipe(
             classifier=is_classifier(self),
-            max_epochs=_epochs(n_rows, batch_size, 10) if self.max_epochs == "auto" else self.max_epochs,
+            max_epochs=epochs,
             batch_size=batch_size,
             lr=self.lr,
             schedule="cosine" if self.snapshots else self.schedule,
@@ -139,7 +151,7 @@ class TableNet(NetLearner):
             optimizer=self.optimizer,
             beta_2=self.beta_2,
             weight_decay=self.weight_decay,
-            patience=self.n_iter_no_change if self.early_stopping else None,
+            patience=patience if stops else None,
             tol=self.tol,
             population=self.batch_stats == "population",
             device=self._where(),
@@ -214,7 +226,7 @@ class ImageNet(NetLearner):
     def _members(self, n_rows: int) -> int:
         return 1 if self.n_members == "auto" else self.n_members
 
-    def _recipe(self, n_rows: int) -> Recipe:
+    def _recipe(self, n_rows: int, *, stops: bool) -> Recipe:
         chosen = {
             name: default if (value := getattr(self, name)) == "auto" else value
             for name, default in self._preset()["training"].items()
@@ -222,7 +234,9 @@ class ImageNet(NetLearner):
         if chosen["batch_size"] == "auto":
             chosen["batch_size"] = _batch_size(n_rows, steps=50, least=16, most=128)
         if self.max_epochs == "auto":
-            chosen["max_epochs"] = _epochs(n_rows, chosen["batch_size"], chosen["max_epochs"])
+            # On very few images more epochs, or there would hardly be any steps.
+            steps = n_batches(n_rows, chosen["batch_size"])
+            chosen["max_epochs"] = max(chosen["max_epochs"], math.ceil(LEAST_STEPS / steps))
         if self.snapshots:
             chosen["schedule"] = "cosine"
         device = self._where()
@@ -231,7 +245,7 @@ class ImageNet(NetLearner):
             **chosen,
             cycles=self.snapshots or 1,
             weight_decay=self.weight_decay,
-            patience=self.n_iter_no_change if self.early_stopping else None,
+            patience=self.n_iter_no_change if stops else None,
             tol=self.tol,
             population=self.batch_stats == "population",
             bfloat16=self._bfloat16(device),
@@ -309,11 +323,6 @@ def _flat_shape(n_features: int, image_shape: tuple[int, ...] | None) -> tuple[i
             f"{n_features}, the columns of X; got {image_shape!r}."
         )
     return shape
-
-
-def _epochs(n_rows: int, batch_size: int, least: int) -> int:
-    """On very few rows more epochs, or there would hardly be any steps."""
-    return max(least, math.ceil(LEAST_STEPS / n_batches(n_rows, batch_size)))
 
 
 def _batch_size(n_rows: int, steps: int, least: int, most: int) -> int:

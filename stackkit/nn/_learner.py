@@ -46,7 +46,7 @@ class NetLearner(BaseEstimator):
     schedule: Any
     optimizer: Any
     weight_decay: float
-    early_stopping: bool
+    early_stopping: Any
     validation_fraction: Any
     n_iter_no_change: Any
     tol: float
@@ -75,7 +75,11 @@ class NetLearner(BaseEstimator):
     def _maker(self, input_shape: tuple[int, ...], n_outputs: int) -> Callable[[], nn.Module]:
         raise NotImplementedError
 
-    def _recipe(self, n_rows: int) -> Recipe:
+    def _stops(self, n_rows: int, groups: Any) -> bool:
+        """Whether rows are set aside to stop by; ``groups`` are those of the rows."""
+        return bool(self.early_stopping)
+
+    def _recipe(self, n_rows: int, *, stops: bool) -> Recipe:
         raise NotImplementedError
 
     def _members(self, n_rows: int) -> int:
@@ -171,6 +175,7 @@ class NetLearner(BaseEstimator):
         groups: Any,
         *,
         on: bool,
+        one_epoch: bool,
     ) -> tuple[Any, list[NetworkState], Recipe]:
         """Make what is trained, or take what is there and train it on."""
         random, n_members = check_random_state(self.random_state), self._members(len(rows))
@@ -181,9 +186,12 @@ class NetLearner(BaseEstimator):
         all_weights = row_weights(weights, getattr(self, "class_weight", None), y, rows)
         if all_weights is not None:
             rows = rows[all_weights[rows] > 0]
-        recipe = self._recipe(len(rows))
+        stops = not one_epoch and self._stops(len(rows), None if groups is None else np.asarray(groups)[rows])
+        recipe = self._recipe(len(rows), stops=stops)
+        if one_epoch:
+            recipe = replace(recipe, max_epochs=1, schedule="constant", cycles=1)
         splits: list[Split] = [(rows, None)] * n_members
-        if self.early_stopping:
+        if stops:
             splits = self._splits(y, rows, groups, random.randint(LARGEST_SEED, size=n_members))
         least = min(len(train) for train, _ in splits)
         if least < 2:
@@ -495,9 +503,9 @@ def _train(
     with held(n_threads=first.n_threads, seed=seed):
         for learner, rows in zip(learners, folds, strict=True):
             table = learner._table(x, y, rows, tables, known=known or on)
-            net, network_states, recipe = learner._prepare(inputs, table, y, rows, weights, groups, on=on)
-            if one_epoch:
-                recipe = replace(recipe, max_epochs=1, schedule="constant", cycles=1, patience=None)
+            net, network_states, recipe = learner._prepare(
+                inputs, table, y, rows, weights, groups, on=on, one_epoch=one_epoch
+            )
             training_runs.setdefault(recipe, []).append(make_training_run(net, network_states, remembers=remembers))
         for recipe, same in training_runs.items():
             train(same, recipe)

@@ -61,7 +61,10 @@ def check_parameters(estimator: Any) -> None:
             _check_number(name, owner, closed[name], kind, least, below)
     if "hidden_layer_sizes" in closed:
         _check_sizes(owner, closed["hidden_layer_sizes"])
-    if given["snapshots"] is not None and (given["early_stopping"] or given["warm_start"]):
+    if isinstance(given["early_stopping"], str) and not _is_open(estimator, "early_stopping", given["early_stopping"]):
+        raise choice("early_stopping", owner, [True, False], given["early_stopping"])
+    stops = given["early_stopping"] and given["early_stopping"] != "auto"
+    if given["snapshots"] is not None and (stops or given["warm_start"]):
         raise ValueError(
             f"{owner} takes snapshots at the ends of the learning rate's cycles, which early_stopping and warm_start "
             f"would break up. Leave them False, or set snapshots=None."

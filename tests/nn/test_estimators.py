@@ -320,7 +320,10 @@ def test_one_network_of_images_is_enough(kind):
 @EVERY
 def test_batches_grow_with_the_rows_in_powers_of_two(kind):
     """So that the folds of a stack, of nearly the same length, have the same."""
-    sizes = [short(kind, batch_size="auto")._recipe(n).batch_size for n in np.geomspace(2, 10**6, 300).astype(int)]
+    sizes = [
+        short(kind, batch_size="auto")._recipe(n, stops=False).batch_size
+        for n in np.geomspace(2, 10**6, 300).astype(int)
+    ]
     assert all(math.log2(size).is_integer() for size in sizes)
     assert sizes == sorted(sizes)
     least, most = (32, 512) if kind in MLPS else (16, 128)
@@ -478,15 +481,15 @@ def test_the_reference_network():
     ] * 2
     assert network.head.linears[0].weight.shape == (128, 32 * 12 * 12)
     assert network.head.output.weight.shape == (10, 128)
-    recipe = model._recipe(60_000)
+    recipe = model._recipe(60_000, stops=False)
     assert (recipe.batch_size, recipe.lr, recipe.schedule, recipe.optimizer) == (32, 1e-3, "constant", "adam")
-    assert BNCNNClassifier("reference")._recipe(60_000).max_epochs == 10
+    assert BNCNNClassifier("reference")._recipe(60_000, stops=False).max_epochs == 10
 
 
 def test_what_is_given_comes_before_the_preset():
     given_ = {"max_epochs": 2, "batch_size": 7, "lr": 0.3, "schedule": "one-cycle", "optimizer": "sgd"}
     for preset in ("fast", "reference"):
-        recipe = BNCNNClassifier(preset, **given_)._recipe(100)
+        recipe = BNCNNClassifier(preset, **given_)._recipe(100, stops=False)
         assert {name: getattr(recipe, name) for name in given_} == given_
 
 
@@ -654,7 +657,8 @@ def test_images_come_to_a_module_with_their_channels():
 
 def test_a_module_learns_as_the_built_in_network_does():
     """The same network, one packed with gradients by hand, one alone by autograd."""
-    params = SHORT | {"dtype": "float64", "n_members": 2}
+    params = SHORT | {"dtype": "float64", "n_members": 2, "early_stopping": False}
+    params |= {"scaling": None, "num_embedding": None, "dropout": 0.0}
     network = partial(BNMLP, hidden_layer_sizes=(8,), activation="tanh")
     own = BNMLPClassifier(module=lambda n, c: nn.Sequential(network(n, c)), **params).fit(X, Y3)
     built_in = BNMLPClassifier((8,), activation="tanh", **params).fit(X, Y3)
@@ -746,6 +750,7 @@ def test_batch_normalization_of_the_input_makes_up_for_scales(kind):
     rows, y = data_of(kind)
     factors = np.array([1.0, 1e3, 1e-1, 50.0])
     model = short(kind, input_batch_norm=True, dtype="float64", max_epochs=1, batch_size=N)
+    model.set_params(scaling=None, num_embedding=None)
     plain = answers(clone(model).fit(rows, y), rows)
     np.testing.assert_allclose(answers(clone(model).fit(rows * factors, y), rows * factors), plain, atol=1e-2)
     without = clone(model).set_params(input_batch_norm=False)

@@ -4,7 +4,7 @@ from numpy.testing import assert_array_equal
 
 from stackkit.nn import BNCNNClassifier, BNCNNRegressor, BNMLPClassifier, ConvBlock
 from stackkit.nn._batches import n_batches
-from stackkit.nn._kinds import PRESETS, _as_images, _batch_size, _epochs, _flat_shape
+from stackkit.nn._kinds import PRESETS, _as_images, _batch_size, _flat_shape
 from stackkit.nn._modules import BNCNN
 
 
@@ -16,18 +16,32 @@ def test_batches_are_powers_of_two_within_their_bounds(n_rows):
 
 
 @pytest.mark.parametrize("n_rows", [2, 20, 200, 320, 5000])
-def test_few_rows_are_gone_through_often_enough_for_a_hundred_steps(n_rows):
-    epochs, steps = _epochs(n_rows, 32, 10), n_batches(n_rows, 32)
-    assert epochs * steps >= 100
-    assert epochs == 10 or (epochs - 1) * steps < 100
+@pytest.mark.parametrize(("stops", "least", "least_steps"), [(False, 10, 100), (True, 60, 1000)])
+def test_few_rows_are_gone_through_often_enough(n_rows, stops, least, least_steps):
+    recipe = BNMLPClassifier()._recipe(n_rows, stops=stops)
+    steps = n_batches(n_rows, recipe.batch_size)
+    assert recipe.max_epochs * steps >= least_steps
+    assert recipe.max_epochs == least or (recipe.max_epochs - 1) * steps < least_steps
+    assert recipe.patience == (max(10, recipe.max_epochs // 6) if stops else None)
+
+
+def test_when_rows_are_set_aside_to_stop_by():
+    assert BNMLPClassifier()._stops(30, None)
+    assert not BNMLPClassifier()._stops(29, None)
+    assert BNMLPClassifier()._stops(100, np.arange(100) % 5)
+    assert not BNMLPClassifier()._stops(100, np.arange(100) % 4)
+    for other in ({"snapshots": 2}, {"warm_start": True}, {"module": BNCNN}, {"early_stopping": False}):
+        assert not BNMLPClassifier(**other)._stops(1000, None)
+    assert BNMLPClassifier(early_stopping=True, warm_start=True)._stops(5, None)
+    assert not BNCNNClassifier()._stops(1000, None)
 
 
 def test_auto_settings_are_those_of_the_preset():
-    recipe = BNCNNClassifier("reference")._recipe(60_000)
+    recipe = BNCNNClassifier("reference")._recipe(60_000, stops=False)
     assert (recipe.max_epochs, recipe.batch_size, recipe.lr, recipe.schedule) == (10, 32, 1e-3, "constant")
-    assert BNCNNClassifier("reference", lr=0.5, optimizer="sgd")._recipe(60_000).lr == 0.5
-    assert BNCNNClassifier()._recipe(60_000).batch_size == 128
-    assert BNMLPClassifier()._recipe(712).batch_size == 32
+    assert BNCNNClassifier("reference", lr=0.5, optimizer="sgd")._recipe(60_000, stops=False).lr == 0.5
+    assert BNCNNClassifier()._recipe(60_000, stops=False).batch_size == 128
+    assert BNMLPClassifier()._recipe(712, stops=False).batch_size == 32
 
 
 @pytest.mark.parametrize(
