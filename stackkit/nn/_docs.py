@@ -129,13 +129,13 @@ MLP = _entries("""
 
     n_members : int or "auto", default="auto"
         Independent networks whose predictions are averaged; trained packed together, they cost little more than
-        one. "auto" is 5 up to 10,000 training rows, where several short trainings beat a long one, and 1 above
-        or with ``snapshots``.
+        one. "auto" is 5 up to 10,000 training rows, where several short trainings beat a long one, and above 3
+        with early stopping, else 1; with ``snapshots`` it is 1.
 
     max_epochs : int or "auto", default="auto"
-        Times that the training rows are gone through; with ``early_stopping``, at most. "auto" is 60, and more
-        where there are so few rows that this would make less than 1,000 steps; without early stopping it is 10, and
-        at least 100 steps.
+        Times that the training rows are gone through; with ``early_stopping``, at most. "auto" is 60, less above
+        10,000 training rows (20 from 30,000 on), and more where there are so few rows that this would make less than
+        1,000 steps. Without early stopping it is 10, and at least 100 steps.
 
     batch_size : int or "auto", default="auto"
         Rows a step, at least 2. The rows of an epoch are split evenly, so that a batch may have a few more or

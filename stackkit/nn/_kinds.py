@@ -24,7 +24,7 @@ from stackkit.nn._setup import Affine
 from stackkit.nn._torch_settings import has_bfloat16
 
 SMALL_TABLE = 10_000  # rows up to which several members are worth their time
-LEAST_STEPS = 100
+LEAST_STEPS, LEAST_STEPS_TO_STOP_IN = 100, 1000
 LEAST_ROWS_TO_STOP, LEAST_GROUPS_TO_STOP = 30, 5  # to set some aside
 PIXEL_ROWS = 1000  # images whose pixels are summed at once
 
@@ -121,10 +121,12 @@ class TableNet(NetLearner):
             first.weight[:, constant] = 0.0
         return constant if constant.any() else None
 
-    def _members(self, n_rows: int) -> int:
+    def _members(self, n_rows: int, *, stops: bool) -> int:
         if self.n_members != "auto":
             return self.n_members
-        return 5 if n_rows <= SMALL_TABLE and self.snapshots is None else 1
+        if n_rows <= SMALL_TABLE and self.snapshots is None:
+            return 5
+        return 3 if stops else 1  # one alone would not learn from the rows that it stops by
 
     def _stops(self, n_rows: int, groups: Any) -> bool:
         if not isinstance(self.early_stopping, str):
@@ -137,8 +139,7 @@ class TableNet(NetLearner):
         if batch_size == "auto":
             batch_size = _batch_size(n_rows, steps=64, least=32, most=512)
         if epochs == "auto":
-            steps = n_batches(n_rows, batch_size)
-            epochs = max(60, math.ceil(1000 / steps)) if stops else max(10, math.ceil(LEAST_STEPS / steps))
+            epochs = _epochs_to_stop_in(n_rows, batch_size) if stops else _epochs(n_rows, batch_size, 10)
         if patience == "auto":
             patience = max(10, epochs // 6)
         return Recipe(
@@ -223,7 +224,7 @@ class ImageNet(NetLearner):
             )
         return PRESETS[self.preset]
 
-    def _members(self, n_rows: int) -> int:
+    def _members(self, n_rows: int, *, stops: bool) -> int:
         return 1 if self.n_members == "auto" else self.n_members
 
     def _recipe(self, n_rows: int, *, stops: bool) -> Recipe:
@@ -234,9 +235,7 @@ class ImageNet(NetLearner):
         if chosen["batch_size"] == "auto":
             chosen["batch_size"] = _batch_size(n_rows, steps=50, least=16, most=128)
         if self.max_epochs == "auto":
-            # On very few images more epochs, or there would hardly be any steps.
-            steps = n_batches(n_rows, chosen["batch_size"])
-            chosen["max_epochs"] = max(chosen["max_epochs"], math.ceil(LEAST_STEPS / steps))
+            chosen["max_epochs"] = _epochs(n_rows, chosen["batch_size"], chosen["max_epochs"])
         if self.snapshots:
             chosen["schedule"] = "cosine"
         device = self._where()
@@ -323,6 +322,17 @@ def _flat_shape(n_features: int, image_shape: tuple[int, ...] | None) -> tuple[i
             f"{n_features}, the columns of X; got {image_shape!r}."
         )
     return shape
+
+
+def _epochs(n_rows: int, batch_size: int, least: int) -> int:
+    """On very few rows more epochs, or there would hardly be any steps."""
+    return max(least, math.ceil(LEAST_STEPS / n_batches(n_rows, batch_size)))
+
+
+def _epochs_to_stop_in(n_rows: int, batch_size: int) -> int:
+    """At most so many: more on very few rows, and less on many, of which each epoch tells more."""
+    usual = min(60, max(20, 60 * SMALL_TABLE // n_rows))
+    return max(usual, math.ceil(LEAST_STEPS_TO_STOP_IN / n_batches(n_rows, batch_size)))
 
 
 def _batch_size(n_rows: int, steps: int, least: int, most: int) -> int:

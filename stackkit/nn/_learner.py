@@ -82,7 +82,7 @@ class NetLearner(BaseEstimator):
     def _recipe(self, n_rows: int, *, stops: bool) -> Recipe:
         raise NotImplementedError
 
-    def _members(self, n_rows: int) -> int:
+    def _members(self, n_rows: int, *, stops: bool) -> int:
         raise NotImplementedError
 
     def _input_affine(self, inputs: np.ndarray, rows: np.ndarray) -> Affine | None:
@@ -178,15 +178,15 @@ class NetLearner(BaseEstimator):
         one_epoch: bool,
     ) -> tuple[Any, list[NetworkState], Recipe]:
         """Make what is trained, or take what is there and train it on."""
-        random, n_members = check_random_state(self.random_state), self._members(len(rows))
-        if on:  # other orders than before
-            random = check_random_state(random.randint(LARGEST_SEED) + len(self.net_.history))
-            n_members = len(self.net_.module_.members)
-        first_weights, *streams = random.randint(LARGEST_SEED, size=(3, n_members))
         all_weights = row_weights(weights, getattr(self, "class_weight", None), y, rows)
         if all_weights is not None:
             rows = rows[all_weights[rows] > 0]
         stops = not one_epoch and self._stops(len(rows), None if groups is None else np.asarray(groups)[rows])
+        random, n_members = check_random_state(self.random_state), self._members(len(rows), stops=stops)
+        if on:  # other orders than before
+            random = check_random_state(random.randint(LARGEST_SEED) + len(self.net_.history))
+            n_members = len(self.net_.module_.members)
+        first_weights, *streams = random.randint(LARGEST_SEED, size=(3, n_members))
         recipe = self._recipe(len(rows), stops=stops)
         if one_epoch:
             recipe = replace(recipe, max_epochs=1, schedule="constant", cycles=1)

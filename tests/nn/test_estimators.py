@@ -300,8 +300,8 @@ def test_batches_of_32_for_every_number_of_rows(n_rows):
 
 
 @pytest.mark.parametrize("kind", MLPS)
-@pytest.mark.parametrize(("n_rows", "expected"), [(60, 5), (10_000, 5), (10_001, 1)])
-def test_small_tables_get_five_members(kind, n_rows, expected):
+@pytest.mark.parametrize(("n_rows", "expected"), [(60, 5), (10_000, 5), (10_001, 3)])
+def test_small_tables_get_five_members_and_large_ones_three(kind, n_rows, expected):
     rows, y = np.resize(X, (n_rows, 4)), np.resize(Y, n_rows)
     model = kind((2,), n_members="auto", max_epochs=1, batch_size=1024, lr=0.01, random_state=0).fit(rows, y)
     assert len(members(model)) == expected

@@ -30,6 +30,11 @@ def test_when_rows_are_set_aside_to_stop_by():
     assert not BNMLPClassifier()._stops(29, None)
     assert BNMLPClassifier()._stops(100, np.arange(100) % 5)
     assert not BNMLPClassifier()._stops(100, np.arange(100) % 4)
+    assert [BNMLPClassifier()._members(n, stops=True) for n in (30, 10_000, 10_001)] == [5, 5, 3]
+    assert [BNMLPClassifier()._members(n, stops=False) for n in (30, 10_000, 10_001)] == [5, 5, 1]
+    assert BNMLPClassifier()._recipe(10_000, stops=True).max_epochs == 60
+    assert BNMLPClassifier()._recipe(20_000, stops=True).max_epochs == 30
+    assert BNMLPClassifier()._recipe(10**6, stops=True).max_epochs == 20
     for other in ({"snapshots": 2}, {"warm_start": True}, {"module": BNCNN}, {"early_stopping": False}):
         assert not BNMLPClassifier(**other)._stops(1000, None)
     assert BNMLPClassifier(early_stopping=True, warm_start=True)._stops(5, None)
