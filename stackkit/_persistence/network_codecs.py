@@ -98,11 +98,12 @@ def _encoding(clips: bool | None, arrays: dict[str, np.ndarray]) -> Encoding | N
     if clips is None:
         return None
     found = {name: arrays[f"encoder.{name}"] for name in ARRAYS}
-    columns, encoded = found["centre"].shape, found["column"].shape
+    columns, encoded, periodic = (found[name].shape for name in ("centre", "column", "periodic"))
     shapes = [array.shape for array in found.values()]
-    if len(columns) != 1 or len(encoded) != 1 or shapes != [columns] * 2 + [encoded] * (len(shapes) - 2):
+    flat = len(columns) == len(encoded) == len(periodic) == 1
+    if not flat or shapes != [columns] * 2 + [encoded] * (len(shapes) - 3) + [periodic]:
         raise Refused(f"has a network whose encoded columns do not fit each other: {shapes}")
-    if not all(0 <= column < columns[0] for column in found["column"]):
+    if not all(0 <= column < columns[0] for name in ("column", "periodic") for column in found[name]):
         raise Refused(f"has a network that encodes columns which are not among its {columns[0]}")
     return Encoding(**found, clips=bool(clips))
 
@@ -156,7 +157,7 @@ def _laid_out(tensor: Tensor, stride: list[int]) -> Tensor:
 
 
 def _is_in_order(tensor: Tensor) -> bool:
-    return tensor.stride() == torch.empty(tensor.shape, device="meta").stride()
+    return not tensor.numel() or tensor.stride() == torch.empty(tensor.shape, device="meta").stride()
 
 
 def _moments(net: Any) -> tuple[dict[str, Tensor], list[Any]]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from stackkit.nn._batches import steps_of
 from stackkit.nn._config import ADAM_EPS, BETA_1, SGD_MOMENTUM, Recipe, loss_of
+from stackkit.nn._modules import decays, pace_of
 from stackkit.nn._network_state import NetworkState, state_of
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -52,7 +53,7 @@ class Solo:
             lr = self.recipe.rate(epoch + step / len(steps))
             for optimizer in self._optimizers:
                 for group in optimizer.param_groups:
-                    group["lr"] = lr
+                    group["lr"] = lr * group.get("pace", 1.0)
             total += self._learn(rows) * len(rows)
         return [float(total) / len(self._pupil.train)]
 
@@ -99,7 +100,10 @@ class Solo:
     def _inputs(self, rows: Tensor) -> Tensor:
         x = self._table.inputs[rows]
         x = self._pupil.scaled(x if self._pupil.n_features is None else x[:, : self._pupil.n_features])
-        return x if self._pupil.unseen is None else x.masked_fill(self._pupil.unseen, 0.0)
+        unseen = self._pupil.unseen
+        if unseen is not None:
+            x[:, : len(unseen)].masked_fill_(unseen, 0.0)
+        return x
 
     def _output(self, x: Tensor) -> Tensor:
         with torch.autocast(self.recipe.device.type, torch.bfloat16, enabled=self._bfloat16):
@@ -178,12 +182,12 @@ def _optimizers(
     network: nn.Module, matrices: dict[Tensor, nn.Parameter], recipe: Recipe
 ) -> list[torch.optim.Optimizer]:
     inner = set(matrices.values())
-    others = [parameter for parameter in network.parameters() if parameter not in inner]
-    groups = [  # only matrices decay
-        {"params": [p for p in others if p.ndim >= 2], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in others if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
+    kinds: dict[tuple[float, float], list[Tensor]] = {}
+    for name, parameter in network.named_parameters():
+        if parameter not in inner:
+            decay = recipe.weight_decay if decays(name, parameter.ndim) else 0.0
+            kinds.setdefault((decay, pace_of(name)), []).append(parameter)
+    groups = [{"params": found, "weight_decay": decay, "pace": pace} for (decay, pace), found in kinds.items()]
     if isinstance(recipe.optimizer, type):
         own: Any = recipe.optimizer
         return [own(groups, lr=recipe.lr)]

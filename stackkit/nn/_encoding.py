@@ -25,6 +25,7 @@ CLIP = 3.0  # x / sqrt(1 + (x / 3)^2): near the identity around zero, and never 
 PIECE_HEIGHT = 1.0
 BINS_OF_ROWS = 1 / 3  # times the root of the rows
 MOST_BINS = 32
+LEAST_VALUES, MOST_ALIKE = 11, 0.8  # of a column that waves are made of: values, and share of the most frequent one
 MOST_ENCODED = 2000
 LEAST_WIDTH = 1e-5  # of a piece on the common scale: thinner ones are jumps, which rounding alone could cross
 
@@ -45,6 +46,8 @@ class Encoding:
         Which column each encoded one is made of.
     middle, steepness, gain, bound : ndarray of shape (E,)
         Where a ramp is, how steep, and how high; infinity is the bound of a bare column that is not clipped.
+    periodic : ndarray of int, shape (m,)
+        Columns that come once more, bare, behind the encoded ones: those that waves are made of.
     clips : bool
         Whether columns are clipped.
     """
@@ -56,11 +59,17 @@ class Encoding:
     steepness: np.ndarray
     gain: np.ndarray
     bound: np.ndarray
+    periodic: np.ndarray
     clips: bool
 
     @property
     def n_encoded(self) -> int:
         return len(self.column)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Of what comes of one row: encoded columns, and columns for waves."""
+        return len(self.column), len(self.periodic)
 
 
 def bins_for(rows: np.ndarray) -> int:
@@ -72,10 +81,11 @@ def bins_for(rows: np.ndarray) -> int:
     return int(min(BINS_OF_ROWS * n_rows**0.5, MOST_BINS, most_encoded / max(1, several.sum())))
 
 
-def learn_encoding(rows: np.ndarray, scaling: str | None, n_bins: int) -> Encoding:
+def learn_encoding(rows: np.ndarray, scaling: str | None, n_bins: int, *, periodic: bool = False) -> Encoding:
     """Learn from training rows (n, d); ``n_bins`` pieces a column at most, none with 0 or 1.
 
-    A column of few values keeps a piece between each two of them; a column of two values needs none.
+    A column of few values keeps a piece between each two of them; a column of two values needs none. ``periodic``:
+    whether there are columns for waves.
     """
     rows = rows.astype(np.float64)
     centre, slope = _scale(rows, scaling)
@@ -94,7 +104,14 @@ def learn_encoding(rows: np.ndarray, scaling: str | None, n_bins: int) -> Encodi
             n = len(low)
             parts.append((np.full(n, j), (low + high) / 2, 2 / (high - low), np.full(n, PIECE_HEIGHT / 2), np.ones(n)))
     column, middle, steepness, gain, ends = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    return Encoding(centre, slope, column, middle, steepness, gain, ends, clips)
+    waves = [j for j in range(d) if periodic and _is_quantity(rows[:, j])]
+    return Encoding(centre, slope, column, middle, steepness, gain, ends, np.array(waves, dtype=int), clips)
+
+
+def _is_quantity(column: np.ndarray) -> bool:
+    """Whether waves are worth making, and whether the column changes in any good part of the rows."""
+    counts = np.unique(column, return_counts=True)[1]
+    return len(counts) >= LEAST_VALUES and counts.max() <= MOST_ALIKE * len(column)
 
 
 def _scale(rows: np.ndarray, scaling: str | None) -> tuple[np.ndarray, np.ndarray]:
@@ -131,13 +148,15 @@ class PackedEncoding:
         All clip, or none does.
     n_columns : int
         Columns d of the rows, of which a network may have the first ones only.
-    n_encoded : int
-        Encoded columns E to give, at least as many as each network has.
+    n_encoded, n_periodic : int
+        Encoded columns E, and columns m for waves, to give: at least as many as each network has.
     like : Tensor
         Its type and device are taken.
     """
 
-    def __init__(self, encodings: Sequence[Encoding], n_columns: int, n_encoded: int, like: Tensor) -> None:
+    def __init__(
+        self, encodings: Sequence[Encoding], n_columns: int, n_encoded: int, n_periodic: int, like: Tensor
+    ) -> None:
         def joined(name: str, length: int) -> Tensor:
             padded = np.zeros((len(encodings), length))
             for own, encoding in zip(padded, encodings, strict=True):
@@ -154,19 +173,27 @@ class PackedEncoding:
         self._bound: Any = 1.0 if self._clips else joined("bound", n_encoded)
         first = torch.arange(self._k, device=like.device).view(-1, 1, 1) * n_columns
         self._row = (joined("column", n_encoded).long() + first).view(-1)
+        self._periodic = (joined("periodic", n_periodic).long() + first).view(-1)
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Encoded rows (k, E, b) of rows (k, d, b), or of rows (1, d, b) that all networks get."""
+    def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Encoded rows (k, E, b), and columns for waves (k, m, b), of rows (k, d, b).
+
+        Rows (1, d, b) are those that all networks get. A network with less columns for waves than others gets some of
+        its columns once more, at the end.
+        """
         x = (x - self._centre).mul_(self._slope)
         if self._clips:
             x = x.div_((x / CLIP).square_().add_(1).sqrt_())
         b = x.shape[2]
-        encoded = x.reshape(-1, b).index_select(0, self._row).view(self._k, -1, b)
-        return encoded.sub_(self._middle).mul_(self._steepness).clamp_(-self._bound, self._bound).mul_(self._gain)
+        x = x.reshape(-1, b)
+        periodic = x.index_select(0, self._periodic).view(self._k, -1, b)
+        encoded = x.index_select(0, self._row).view(self._k, -1, b)
+        encoded.sub_(self._middle).mul_(self._steepness).clamp_(-self._bound, self._bound).mul_(self._gain)
+        return encoded, periodic
 
 
 class Encoder(nn.Module):
-    """An `Encoding` as a module: rows (n, d) in, rows (n, E) out, in the precision of the rows."""
+    """An `Encoding` as a module: rows (n, d) in, rows (n, E + m) out, in the precision of the rows."""
 
     centre: Tensor
 
@@ -174,12 +201,13 @@ class Encoder(nn.Module):
         super().__init__()
         self.clips = encoding.clips
         for name in ARRAYS:
-            self.register_buffer(name, torch.as_tensor(getattr(encoding, name)))
+            self.register_buffer(name, torch.tensor(getattr(encoding, name)))
 
     def forward(self, x: Tensor) -> Tensor:
         encoding = self.encoding()
-        packed = PackedEncoding([encoding], len(encoding.centre), encoding.n_encoded, x)
-        return packed(x.T.unsqueeze(0))[0].T.contiguous()
+        packed = PackedEncoding([encoding], len(encoding.centre), *encoding.shape, x)
+        encoded, periodic = packed(x.T.unsqueeze(0))
+        return torch.cat([encoded, periodic], 1)[0].T.contiguous()
 
     def encoding(self) -> Encoding:
         arrays: dict[str, Any] = {name: getattr(self, name).cpu().numpy() for name in ARRAYS}

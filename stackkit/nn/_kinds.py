@@ -79,7 +79,7 @@ class TableNet(NetLearner):
         return (self.n_features_in_,)  # a fold may have fewer than the table
 
     def _maker(self, input_shape: tuple[int, ...], n_outputs: int) -> Callable[[], nn.Module]:
-        (n_inputs,) = input_shape
+        n_inputs, *n_periodic = input_shape
         if self.module is not None:
             return partial(self.module, n_inputs, n_outputs)
         return partial(
@@ -91,6 +91,7 @@ class TableNet(NetLearner):
             batch_norm=self.batch_norm,
             input_batch_norm=self.input_batch_norm,
             dropout=self.dropout,
+            **({"n_periodic": n_periodic[0]} if any(n_periodic) else {}),
         )
 
     def _encoding(self, inputs: np.ndarray, rows: np.ndarray) -> Encoding | None:
@@ -99,7 +100,8 @@ class TableNet(NetLearner):
         # As the network will see them: float64 and float32 rows of the same numbers train the same bits.
         own = inputs[rows, : self.n_features_in_].astype(self.dtype)
         n_bins = bins_for(own) if self.n_bins == "auto" else self.n_bins
-        return learn_encoding(own, self.scaling, n_bins if self.num_embedding == "ple" else 0)
+        n_bins = n_bins if self.num_embedding == "ple" else 0
+        return learn_encoding(own, self.scaling, n_bins, periodic=self.num_embedding == "pbld")
 
     @torch.no_grad()
     def _unseen(self, network: nn.Module, inputs: Tensor, rows: np.ndarray, *, on: bool) -> Tensor | None:
@@ -113,8 +115,8 @@ class TableNet(NetLearner):
         own = inputs[torch.tensor(rows, device=inputs.device), : self.n_features_in_]
         # An encoded column rises with its column: it changes if it does from the lowest value to the highest.
         ends = self.net_.module_.scaled(torch.stack([own.amin(0), own.amax(0)]))
-        constant = ends[0] == ends[1]
         first: Any = next(iter((*network.linears, network.output)))
+        constant = (ends[0] == ends[1])[: first.weight.shape[1]]  # those that waves are made of change often enough
         if on:
             constant &= (first.weight == 0).all(0)
         else:

@@ -231,7 +231,7 @@ class NetLearner(BaseEstimator):
     ) -> Any:
         encoding = self._encoding(inputs, rows)
         return make_net(
-            self._maker(self._input_shape(inputs) if encoding is None else (encoding.n_encoded,), n_outputs),
+            self._maker(self._input_shape(inputs) if encoding is None else encoding.shape, n_outputs),
             seeds,
             classes=getattr(self, "classes_", None),
             dtype=DTYPES[self.dtype],

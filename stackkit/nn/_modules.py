@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,45 @@ from stackkit.nn._augment import shifted_views
 from stackkit.nn._encoding import Encoder, Encoding
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
+
+
+# By how much slower a periodic embedding learns than the matrices: it acts on everything behind it.
+EMBEDDING_PACE = 0.1
+
+
+class PeriodicEmbedding(nn.Module):
+    """Waves of each column, mixed to a few features, and what a layer of ``n_units`` makes of them.
+
+    The embedding PBLD of D. Holzmüller, L. Grinsztajn and I. Steinwart, "Better by Default" (NeurIPS 2024), section 3:
+    ``weight @ cos(2 pi frequency x + phase)``, beside the bare column, which is an input of the layer anyway. Its bias
+    is left out: BN would take it away again.
+
+    Shapes: n rows, m columns, 16 waves, 3 features a column, h units.
+    """
+
+    def __init__(self, n_columns: int, n_units: int, n_waves: int = 16, n_features: int = 3) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(n_waves)
+        self.frequency = nn.Parameter(0.1 * torch.randn(n_columns, n_waves))
+        self.phase = nn.Parameter(math.pi * (2 * torch.rand(n_columns, n_waves) - 1))
+        self.weight = nn.Parameter(bound * (2 * torch.rand(n_columns, n_features, n_waves) - 1))
+        self.into = nn.Linear(n_columns * n_features, n_units, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:  # (n, m)
+        waves = torch.cos(2 * math.pi * self.frequency * x.unsqueeze(2) + self.phase)  # (n, m, 16)
+        features = torch.einsum("nmf,mgf->nmg", waves, self.weight)  # (n, m, 3)
+        h: Tensor = self.into(features.flatten(1))  # (n, h)
+        return h
+
+
+def decays(name: str, n_axes: int) -> bool:
+    """Whether a parameter of a network decays: matrices and filters do, and nothing that waves are made of."""
+    return n_axes > 1 and pace_of(name) == 1.0
+
+
+def pace_of(name: str) -> float:
+    """Of a parameter of a network: what its learning rate is multiplied by."""
+    return EMBEDDING_PACE if name.startswith("embedding.") and not name.startswith("embedding.into.") else 1.0
 
 
 class BNMLP(nn.Module):
@@ -36,6 +75,8 @@ class BNMLP(nn.Module):
         BN of the input, before the first layer: puts features on one scale.
     dropout : float, default=0.0
         Share of the activations that are set to zero in training.
+    n_periodic : int, default=0
+        Of so many columns more, behind the others, the first layer gets a `PeriodicEmbedding`.
     """
 
     def __init__(
@@ -48,6 +89,7 @@ class BNMLP(nn.Module):
         batch_norm: bool = True,
         input_batch_norm: bool = False,
         dropout: float = 0.0,
+        n_periodic: int = 0,
     ) -> None:
         super().__init__()
         widths = [n_features, *hidden_layer_sizes]
@@ -60,12 +102,18 @@ class BNMLP(nn.Module):
         self.activation_name = activation
         self.activation = ACTIVATIONS[activation]()
         self.dropout = nn.Dropout(dropout)
+        self.embedding = PeriodicEmbedding(n_periodic, [*widths[1:], n_outputs][0]) if n_periodic else None
 
     def forward(self, x: Tensor) -> Tensor:  # (n, d)
+        waves: Any = 0.0
+        if self.embedding is not None:
+            n_periodic = len(self.embedding.frequency)
+            x, waves = x[:, :-n_periodic], self.embedding(x[:, -n_periodic:])
         x = self.input_norm(x)
         for linear, norm in zip(self.linears, self.norms, strict=True):
-            x = self.dropout(self.activation(norm(linear(x))))  # (n, h)
-        return self.output(x)  # (n, c)
+            x = self.dropout(self.activation(norm(linear(x) + waves)))  # (n, h)
+            waves = 0.0
+        return self.output(x) + waves  # (n, c)
 
 
 @dataclass(frozen=True)

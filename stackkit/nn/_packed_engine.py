@@ -6,10 +6,11 @@ view, without a copy. All parameters lie in one flat buffer, so that one call of
 all. Gradients are written by hand: on small tables autograd's bookkeeping costs more than the arithmetic.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
-from itertools import pairwise
+from functools import cache, cached_property, partial
+from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from stackkit.nn._batches import batch_sizes, steps_of, stretches_of
 from stackkit.nn._config import ADAM_EPS, BETA_1, SGD_MOMENTUM, Recipe, loss_of
 from stackkit.nn._encoding import PackedEncoding
-from stackkit.nn._modules import BNMLP
+from stackkit.nn._modules import BNMLP, decays, pace_of
 from stackkit.nn._network_state import NetworkState, TrainingTable
 from stackkit.nn._torch_settings import LARGE_PRODUCT, held
 
@@ -98,12 +99,41 @@ class Dense:
 
 
 @dataclass(frozen=True)
+class Waves:
+    """`PeriodicEmbedding` of some networks: each of its parameters (k, ...) and that one's gradient."""
+
+    frequency: Tensor  # (k, m, 16)
+    phase: Tensor  # (k, m, 16)
+    weight: Tensor  # (k, m, 3, 16)
+    into: Tensor  # (k, h, 3 m)
+    gradients: dict[str, Tensor]
+
+    def features(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (k, 3 m, b) of columns (k, m, b), and the angles (k, m, 16, b) that they are made of."""
+        angles = (2 * math.pi * self.frequency).unsqueeze(3) * x.unsqueeze(2) + self.phase.unsqueeze(3)
+        features = torch.matmul(self.weight, angles.cos())  # (k, m, 3, b)
+        return features.flatten(1, 2), angles
+
+    def backward(self, x: Tensor, features: Tensor, angles: Tensor, dz: Tensor) -> None:
+        """Write the gradients, given the one at the first layer's product, (k, h, b)."""
+        torch.bmm(dz, features.transpose(1, 2), out=self.gradients["into.weight"])
+        k, m, g, _ = self.weight.shape
+        d_features = torch.bmm(self.into.transpose(1, 2), dz).view(k, m, g, -1)  # (k, m, 3, b)
+        torch.matmul(d_features, angles.cos().transpose(2, 3), out=self.gradients["weight"])
+        d_angles = torch.matmul(self.weight.transpose(2, 3), d_features).mul_(angles.sin()).neg_()  # (k, m, 16, b)
+        torch.sum(d_angles, 3, out=self.gradients["phase"])
+        torch.matmul(d_angles, x.unsqueeze(3), out=self.gradients["frequency"].unsqueeze(3))
+        self.gradients["frequency"].mul_(2 * math.pi)
+
+
+@dataclass(frozen=True)
 class View:
     """Some neighbouring networks of a pack."""
 
     start: int
     stop: int
     encoding: PackedEncoding | None
+    waves: Waves | None
     input_norm: Norm | None
     hidden: list[Dense]
     output: Dense
@@ -113,14 +143,25 @@ class View:
 class Batch:
     """What some networks learn from in one step.
 
-    ``inputs`` (k, d, b), or encoded (k, E, b), ``target`` (k, c, b), ``weight`` (k, 1, b) or None, and what dropout
-    multiplies each hidden layer's activation by: ``masks``, each (k, h, b).
+    ``inputs`` (k, d, b), or encoded (k, E, b), columns for waves (k, m, b) if there are any, ``target`` (k, c, b),
+    ``weight`` (k, 1, b) or None, and what dropout multiplies each hidden layer's activation by: ``masks``, each
+    (k, h, b).
     """
 
     inputs: Tensor
     target: Tensor
     weight: Tensor | None
+    periodic: Tensor | None = None
     masks: Sequence[Tensor] = ()
+
+    def part(self, rows: slice, masks: Sequence[Tensor]) -> "Batch":
+        """Of some of the rows."""
+        inputs, target, weight, periodic = (
+            None if tensor is None else tensor[:, :, rows]
+            for tensor in (self.inputs, self.target, self.weight, self.periodic)
+        )
+        assert inputs is not None and target is not None  # noqa: S101, PT018
+        return Batch(inputs, target, weight, periodic, masks)
 
 
 class PackedMLP:
@@ -132,12 +173,9 @@ class PackedMLP:
         self._activation, self._dropout = first.activation_name, first.dropout.p
         self._depth = len(first.linears)
         like = first.output.weight
-        # Matrices first: only they decay.
-        named = sorted(first.named_parameters(), key=lambda item: item[1].ndim < 2)
-        parameters = {name: p.shape for name, p in named}
+        parameters = _shapes_of([state.network for state in network_states])
         self._widest = max(shape[0] for shape in parameters.values())
         self._largest_product = max(shape.numel() for shape in parameters.values())  # a row
-        self._n_weights = sum(shape.numel() for shape in parameters.values() if len(shape) > 1)
         running = {name: b.shape for name, b in first.named_buffers() if b.is_floating_point()}
         n = len(network_states)
         self._theta, self._gradient = Blocks(parameters, n, like), Blocks(parameters, n, like)
@@ -170,17 +208,15 @@ class PackedMLP:
 
     def _prepare(self) -> None:
         """What depends on who is in the pack."""
-        decay, weights = self.recipe.weight_decay, self._n_weights * len(self.network_states)
-        # Only matrices decay; without decay one call moves everything.
-        parts = [(slice(0, weights), decay), (slice(weights, None), 0.0)] if decay else [(slice(None), 0.0)]
         self._moving = [
             (
                 [self._theta.flat[part]],
                 [self._gradient.flat[part]],
                 [[blocks.flat[part]] for blocks in self._moments.values()],
-                share,
+                decay,
+                pace,
             )
-            for part, share in parts
+            for part, decay, pace in self._moving_parts()
         ]
         self._views: dict[tuple[int, int], View] = {}
         self.__dict__.pop("_validation", None)
@@ -189,6 +225,19 @@ class PackedMLP:
         self._scale = _stacked([network_state.scale for network_state in self.network_states])
         self._unseen = self._joined_unseen()
         self._n_train = torch.tensor([float(len(p.train)) for p in self.network_states], device=self._rows.device)
+
+    def _moving_parts(self) -> list[tuple[slice, float, float]]:
+        """Stretches of the flat buffer of one decay and one pace, which one call of the optimizer moves."""
+        parts, end = [], 0
+        lengths = {name: len(self.network_states) * shape.numel() for name, shape in self._theta.shapes.items()}
+        kinds = {
+            name: (self.recipe.weight_decay if decays(name, len(shape)) else 0.0, pace_of(name))
+            for name, shape in self._theta.shapes.items()
+        }
+        for (decay, pace), names in groupby(lengths, key=kinds.__getitem__):
+            start, end = end, end + sum(lengths[name] for name in names)
+            parts.append((slice(start, end), decay, pace))
+        return parts
 
     def _joined_unseen(self) -> Tensor | None:
         """What each network does not get to see, (n, inputs, 1)."""
@@ -241,15 +290,7 @@ class PackedMLP:
         steps, k, b = rows.shape
         joined = self._batch(view, rows.transpose(0, 1).reshape(k, steps * b))
         masks = self._masks(view, steps, b) if self._dropout else [()] * steps
-        return [
-            Batch(
-                joined.inputs[:, :, part],
-                joined.target[:, :, part],
-                None if joined.weight is None else joined.weight[:, :, part],
-                masks[step],
-            )
-            for step, part in enumerate(slice(step * b, (step + 1) * b) for step in range(steps))
-        ]
+        return [joined.part(slice(step * b, (step + 1) * b), masks[step]) for step in range(steps)]
 
     def _learn(self, view: View, batch: Batch) -> Tensor:
         """Write the gradients of one batch; give each network's mean loss."""
@@ -260,23 +301,31 @@ class PackedMLP:
         for i, layer in enumerate(view.hidden):
             before = activation
             z = _product(layer, before)
+            if i == 0:
+                back_to_waves = _add_waves(view, batch, z)
             saved: Any = None
             if layer.norm is not None:
                 z, saved = self._normalise(z, layer.norm, self._momentum)
-            activation = output = FORWARD[self._activation](z)
+            kept = activation = FORWARD[self._activation](z)
             mask = batch.masks[i] if batch.masks else None
             if mask is not None:
-                activation = output * mask
-            tape.append((layer, before, saved, output, mask))
-        loss, dz = self._loss(_product(view.output, activation), batch.target, batch.weight)
+                kept = activation * mask
+            tape.append((layer, before, saved, activation, mask))
+            activation = kept
+        output = _product(view.output, activation)
+        if not tape:
+            back_to_waves = _add_waves(view, batch, output)
+        loss, dz = self._loss(output, batch.target, batch.weight)
         gradient = _backward(view.output, activation, dz, needs_input=bool(tape) or view.input_norm is not None)
-        for i, (layer, before, saved, output, mask) in reversed(list(enumerate(tape))):
+        for i, (layer, before, saved, activation, mask) in reversed(list(enumerate(tape))):
             if mask is not None:
                 gradient = gradient * mask
-            dz = BACKWARD[self._activation](gradient, output)
+            dz = BACKWARD[self._activation](gradient, activation)
             if layer.norm is not None:
                 dz = self._normalise_backward(dz, layer.norm, saved)
             gradient = _backward(layer, before, dz, needs_input=i > 0 or view.input_norm is not None)
+        if back_to_waves is not None:
+            back_to_waves(dz)
         if view.input_norm is not None:
             self._normalise_backward(gradient, view.input_norm, of_input)
         return loss
@@ -286,16 +335,17 @@ class PackedMLP:
         k, b = rows.shape
         both = self._rows.index_select(0, rows.reshape(-1)).view(k, b, -1).transpose(1, 2)
         x, target = both[:, : self._n_features], both[:, self._n_columns :]
+        periodic = None
         if view.encoding is not None:
-            x = view.encoding(x)
+            x, periodic = view.encoding(x)
         if self._unseen is not None:
             x.masked_fill_(self._unseen[view.start : view.stop], 0.0)
         if self._mean is not None and self._scale is not None:
             mean, scale = (t[view.start : view.stop].unsqueeze(2) for t in (self._mean, self._scale))
             target = (target - mean) / scale
         if self._weight is None:
-            return Batch(x, target, None)
-        return Batch(x, target, self._weight[view.start : view.stop].gather(1, rows).unsqueeze(1))
+            return Batch(x, target, None, periodic)
+        return Batch(x, target, self._weight[view.start : view.stop].gather(1, rows).unsqueeze(1), periodic)
 
     def _loss(self, output: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
         """Mean loss of each network, and its gradient at the output."""
@@ -347,15 +397,15 @@ class PackedMLP:
     def _move(self, lr: float) -> None:
         self._step += 1
         step = [self._step]
-        for theta, gradient, moments, decay in self._moving:
+        for theta, gradient, moments, decay, pace in self._moving:
             if self.recipe.optimizer == "adam":  # the classes of torch.optim take longer than the arithmetic
                 torch._fused_adamw_(
-                    theta, gradient, moments[0], moments[1], [], step, lr=lr, beta1=BETA_1, beta2=self.recipe.beta_2,
-                    weight_decay=decay, eps=ADAM_EPS, amsgrad=False, maximize=False,
+                    theta, gradient, moments[0], moments[1], [], step, lr=lr * pace, beta1=BETA_1,
+                    beta2=self.recipe.beta_2, weight_decay=decay, eps=ADAM_EPS, amsgrad=False, maximize=False,
                 )  # fmt: skip
             else:
                 torch._fused_sgd_(
-                    theta, gradient, moments[0], weight_decay=decay, momentum=SGD_MOMENTUM, lr=lr,
+                    theta, gradient, moments[0], weight_decay=decay, momentum=SGD_MOMENTUM, lr=lr * pace,
                     dampening=0.0, nesterov=True, maximize=False, is_first_step=False,
                 )  # fmt: skip
 
@@ -371,7 +421,7 @@ class PackedMLP:
             own_rows, own_share = rows[:, part], share[:, :, part]
             batch = self._batch(view, own_rows)
             weight = own_share if batch.weight is None else batch.weight * own_share
-            loss, _ = self._loss(self._infer(view, batch.inputs), batch.target, weight)
+            loss, _ = self._loss(self._infer(view, batch), batch.target, weight)
             total += loss * own_rows.shape[1]
         return total.tolist()
 
@@ -394,17 +444,23 @@ class PackedMLP:
         widest = max(self._n_inputs, self._widest) * len(self.network_states)
         return max(32, CACHE_BYTES // (widest * self._theta.flat.itemsize))
 
-    def _infer(self, view: View, x: Tensor) -> Tensor:
+    def _infer(self, view: View, batch: Batch) -> Tensor:
+        x = batch.inputs
         if view.input_norm is not None:
             scale, shift = self._as_affine(view.input_norm, x.shape[0])
             x = x * scale + shift
-        for layer in view.hidden:
+        for i, layer in enumerate(view.hidden):
             x = _product(layer, x)
+            if i == 0:
+                _add_waves(view, batch, x)
             if layer.norm is not None:
                 scale, shift = self._as_affine(layer.norm, x.shape[0])
                 x = x * scale + shift
             x = FORWARD[self._activation](x)
-        return _product(view.output, x)
+        x = _product(view.output, x)
+        if not view.hidden:
+            _add_waves(view, batch, x)
+        return x
 
     def _as_affine(self, norm: Norm, k: int) -> tuple[Tensor, Tensor]:
         scale = norm.gamma / (norm.var + self._eps).sqrt()
@@ -419,12 +475,15 @@ class PackedMLP:
         for step, parts in enumerate(steps_of(orders, self.recipe.batch_size)):
             for start, stop, rows in parts:
                 view = self._view(start, stop)
-                x = self._batch(view, rows).inputs
+                batch = self._batch(view, rows)
+                x = batch.inputs
                 share = 1 / (step + 1)  # a running average with this share is the plain mean
                 if view.input_norm is not None:
                     x, _ = self._normalise(x, view.input_norm, share)
-                for layer in view.hidden:
+                for i, layer in enumerate(view.hidden):
                     x = _product(layer, x)
+                    if i == 0:
+                        _add_waves(view, batch, x)
                     if layer.norm is not None:
                         x, _ = self._normalise(x, layer.norm, share)
                     x = FORWARD[self._activation](x)
@@ -468,6 +527,7 @@ class PackedMLP:
                 start,
                 stop,
                 self._encoding(start, stop),
+                self._waves(start, stop),
                 self._norm("input_norm", start, stop),
                 [self._dense(f"linears.{i}", start, stop, f"norms.{i}") for i in range(self._depth)],
                 self._dense("output", start, stop),
@@ -479,7 +539,18 @@ class PackedMLP:
         encodings = [encoding for encoding in given if encoding is not None]
         if not encodings:
             return None
-        return PackedEncoding(encodings, self._n_features, self._n_inputs, self._theta.flat)
+        n_periodic = self._theta.shapes.get("embedding.frequency", (0,))[0]
+        return PackedEncoding(encodings, self._n_features, self._n_inputs, n_periodic, self._theta.flat)
+
+    def _waves(self, start: int, stop: int) -> Waves | None:
+        names = [name for name in self._theta.of if name.startswith("embedding.")]
+        if not names:
+            return None
+        theta, gradient = (
+            {name.removeprefix("embedding."): blocks.of[name][start:stop] for name in names}
+            for blocks in (self._theta, self._gradient)
+        )
+        return Waves(into=theta.pop("into.weight"), **theta, gradients=gradient)
 
     def _dense(self, name: str, start: int, stop: int, norm: str = "") -> Dense:
         def cut(blocks: Blocks, what: str) -> Tensor | None:
@@ -512,6 +583,16 @@ class PackedMLP:
         )
 
 
+def _shapes_of(networks: Sequence[nn.Module]) -> dict[str, torch.Size]:
+    """Of all parameters that any of the networks has, as large as the largest; matrices, which decay, come first."""
+    shapes: dict[str, torch.Size] = {}
+    for network in networks:
+        for name, parameter in network.named_parameters():
+            known = shapes.get(name, parameter.shape)
+            shapes[name] = torch.Size(max(a, b) for a, b in zip(known, parameter.shape, strict=True))
+    return dict(sorted(shapes.items(), key=lambda item: (-pace_of(item[0]), not decays(item[0], len(item[1])))))
+
+
 def _n_features(network: Any) -> int:
     return next(module.weight.shape[1] for module in (*network.linears, network.output))
 
@@ -523,6 +604,15 @@ def _stacked(tensors: Sequence[Tensor | None]) -> Tensor | None:
 
 def _product(layer: Dense, x: Tensor) -> Tensor:
     return torch.bmm(layer.weight, x) if layer.bias is None else torch.baddbmm(layer.bias, layer.weight, x)
+
+
+def _add_waves(view: View, batch: Batch, z: Tensor) -> Callable[[Tensor], None] | None:
+    """Add to the first layer's product what it makes of the waves; give what takes the gradient back to them."""
+    if view.waves is None or batch.periodic is None:
+        return None
+    features, angles = view.waves.features(batch.periodic)
+    z.baddbmm_(view.waves.into, features)
+    return partial(view.waves.backward, batch.periodic, features, angles)
 
 
 def _backward(layer: Dense, x: Tensor, dz: Tensor, *, needs_input: bool) -> Tensor:

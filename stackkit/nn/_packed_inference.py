@@ -61,7 +61,7 @@ class JointMLP:
         (weight, bias), *rest = [(weight.to(x.dtype), bias.to(x.dtype)) for weight, bias in self._layers]
         x = x.transpose(1, 2)
         if self._encodings:
-            x = PackedEncoding(self._encodings, x.shape[1], weight.shape[2], x)(x)
+            x, _ = PackedEncoding(self._encodings, x.shape[1], weight.shape[2], 0, x)(x)
         # The members of an estimator see the same rows: one product of (M * h, d) and (d, n).
         n_inputs, d, _ = x.shape
         z = torch.baddbmm(bias.view(n_inputs, -1, 1), weight.view(n_inputs, -1, d), x)
@@ -123,7 +123,9 @@ def _shape_of(average: Any) -> tuple[Any, ...] | None:
     if not isinstance(average, Average) or average.input_affine is not None or average.test_shifts:
         return None
     members: list[Any] = list(average.members)
-    shapes = {_shape_of_network(member) if type(member) is BNMLP else None for member in members}
+    shapes = {
+        _shape_of_network(member) if type(member) is BNMLP and not member.embedding else None for member in members
+    }
     if None in shapes or len(shapes) > 1:
         return None
     clips = None if average.encoder is None else average.encoder.clips

@@ -26,7 +26,7 @@ CHOICES: dict[str, list[str | None]] = {
     "optimizer": list(OPTIMIZERS),
     "precision": ["bfloat16", "float32"],
     "scaling": [*SCALINGS, None],
-    "num_embedding": ["ple", None],
+    "num_embedding": ["ple", "pbld", None],
 }
 # name -> kind, least, below what
 NUMBERS: dict[str, tuple[Any, float, float]] = {

@@ -114,7 +114,7 @@ def test_several_encodings_together_are_each_alone(scaling):
     x = torch.zeros(3, 6, 40, dtype=torch.float64)
     for own, part in zip(x, parts, strict=True):
         own[: part.shape[1]] = torch.from_numpy(part[:40].T)
-    found = PackedEncoding(encodings, 6, widest, x)(x)
+    found, _ = PackedEncoding(encodings, 6, widest, 0, x)(x)
     assert found.shape == (3, widest, 40)
     for own, encoding, part in zip(found, encodings, parts, strict=True):
         alone = Encoder(encoding)(torch.from_numpy(part[:40]))
@@ -126,9 +126,19 @@ def test_rows_that_all_share_are_encoded_for_each():
     encodings = [learn_encoding(ROWS[:100], "robust-clip", 4), learn_encoding(ROWS[100:], "robust-clip", 4)]
     widest = max(encoding.n_encoded for encoding in encodings)
     x = torch.from_numpy(ROWS.T).unsqueeze(0)
-    found = PackedEncoding(encodings, 6, widest, x)(x)
-    both = PackedEncoding(encodings, 6, widest, x)(x.expand(2, -1, -1).contiguous())
+    found = PackedEncoding(encodings, 6, widest, 0, x)(x)
+    both = PackedEncoding(encodings, 6, widest, 0, x)(x.expand(2, -1, -1).contiguous())
     torch.testing.assert_close(found, both, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("scaling", SCALINGS)
+def test_columns_for_waves_are_the_bare_ones_of_quantities(scaling):
+    encoding = learn_encoding(ROWS, scaling, 0, periodic=True)
+    assert encoding.periodic.tolist() == [0, 1]  # not of two, four or one value, nor where nearly all are alike
+    assert encoding.shape == (6, 2)
+    rows = Encoder(encoding)(torch.from_numpy(ROWS))
+    np.testing.assert_allclose(rows[:, 6:], rows[:, :2], rtol=1e-12)
+    assert learn_encoding(ROWS, scaling, 0).shape == (6, 0)
 
 
 def test_bins_follow_the_rows_and_leave_the_first_layer_its_width():

@@ -1192,6 +1192,7 @@ def test_a_fold_learns_beside_others_as_it_does_alone(make, y, folds):
         {"class_weight": "balanced"},
         {"early_stopping": True, "max_epochs": 12, "n_iter_no_change": 2, "lr": 0.1},
         {"scaling": "robust-clip", "num_embedding": "ple"},
+        {"scaling": "robust-clip", "num_embedding": "pbld", "n_members": 2},
         {"scaling": "standard", "early_stopping": True, "n_members": 3, "beta_2": 0.95},
         pytest.param({"callbacks": [CountsEpochs()]}, id="callbacks"),
     ],

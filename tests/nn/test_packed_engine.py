@@ -26,6 +26,7 @@ from torch import nn
 
 from stackkit.nn import _network_state as _pupil
 from stackkit.nn import _packed_engine as _packed
+from stackkit.nn._autograd_engine import Solo
 from stackkit.nn._config import Recipe
 from stackkit.nn._encoding import Encoder, learn_encoding
 from stackkit.nn._loop import train
@@ -373,6 +374,72 @@ def test_networks_with_encodings_of_their_own_learn_as_if_alone(scaling, classif
         epochs = train_by_hand(plain, twin_state, how)
         assert losses[i] == pytest.approx(epochs[-1]["valid"], rel=1e-9)
         assert_learned_the_same(trained(pack, i), twin, twin_state.table)
+
+
+def with_waves(table, widths, periodic, hidden):
+    """Networks whose encoded columns, and columns for waves, are their own."""
+    network_states = []
+    for i, (rows, width, n_periodic) in enumerate(zip(parts(), widths, periodic, strict=True)):
+        encoding = learn_encoding(table.inputs[rows, :width].numpy(), "robust-clip", 0, periodic=True)
+        encoding = replace(encoding, periodic=encoding.periodic[:n_periodic])
+        network = make_mlp(width, seed=i, hidden=hidden, n_periodic=n_periodic)
+        state = make_pupil(network, table, rows, seed=i, n_features=width, encoding=encoding)
+        network_states.append(replace(state, scaled=Encoder(encoding), valid=rows[: 7 + i]))
+    return network_states
+
+
+@each_task
+@pytest.mark.parametrize("hidden", [(), (6, 5)], ids=["0 layers", "2 layers"])
+def test_gradients_of_waves_by_hand_are_autograds(hidden, classifier):
+    table = make_table(d=5, classifier=classifier)
+    network_states = with_waves(table, (5, 3, 4, 5), (2, 3, 0, 4), hidden)
+    pack = pack_of(network_states, recipe(classifier=classifier))
+    rows = torch.stack([state.train[:11] for state in network_states])
+    with torch.inference_mode():
+        (batch,) = pack._several(pack._view(0, 4), rows.unsqueeze(0))
+        losses = pack._learn(pack._view(0, 4), batch)
+    for i, state in enumerate(network_states):
+        twin = copy.deepcopy(state.network).train()
+        encoded = TrainingTable(state.scaled(table.inputs[:, : state.n_features]), table.targets)
+        loss = plain_loss(twin, replace(state, table=encoded), rows[i], classifier=classifier)
+        loss.backward()
+        assert losses[i] == pytest.approx(loss.item(), rel=1e-10)
+        for name, parameter in twin.named_parameters():
+            found = pack._gradient.part(name, i, parameter.shape)
+            torch.testing.assert_close(found, parameter.grad, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_networks_with_waves_learn_as_alone_by_autograd(optimizer):
+    table = make_table(d=5)
+    network_states = with_waves(table, (5, 3, 4, 5), (2, 3, 0, 4), (6, 5))
+    how = recipe(optimizer=optimizer, weight_decay=0.1, lr=0.01, population=True)
+    pack, alone = pack_of(network_states, how), [Solo([clone_of(state)], how) for state in network_states]
+    for epoch in range(3):
+        expected = [solo.epoch(epoch)[0] for solo in alone]
+        assert pack.epoch(epoch) == pytest.approx(expected, rel=1e-9)
+    assert pack.validation_losses() == pytest.approx([solo.validation_losses()[0] for solo in alone], rel=1e-9)
+    pack.population_statistics()
+    for i, solo in enumerate(alone):
+        solo.population_statistics()
+        assert_same_state(trained(pack, i), solo.network_states[0].network)
+
+
+@pytest.mark.parametrize("engine", [PackedMLP, Solo])
+def test_waves_learn_at_a_tenth_of_the_rate_and_do_not_decay(engine):
+    (state, *_) = with_waves(make_table(d=5), (5, 3, 4, 5), (2, 3, 0, 4), (6, 5))
+    before = dict(state.network.named_parameters())
+    how = recipe(lr=1e-3, weight_decay=5.0, batch_size=60)  # one step of Adam: by the rate, whatever the gradient
+    trainer = engine([clone_of(state)], how)
+    trainer.epoch(0)
+    after = copy.deepcopy(state.network)
+    load_state(after, trainer.state(0))
+    moved = {name: float((value - before[name]).abs().median()) for name, value in after.named_parameters()}
+    for name in ("frequency", "phase", "weight"):
+        assert moved[f"embedding.{name}"] == pytest.approx(1e-4, rel=0.01)
+    assert moved["norms.0.weight"] == pytest.approx(1e-3, rel=0.01)
+    for name in ("embedding.into.weight", "linears.0.weight"):
+        assert moved[name] != pytest.approx(1e-3, rel=0.01)  # decayed beside
 
 
 def test_adams_memory_of_squared_gradients_is_as_long_as_asked_for():

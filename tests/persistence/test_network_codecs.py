@@ -48,6 +48,7 @@ def _assert_same(again, model, rows):
         {"optimizer": torch.optim.Adagrad, "class_weight": "balanced", "batch_stats": "running"},
         {"scaling": "robust-clip", "num_embedding": "ple", "beta_2": 0.9},
         {"num_embedding": "ple", "n_bins": 3},
+        {"num_embedding": "pbld"},
     ],
     ids=lambda settings: "-".join(settings) or "default",
 )
