@@ -156,6 +156,10 @@ def distances(view: BaseEstimator) -> Pipeline:
 # --- 3. The stack -----------------------------------------------------------------------------------
 
 
+# How long each network learns was chosen beforehand, and the views of the counts are on one scale.
+PLAIN = {"scaling": None, "num_embedding": None, "early_stopping": False, "lr": 0.002, "beta_2": 0.999}
+
+
 def knn(n_neighbors: int) -> KNeighborsClassifier:
     return KNeighborsClassifier(n_neighbors, algorithm="brute")
 
@@ -172,7 +176,7 @@ def first_level(quick: bool) -> list[tuple[str, BaseEstimator]]:
     with_distances = make_union("passthrough", rows, distances(root))
 
     def mlp(view: BaseEstimator, *units: int, dropout: float) -> Pipeline:
-        net = BNMLPClassifier(units, dropout=dropout, max_epochs=epochs, batch_size=256, n_members=1)
+        net = BNMLPClassifier(units, dropout=dropout, max_epochs=epochs, batch_size=256, n_members=1, **PLAIN)
         return make_pipeline(view, StandardScaler(), net)
 
     forest = {"n_estimators": trees, "min_samples_leaf": 2, "max_leaf_nodes": 3000}
@@ -212,7 +216,7 @@ def second_level(quick: bool, n_counts: int) -> list[tuple[str, BaseEstimator]]:
     both, predictions = (
         FunctionTransformer(view, kw_args={"n_counts": n_counts}) for view in (log_of_both, log_of_predictions)
     )
-    net = BNMLPClassifier((256,), dropout=0.5, max_epochs=8, batch_size=batch, n_members=3)
+    net = BNMLPClassifier((256,), dropout=0.5, max_epochs=8, batch_size=batch, n_members=3, **PLAIN)
     forest = ExtraTreesClassifier(trees, max_depth=14, min_samples_leaf=5, max_features=0.2)
     # AdaBoost knows the class, but its probabilities are all alike. A stack of one learner sharpens them.
     sharp = StackingClassifier(

@@ -177,7 +177,7 @@ def _hurried(settings: dict[str, Any], n_rows: int) -> dict[str, Any]:
 
 # Its own early stopping refuses classes of one row.
 BINNED = {"max_iter": 150, "learning_rate": 0.08, "max_leaf_nodes": 15, "early_stopping": False}
-WIDE_NET = {"hidden_layer_sizes": (256, 128), "dropout": 0.3, "n_members": 4, "max_epochs": 20}
+WIDE_NET = {"hidden_layer_sizes": (256, 128), "dropout": 0.3, "n_members": 3}
 RIDGES = np.logspace(-5, 3, 9)
 KERNEL_RIDGES = np.logspace(-6, 1, 8)
 
@@ -202,7 +202,7 @@ CLASSIFIERS: dict[str, Seat] = {
         Cost(0.016, 0.0077, 0.75, 0.5),
         most_columns=300,
     ),
-    "bn_mlp": Seat(lambda _: _networks().BNMLPClassifier(), scaled_preprocessing, Cost(0.108, 0.0419, 0.5)),
+    "bn_mlp": Seat(lambda _: _networks().BNMLPClassifier(), scaled_preprocessing, Cost(0.07, 0.165, 0.5, 0.5)),
     "kernel": Seat(
         lambda _: LogisticRegression(C=30.0, max_iter=200),
         scaled_preprocessing,
@@ -263,7 +263,9 @@ CLASSIFIERS: dict[str, Seat] = {
     "hist_gradient_boosting": Seat(
         lambda _: HistGradientBoostingClassifier(**BINNED), tree_preprocessing, Cost(0.09, 0.0169, 1.0, 1.0)
     ),
-    "bn_mlp_wide": Seat(lambda _: _networks().BNMLPClassifier(**WIDE_NET), scaled_preprocessing, Cost(0.4, 0.25, 0.5)),
+    "bn_mlp_wide": Seat(
+        lambda _: _networks().BNMLPClassifier(**WIDE_NET), scaled_preprocessing, Cost(0.05, 0.39, 0.25, 0.5)
+    ),
     "logistic": Seat(
         lambda _: LogisticRegression(max_iter=1000), scaled_preprocessing, Cost(0.011, 0.0052, 0.5, 0.5), sparse=True
     ),
@@ -303,7 +305,7 @@ REGRESSORS: dict[str, Seat] = {
         Cost(0.036, 0.0796, 0.75),
         sparse=True,
     ),
-    "bn_mlp": Seat(lambda _: _networks().BNMLPRegressor(), scaled_preprocessing, Cost(0.135, 0.0371, 0.25)),
+    "bn_mlp": Seat(lambda _: _networks().BNMLPRegressor(), scaled_preprocessing, Cost(0.28, 0.24, 0.25)),
     "xgboost": Seat(
         lambda _: _xgboost().StoppedXGBRegressor(**XGBOOST),
         tree_preprocessing,
@@ -350,7 +352,7 @@ REGRESSORS: dict[str, Seat] = {
         package="lightgbm",
         tree=LIGHT_SMALL_TREE,
     ),
-    "bn_mlp_wide": Seat(lambda _: _networks().BNMLPRegressor(**WIDE_NET), scaled_preprocessing, Cost(0.4, 0.25, 0.5)),
+    "bn_mlp_wide": Seat(lambda _: _networks().BNMLPRegressor(**WIDE_NET), scaled_preprocessing, Cost(0.53, 0.66)),
     "knn": Seat(
         lambda n_rows: KNeighborsRegressor(**_neighbors(n_rows)),
         scaled_preprocessing,
