@@ -59,7 +59,7 @@ def _encode_net(net: Any, writer: Writer) -> dict[str, Any]:
         "classes": net.classes if given["classifier"] else None,
         "dtype": next(name for name, dtype in DTYPES.items() if dtype == given["dtype"]),
         "affines": [given["input_affine"], given["output_affine"], output_range],
-        "clips": None if module.encoder is None else module.encoder.clips,
+        "encoder": None if module.encoder is None else [module.encoder.clips, module.encoder.imputes],
         "test_shifts": given["test_shifts"],
         "settings": {name: getattr(net, name) for name in _SETTINGS},
         "history": json.dumps(list(net.history)),
@@ -84,7 +84,7 @@ def _decode_net(state: Any, reader: Reader) -> Any:
         dtype=DTYPES[state["dtype"]],
         input_affine=input_affine,
         output_affine=output_affine,
-        encoding=_encoding(state.get("clips"), arrays),
+        encoding=_encoding(state.get("encoder"), arrays),
         output_range=output_range,
         test_shifts=bool(state["test_shifts"]),
         settings={name: settings[name] for name in _SETTINGS},
@@ -94,18 +94,20 @@ def _decode_net(state: Any, reader: Reader) -> Any:
     return net
 
 
-def _encoding(clips: bool | None, arrays: dict[str, np.ndarray]) -> Encoding | None:
-    if clips is None:
+def _encoding(switches: Any, arrays: dict[str, np.ndarray]) -> Encoding | None:
+    if switches is None:
         return None
+    clips, imputes = (bool(switch) for switch in switches)
     found = {name: arrays[f"encoder.{name}"] for name in ARRAYS}
     columns, encoded, periodic = (found[name].shape for name in ("centre", "column", "periodic"))
     shapes = [array.shape for array in found.values()]
     flat = len(columns) == len(encoded) == len(periodic) == 1
     if not flat or shapes != [columns] * 2 + [encoded] * (len(shapes) - 3) + [periodic]:
         raise Refused(f"has a network whose encoded columns do not fit each other: {shapes}")
-    if not all(0 <= column < columns[0] for name in ("column", "periodic") for column in found[name]):
+    n_columns = {"column": columns[0] * (1 + imputes), "periodic": columns[0]}
+    if not all(0 <= column < most for name, most in n_columns.items() for column in found[name]):
         raise Refused(f"has a network that encodes columns which are not among its {columns[0]}")
-    return Encoding(**found, clips=bool(clips))
+    return Encoding(**found, clips=clips, imputes=imputes)
 
 
 def _maker(state: Any) -> Callable[[], nn.Module]:
@@ -195,7 +197,7 @@ _TYPES: dict[Any, Codec] = {
     torch.optim.Optimizer: Codec("nn.optimizer", lambda cls, _: cls.__name__, lambda state, _: _optimizer(state)),
 }
 # Of files of version 0.1.
-_BEFORE = {"scaling": None, "num_embedding": None, "n_bins": "auto", "beta_2": 0.999}
+_BEFORE = {"scaling": None, "num_embedding": None, "n_bins": "auto", "missing": "error", "beta_2": 0.999}
 _BY_CLASS = {
     **{
         full_name(cls): plain_attributes(f"nn.{cls.__name__}", cls, before)

@@ -111,6 +111,10 @@ MLP = _entries("""
         Pieces of a column, at most; 2 or more. "auto" is a third of the root of the training rows, 32 at most, and
         less where all columns together would have more pieces than there are training rows, or more than 2,000.
 
+    missing : {"error", "indicator"}, default="error"
+        "indicator" takes missing values (NaN): the middle of their column stands in their place, and columns that have
+        any in the training rows are followed by one that tells where. Needs a ``scaling``.
+
     input_batch_norm : bool, default=False
         Normalize the input too, batch by batch. Helps where the features are not scaled beforehand.
 

@@ -12,6 +12,7 @@ gives a straight line. Encoding one column costs less than the products that fol
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -36,20 +37,21 @@ class Encoding:
 
     A column x becomes ``(x - centre) * slope``, smoothly clipped if ``clips``. The encoded columns are made of these:
     the bare columns, in their order, and then their pieces, each
-    ``gain * clamp((x - middle) * steepness, -bound, bound)``.
+    ``gain * clamp((x - middle) * steepness, -bound, bound)``. If it ``imputes``, a missing value is zero on the common
+    scale, and a column with gaps is told once more: by one where it has none and 0 else, a piece of column d + j.
 
     Attributes
     ----------
     centre, slope : ndarray of shape (d,)
         The scale of each column; a slope of zero for one that is constant.
     column : ndarray of int, shape (E,)
-        Which column each encoded one is made of.
+        Which column each encoded one is made of; d and more for the gaps of a column.
     middle, steepness, gain, bound : ndarray of shape (E,)
         Where a ramp is, how steep, and how high; infinity is the bound of a bare column that is not clipped.
     periodic : ndarray of int, shape (m,)
         Columns that come once more, bare, behind the encoded ones: those that waves are made of.
-    clips : bool
-        Whether columns are clipped.
+    clips, imputes : bool
+        Whether columns are clipped, and whether there may be missing values.
     """
 
     centre: np.ndarray
@@ -61,6 +63,7 @@ class Encoding:
     bound: np.ndarray
     periodic: np.ndarray
     clips: bool
+    imputes: bool = False
 
     @property
     def n_encoded(self) -> int:
@@ -76,36 +79,45 @@ def bins_for(rows: np.ndarray) -> int:
     """Pieces of a column that rows (n, d) support, and that do not make the first layer too wide."""
     n_rows = len(rows)
     # A column of two values has no pieces.
-    several = ((rows != rows.min(axis=0)) & (rows != rows.max(axis=0))).any(axis=0)
+    low, high = np.fmin.reduce(rows), np.fmax.reduce(rows)
+    several = ((rows > low) & (rows < high)).any(axis=0)
     most_encoded = min(n_rows, MOST_ENCODED)
     return int(min(BINS_OF_ROWS * n_rows**0.5, MOST_BINS, most_encoded / max(1, several.sum())))
 
 
-def learn_encoding(rows: np.ndarray, scaling: str | None, n_bins: int, *, periodic: bool = False) -> Encoding:
+def learn_encoding(
+    rows: np.ndarray, scaling: str | None, n_bins: int, *, periodic: bool = False, imputes: bool = False
+) -> Encoding:
     """Learn from training rows (n, d); ``n_bins`` pieces a column at most, none with 0 or 1.
 
     A column of few values keeps a piece between each two of them; a column of two values needs none. ``periodic``:
     whether there are columns for waves.
     """
     rows = rows.astype(np.float64)
-    centre, slope = _scale(rows, scaling)
+    missing = np.isnan(rows)
+    with warnings.catch_warnings():  # of columns without a value, which are constant
+        warnings.simplefilter("ignore", RuntimeWarning)
+        least, most = np.nanmin(rows, axis=0), np.nanmax(rows, axis=0)
+        centre, slope = _scale(rows, scaling, least, most)
     clips = scaling == "robust-clip"
     scaled = (rows - centre) * slope
     if clips:
         scaled = scaled / np.sqrt(1 + (scaled / CLIP) ** 2)
     d = rows.shape[1]
-    constant = (rows == rows[0]).all(axis=0)
+    constant = ~(least < most)
     reach, bound = (CLIP, 1.0) if clips else (1.0, np.inf)
     parts = [(np.arange(d), np.zeros(d), np.where(constant, 0.0, 1 / reach), np.full(d, reach), np.full(d, bound))]
     for j in np.flatnonzero(~constant) if n_bins > 1 else ():
-        edges = _edges(scaled[:, j], n_bins)
+        edges = _edges(scaled[~missing[:, j], j], n_bins)
         if len(edges) > 2:
             low, high = edges[:-1], edges[1:]
             n = len(low)
             parts.append((np.full(n, j), (low + high) / 2, 2 / (high - low), np.full(n, PIECE_HEIGHT / 2), np.ones(n)))
+    gaps = np.flatnonzero(missing.any(axis=0) & ~missing.all(axis=0))
+    parts.append((d + gaps, *np.broadcast_to([[0.5], [2.0], [PIECE_HEIGHT / 2], [1.0]], (4, len(gaps)))))
     column, middle, steepness, gain, ends = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    waves = [j for j in range(d) if periodic and _is_quantity(rows[:, j])]
-    return Encoding(centre, slope, column, middle, steepness, gain, ends, np.array(waves, dtype=int), clips)
+    waves = np.array([j for j in range(d) if periodic and _is_quantity(rows[~missing[:, j], j])], dtype=int)
+    return Encoding(centre, slope, column, middle, steepness, gain, ends, waves, clips, imputes)
 
 
 def _is_quantity(column: np.ndarray) -> bool:
@@ -114,15 +126,14 @@ def _is_quantity(column: np.ndarray) -> bool:
     return len(counts) >= LEAST_VALUES and counts.max() <= MOST_ALIKE * len(column)
 
 
-def _scale(rows: np.ndarray, scaling: str | None) -> tuple[np.ndarray, np.ndarray]:
-    least, most = rows.min(axis=0), rows.max(axis=0)
+def _scale(rows: np.ndarray, scaling: str | None, least: np.ndarray, most: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if scaling is None:
         return np.zeros(rows.shape[1]), np.where(most > least, 1.0, 0.0)
     if scaling == "standard":
-        return rows.mean(axis=0), _inverse(rows.std(axis=0), most > least)
-    low, centre, high = np.quantile(rows, [0.25, 0.5, 0.75], axis=0)
+        return np.nan_to_num(np.nanmean(rows, axis=0)), _inverse(np.nanstd(rows, axis=0), most > least)
+    low, centre, high = np.nanquantile(rows, [0.25, 0.5, 0.75], axis=0)
     # Where half of the rows have one value, the range has to do.
-    return centre, _inverse(np.where(high > low, high - low, (most - least) / 2), most > least)
+    return np.nan_to_num(centre), _inverse(np.where(high > low, high - low, (most - least) / 2), most > least)
 
 
 def _inverse(scale: np.ndarray, varies: np.ndarray) -> np.ndarray:
@@ -145,7 +156,7 @@ class PackedEncoding:
     Parameters
     ----------
     encodings : sequence of Encoding
-        All clip, or none does.
+        All clip, or none does; all impute, or none does.
     n_columns : int
         Columns d of the rows, of which a network may have the first ones only.
     n_encoded, n_periodic : int
@@ -164,15 +175,18 @@ class PackedEncoding:
                 own[: len(values)] = values
             return torch.as_tensor(padded, dtype=like.dtype, device=like.device).unsqueeze(2)
 
-        self._clips, self._k = encodings[0].clips, len(encodings)
+        self._clips, self._imputes, self._k = encodings[0].clips, encodings[0].imputes, len(encodings)
         self._centre, self._slope = joined("centre", n_columns), joined("slope", n_columns)
         self._middle, self._steepness, self._gain = (
             joined(name, n_encoded) for name in ("middle", "steepness", "gain")
         )
         # One number where it is the same for all: several times faster.
         self._bound: Any = 1.0 if self._clips else joined("bound", n_encoded)
-        first = torch.arange(self._k, device=like.device).view(-1, 1, 1) * n_columns
-        self._row = (joined("column", n_encoded).long() + first).view(-1)
+        # With missing values, the rows (k, d, b) are followed by whether these are missing.
+        first = torch.arange(self._k, device=like.device).view(-1, 1, 1) * (n_columns * (1 + self._imputes))
+        column = joined("column", n_encoded).long()
+        own = torch.tensor([len(encoding.centre) for encoding in encodings], device=like.device).view(-1, 1, 1)
+        self._row = (column + (n_columns - own) * (column >= own) + first).view(-1)
         self._periodic = (joined("periodic", n_periodic).long() + first).view(-1)
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -184,6 +198,9 @@ class PackedEncoding:
         x = (x - self._centre).mul_(self._slope)
         if self._clips:
             x = x.div_((x / CLIP).square_().add_(1).sqrt_())
+        if self._imputes:
+            missing = x.isnan()
+            x = torch.cat([x.masked_fill_(missing, 0.0), missing.to(x.dtype)], 1)
         b = x.shape[2]
         x = x.reshape(-1, b)
         periodic = x.index_select(0, self._periodic).view(self._k, -1, b)
@@ -199,7 +216,7 @@ class Encoder(nn.Module):
 
     def __init__(self, encoding: Encoding) -> None:
         super().__init__()
-        self.clips = encoding.clips
+        self.clips, self.imputes = encoding.clips, encoding.imputes
         for name in ARRAYS:
             self.register_buffer(name, torch.tensor(getattr(encoding, name)))
 
@@ -211,7 +228,7 @@ class Encoder(nn.Module):
 
     def encoding(self) -> Encoding:
         arrays: dict[str, Any] = {name: getattr(self, name).cpu().numpy() for name in ARRAYS}
-        return Encoding(**arrays, clips=self.clips)
+        return Encoding(**arrays, clips=self.clips, imputes=self.imputes)
 
 
-ARRAYS = tuple(field.name for field in fields(Encoding) if field.name != "clips")
+ARRAYS = tuple(field.name for field in fields(Encoding) if field.name not in ("clips", "imputes"))

@@ -27,8 +27,8 @@ class BNMLPClassifier(TableNet, NetClassifier):
 
     Parameters
     ----------
-    {hidden_layer_sizes} {scaling} {num_embedding} {n_bins} {activation} {batch_norm} {input_batch_norm} {dropout}
-    {n_members} {snapshots} {max_epochs} {batch_size} {lr} {schedule} {optimizer} {beta_2} {weight_decay}
+    {hidden_layer_sizes} {scaling} {num_embedding} {n_bins} {missing} {activation} {batch_norm} {input_batch_norm}
+    {dropout} {n_members} {snapshots} {max_epochs} {batch_size} {lr} {schedule} {optimizer} {beta_2} {weight_decay}
     {early_stopping} {validation_fraction} {n_iter_no_change} {tol} {batch_stats} {class_weight} {warm_start}
     {module} {device} {dtype} {n_threads} {random_state} {callbacks} {verbose}
 
@@ -44,8 +44,8 @@ class BNMLPClassifier(TableNet, NetClassifier):
     Raises
     ------
     ValueError
-        At ``fit``, if a parameter or the data is not as it has to be (NaN and infinity are refused), or if training
-        diverges.
+        At ``fit``, if a parameter or the data is not as it has to be (infinity is refused, and NaN unless ``missing``
+        allows it), or if training diverges.
 
     References
     ----------
@@ -78,6 +78,7 @@ class BNMLPClassifier(TableNet, NetClassifier):
         scaling: Any = "robust-clip",
         num_embedding: Any = "ple",
         n_bins: Any = "auto",
+        missing: Any = "error",
         activation: Any = "relu",
         batch_norm: bool = True,
         input_batch_norm: bool = False,
@@ -110,6 +111,7 @@ class BNMLPClassifier(TableNet, NetClassifier):
         self.scaling = scaling
         self.num_embedding = num_embedding
         self.n_bins = n_bins
+        self.missing = missing
         self.activation = activation
         self.batch_norm = batch_norm
         self.input_batch_norm = input_batch_norm
@@ -181,8 +183,8 @@ class BNMLPRegressor(TableNet, NetRegressor):
 
     Parameters
     ----------
-    {hidden_layer_sizes} {scaling} {num_embedding} {n_bins} {activation} {batch_norm} {input_batch_norm} {dropout}
-    {n_members} {snapshots} {max_epochs} {batch_size} {lr} {schedule} {optimizer} {beta_2} {weight_decay}
+    {hidden_layer_sizes} {scaling} {num_embedding} {n_bins} {missing} {activation} {batch_norm} {input_batch_norm}
+    {dropout} {n_members} {snapshots} {max_epochs} {batch_size} {lr} {schedule} {optimizer} {beta_2} {weight_decay}
     {early_stopping} {validation_fraction} {n_iter_no_change} {tol} {batch_stats} {warm_start} {module} {device}
     {dtype} {n_threads} {random_state} {callbacks} {verbose}
 
@@ -196,8 +198,8 @@ class BNMLPRegressor(TableNet, NetRegressor):
     Raises
     ------
     ValueError
-        At ``fit``, if a parameter or the data is not as it has to be (NaN and infinity are refused), or if training
-        diverges.
+        At ``fit``, if a parameter or the data is not as it has to be (infinity is refused, and NaN unless ``missing``
+        allows it), or if training diverges.
 
     References
     ----------
@@ -228,6 +230,7 @@ class BNMLPRegressor(TableNet, NetRegressor):
         scaling: Any = "robust-clip",
         num_embedding: Any = "ple",
         n_bins: Any = "auto",
+        missing: Any = "error",
         activation: Any = "relu",
         batch_norm: bool = True,
         input_batch_norm: bool = False,
@@ -259,6 +262,7 @@ class BNMLPRegressor(TableNet, NetRegressor):
         self.scaling = scaling
         self.num_embedding = num_embedding
         self.n_bins = n_bins
+        self.missing = missing
         self.activation = activation
         self.batch_norm = batch_norm
         self.input_batch_norm = input_batch_norm

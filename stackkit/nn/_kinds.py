@@ -51,6 +51,7 @@ class TableNet(NetLearner):
     scaling: Any
     num_embedding: Any
     n_bins: Any
+    missing: Any
     input_batch_norm: bool
     beta_2: Any
 
@@ -73,7 +74,8 @@ class TableNet(NetLearner):
         return joint_nets(learners)
 
     def _inputs(self, X: Any, y: Any, *, reset: bool) -> tuple[np.ndarray, Any]:
-        return _validated(self, X, y, reset=reset, dtype=_floats(self))
+        gaps = "allow-nan" if self.missing == "indicator" and self.module is None else True
+        return _validated(self, X, y, reset=reset, dtype=_floats(self), ensure_all_finite=gaps)
 
     def _input_shape(self, inputs: np.ndarray) -> tuple[int, ...]:
         return (self.n_features_in_,)  # a fold may have fewer than the table
@@ -95,13 +97,19 @@ class TableNet(NetLearner):
         )
 
     def _encoding(self, inputs: np.ndarray, rows: np.ndarray) -> Encoding | None:
-        if self.module is not None or (self.scaling is None and self.num_embedding is None):
+        imputes = self.missing == "indicator"
+        if self.module is not None or not (self.scaling or self.num_embedding or imputes):
             return None
+        if imputes and self.scaling is None:
+            raise ValueError(
+                f"{type(self).__name__} with missing='indicator' puts the middle of a column in the place of missing "
+                f"values; with scaling=None there is none. Set scaling='robust-clip' or 'standard'."
+            )
         # As the network will see them: float64 and float32 rows of the same numbers train the same bits.
         own = inputs[rows, : self.n_features_in_].astype(self.dtype)
         n_bins = bins_for(own) if self.n_bins == "auto" else self.n_bins
         n_bins = n_bins if self.num_embedding == "ple" else 0
-        return learn_encoding(own, self.scaling, n_bins, periodic=self.num_embedding == "pbld")
+        return learn_encoding(own, self.scaling, n_bins, periodic=self.num_embedding == "pbld", imputes=imputes)
 
     @torch.no_grad()
     def _unseen(self, network: nn.Module, inputs: Tensor, rows: np.ndarray, *, on: bool) -> Tensor | None:
@@ -113,10 +121,14 @@ class TableNet(NetLearner):
         if not isinstance(network, BNMLP):
             return None
         own = inputs[torch.tensor(rows, device=inputs.device), : self.n_features_in_]
-        # An encoded column rises with its column: it changes if it does from the lowest value to the highest.
-        ends = self.net_.module_.scaled(torch.stack([own.amin(0), own.amax(0)]))
+        # An encoded column rises with its column: it changes if it does from the lowest value to the highest, or if
+        # only some of its values are missing.
+        missing = own.isnan()
+        low = own.masked_fill(missing, torch.inf).amin(0).masked_fill(missing.all(0), torch.nan)
+        high = own.masked_fill(missing, -torch.inf).amax(0).masked_fill(missing.all(0), torch.nan)
+        ends = self.net_.module_.scaled(torch.stack([low, high, low.masked_fill(missing.any(0), torch.nan)]))
         first: Any = next(iter((*network.linears, network.output)))
-        constant = (ends[0] == ends[1])[: first.weight.shape[1]]  # those that waves are made of change often enough
+        constant = (ends == ends[0]).all(0)[: first.weight.shape[1]]  # those that waves are made of change often enough
         if on:
             constant &= (first.weight == 0).all(0)
         else:
@@ -159,6 +171,11 @@ class TableNet(NetLearner):
             population=self.batch_stats == "population",
             device=self._where(),
         )
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.missing == "indicator" and self.module is None
+        return tags
 
 
 class ImageNet(NetLearner):

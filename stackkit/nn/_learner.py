@@ -495,7 +495,7 @@ def _train(
         check_length("groups", groups, len(inputs))
     first = learners[0]
     x = as_tensor(inputs, torch.empty(0, dtype=DTYPES[first.dtype], device=first._where()))
-    if not (x.dtype == torch.uint8 or x.isfinite().all()):
+    if x.dtype != torch.uint8 and x.isinf().any():
         raise ValueError(f"X has values too large for {first.dtype}; scale it, or set dtype='float64'.")
     tables: dict[Any, TrainingTable] = {}
     training_runs: dict[Recipe, list[TrainingRun]] = {}

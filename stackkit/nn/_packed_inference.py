@@ -128,8 +128,9 @@ def _shape_of(average: Any) -> tuple[Any, ...] | None:
     }
     if None in shapes or len(shapes) > 1:
         return None
-    clips = None if average.encoder is None else average.encoder.clips
-    return len(members), average.classifier, clips, *shapes
+    encoder = average.encoder
+    kind = None if encoder is None else (encoder.clips, encoder.imputes)
+    return len(members), average.classifier, kind, *shapes
 
 
 def _shape_of_network(network: Any) -> tuple[Any, ...] | None:

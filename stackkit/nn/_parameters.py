@@ -27,6 +27,7 @@ CHOICES: dict[str, list[str | None]] = {
     "precision": ["bfloat16", "float32"],
     "scaling": [*SCALINGS, None],
     "num_embedding": ["ple", "pbld", None],
+    "missing": ["error", "indicator"],
 }
 # name -> kind, least, below what
 NUMBERS: dict[str, tuple[Any, float, float]] = {

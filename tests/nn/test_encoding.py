@@ -141,6 +141,38 @@ def test_columns_for_waves_are_the_bare_ones_of_quantities(scaling):
     assert learn_encoding(ROWS, scaling, 0).shape == (6, 0)
 
 
+@pytest.mark.parametrize("scaling", ["standard", "robust-clip"])
+def test_missing_values_are_the_middle_of_their_column_and_are_told(scaling):
+    gaps = RNG.random(ROWS.shape) < [0.2, 0.0, 0.3, 0.1, 0.5, 1.0]
+    rows = np.where(gaps, np.nan, ROWS)
+    encoding = learn_encoding(rows, scaling, 4, imputes=True)
+    found = Encoder(encoding)(torch.from_numpy(rows)).numpy()
+    assert np.isfinite(found).all()
+    told = encoding.column >= 6
+    assert (encoding.column[told] - 6).tolist() == [0, 2, 3, 4]  # not where none is missing, or all are
+    np.testing.assert_array_equal(found[:, told] > 0, gaps[:, [0, 2, 3, 4]])
+    for j in (0, 1, 2, 3):
+        known = ~gaps[:, j]
+        np.testing.assert_array_equal(found[gaps[:, j], j], 0.0)
+        alone = learn_encoding(ROWS[known, j : j + 1], scaling, 4)
+        expected = Encoder(alone)(torch.from_numpy(ROWS[known, j : j + 1])).numpy()
+        np.testing.assert_allclose(found[known][:, ~told & (encoding.column == j)], expected, atol=1e-12)
+    assert (found[:, ~told & (encoding.column == 5)] == 0).all()
+
+
+def test_gaps_of_several_tables_are_told_each_in_its_place():
+    parts = [np.where(RNG.random((50, d)) < 0.2, np.nan, ROWS[:50, :d]) for d in (2, 6)]
+    encodings = [learn_encoding(part, "robust-clip", 3, imputes=True) for part in parts]
+    widest = max(encoding.n_encoded for encoding in encodings)
+    x = torch.zeros(2, 6, 50, dtype=torch.float64)
+    for own, part in zip(x, parts, strict=True):
+        own[: part.shape[1]] = torch.from_numpy(part.T)
+    found, _ = PackedEncoding(encodings, 6, widest, 0, x)(x)
+    for own, encoding, part in zip(found, encodings, parts, strict=True):
+        alone = Encoder(encoding)(torch.from_numpy(part))
+        torch.testing.assert_close(own[: encoding.n_encoded].T, alone, rtol=0, atol=0)
+
+
 def test_bins_follow_the_rows_and_leave_the_first_layer_its_width():
     def table(n_rows, n_columns):
         return np.column_stack([RNG.normal(size=(n_rows, n_columns)), RNG.integers(0, 2, (n_rows, 50))])

@@ -340,6 +340,43 @@ def test_a_column_that_changes_only_in_rows_to_stop_by_is_not_seen(states_made):
         assert len(set(hidden)) == 2
 
 
+GAPS = np.where(np.random.default_rng(5).random(X.shape) < 0.2, np.nan, X)
+TELLS = {"missing": "indicator", "scaling": "robust-clip", "num_embedding": "ple"}
+
+
+@pytest.mark.parametrize("make", [classifier, regressor])
+def test_missing_values_are_taken_where_they_are_allowed(make):
+    y = Y if make is classifier else VALUES
+    with pytest.raises(ValueError, match="contains NaN"):
+        make().fit(GAPS, y)
+    with pytest.raises(ValueError, match="with scaling=None there is none"):
+        make(missing="indicator").fit(GAPS, y)
+    with pytest.raises(ValueError, match="contains infinity"):
+        make(**TELLS).fit(np.where(np.isnan(GAPS), np.inf, X), y)
+    model = make(**TELLS, max_epochs=40).fit(GAPS, y)
+    assert np.isfinite(answers(model, GAPS)).all()
+    assert np.isfinite(answers(model, np.full((2, 4), np.nan))).all()
+    assert model.score(GAPS, y) > 0.5
+    never = make(**TELLS).fit(X, y)  # new rows may lack what no training row lacked
+    assert np.isfinite(answers(never, GAPS)).all()
+
+
+@pytest.mark.parametrize("params", [{}, {"early_stopping": True, "n_members": 3}], ids=str)
+def test_folds_with_missing_values_are_trained_together_as_alone(params):
+    estimator = classifier(**TELLS, **params)
+    for model, rows in zip(estimator.fit_folds(GAPS, Y3, FOLDS["ragged"]), FOLDS["ragged"], strict=True):
+        alone = clone(estimator).set_params(random_state=model.random_state).fit(GAPS[rows], Y3[rows])
+        np.testing.assert_allclose(answers(model, GAPS), answers(alone, GAPS), atol=1e-9)
+
+
+def test_what_is_missing_tells_of_the_target():
+    lacks = np.random.default_rng(1).random(200) < 0.5
+    rows = np.random.default_rng(2).normal(size=(200, 2))
+    rows[lacks, 0] = np.nan
+    model = classifier(**TELLS, max_epochs=30).fit(rows, lacks.astype(int))
+    assert model.score(rows, lacks.astype(int)) == 1.0
+
+
 def test_values_of_later_rows_widen_what_is_predicted():
     model = regressor(lr=0.1).partial_fit(X, VALUES)
     for _ in range(30):

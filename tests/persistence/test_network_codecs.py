@@ -49,6 +49,7 @@ def _assert_same(again, model, rows):
         {"scaling": "robust-clip", "num_embedding": "ple", "beta_2": 0.9},
         {"num_embedding": "ple", "n_bins": 3},
         {"num_embedding": "pbld"},
+        {"missing": "indicator"},
     ],
     ids=lambda settings: "-".join(settings) or "default",
 )
