@@ -97,8 +97,14 @@ def make_network(task):
 
 
 def our_learner(task, seed):
+    """The network that skorch trains: nothing is encoded, dropped or set aside."""
     return BNMLPClassifier(
         task.hidden,
+        scaling=None,
+        num_embedding=None,
+        dropout=0.0,
+        beta_2=0.999,
+        early_stopping=False,
         n_members=1,
         max_epochs=task.epochs,
         batch_size=task.batch_size,

@@ -26,7 +26,9 @@ TUNED = "bn_mlp, tuned"
 
 
 def learners(X):
-    tuned = BNMLPClassifier(max_epochs=5, lr=0.002)
+    tuned = BNMLPClassifier(
+        max_epochs=5, lr=0.002, scaling=None, num_embedding=None, dropout=0.0, beta_2=0.999, early_stopping=False
+    )
     return [
         *default_learners("classification", X),
         (TUNED, Pipeline([("prepare", scaled_preprocessing()), ("learner", tuned)])),
