@@ -14,6 +14,7 @@ import stackkit
 import stackkit.evaluation
 import stackkit.inspection
 import stackkit.plots
+import stackkit.uncertainty
 
 PACKAGE = Path(stackkit.__file__).parent
 # Which folder, or file that stands alone, imports which: these edges and no others, lazy ones included.
@@ -35,6 +36,7 @@ EDGES = {
     "_model": "_assessment _blending _data _execution _learners _members _oof _utils exceptions report",
     "evaluation": "_assessment _blending _data _members _model _oof _utils",
     "inspection": "_assessment _blending _data _model",
+    "uncertainty": "_assessment _data _members _model _oof _utils",
     "_persistence": "_blending _data _learners _members _model _oof _utils exceptions nn",
     "cli": "_assessment _blending _data _learners _model _oof _persistence _store _utils evaluation exceptions report",
     "__init__": "_blending _learners _model _oof _persistence _store nn",
@@ -112,7 +114,8 @@ def test_there_are_no_circles():
 
 
 def test_there_are_few_rooms_and_they_are_on_one_floor():
-    entries = {path.name for path in PACKAGE.iterdir() if not path.name.startswith("__")}
+    # Rooms, as in the table above: the marker py.typed is none.
+    entries = {path.name for path in PACKAGE.iterdir() if not path.name.startswith("__")} - {"py.typed"}
     assert len(entries) <= 20, sorted(entries)
     deep = {path.parent.relative_to(PACKAGE) for path in PACKAGE.glob("*/*/*.py")}
     assert deep <= {Path("_execution/backends")}
@@ -160,7 +163,15 @@ def test_no_private_name_of_scikit_learn(module):
 
 @pytest.mark.parametrize(
     "package",
-    [stackkit, stackkit.evaluation, stackkit.inspection, stackkit.plots, stackkit.nn, stackkit.nn.batchnorm],
+    [
+        stackkit,
+        stackkit.evaluation,
+        stackkit.inspection,
+        stackkit.plots,
+        stackkit.uncertainty,
+        stackkit.nn,
+        stackkit.nn.batchnorm,
+    ],
     ids=lambda package: package.__name__,
 )
 def test_all_names_are_there(package):  # that they are sorted is for the linter to see
@@ -169,7 +180,9 @@ def test_all_names_are_there(package):  # that they are sorted is for the linter
 
 
 @pytest.mark.parametrize(
-    "package", [stackkit, stackkit.evaluation, stackkit.plots, stackkit.nn], ids=lambda p: p.__name__
+    "package",
+    [stackkit, stackkit.evaluation, stackkit.plots, stackkit.uncertainty, stackkit.nn],
+    ids=lambda p: p.__name__,
 )
 def test_public_methods_are_documented(package):
     for name in package.__all__:

@@ -13,6 +13,7 @@ import pandas as pd
 from scipy import sparse
 from sklearn.utils.parallel import Parallel, delayed
 
+from stackkit._assessment.fold_stacks import check_same_rows, fold_columns, fold_members, width_of
 from stackkit._assessment.intervals import corrected_interval
 from stackkit._assessment.marginal import (
     FittedFinal,
@@ -23,13 +24,11 @@ from stackkit._assessment.marginal import (
 )
 from stackkit._assessment.scorers import Scoring, answers_of, labels_of, make_scoring
 from stackkit._data import Folds, by_name, check_raw_table, is_pandas, is_polars, take_rows
-from stackkit._members import Block, Member, is_prefit, own_copy, predict_block, settle, trains_folds_together
+from stackkit._members import Block, Member, settle
 from stackkit._oof import OutOfFold
-from stackkit._utils import EPSILON, did_you_mean, single_threaded_blas, thread_limits, threads_per_task, ties_held
+from stackkit._utils import did_you_mean, single_threaded_blas, thread_limits, threads_per_task
 
 BATCH = 20_000  # rows, with their shuffled copies, that a learner is asked for at once
-# Rounding differs with the size of a batch, and nearest neighbours with the number of threads.
-NEAR, FEW = 1e-3, 0.05
 
 Features = dict[str, list[int]]
 
@@ -88,7 +87,7 @@ def importances_of(
     with single_threaded_blas():
         for part in parts:
             table = part.table(part.rows)
-            _check_same_rows(oof, part.test, table)
+            check_same_rows(oof, part.test, table)
             baseline.append(part.scores(table, part.rows)[0])
         for part in parts:
             size = max(1, BATCH // len(part.test))
@@ -122,47 +121,6 @@ def _by_fold(oof: OutOfFold, rows: np.ndarray) -> list[tuple[int, np.ndarray]]:
     return [(fold, places) for fold, places in found if len(places)]
 
 
-def fold_members(oof: OutOfFold) -> dict[str, list[Member]]:
-    """The fold models of each learner, one a fold; an error where the stack has not kept them."""
-    lacking = [name for name in oof.blocks if not oof.members.get(name)]
-    if lacking:
-        raise ValueError(
-            f"The fold models of {lacking[0]!r} are not there: with refit=True, a stack keeps them only where its "
-            "final estimator weighs the learners. Fit with refit=False."
-        )
-    target = target_of(oof)
-    found = {}
-    for name, estimators in oof.members.items():
-        whole = estimators * len(oof.folds) if is_prefit(estimators[0]) else estimators
-        found[name] = [
-            _member(estimator, target.values[train], oof.classes)
-            for estimator, (train, _) in zip(whole, oof.folds.pairs, strict=True)
-        ]
-    return found
-
-
-def _member(estimator: Any, y: np.ndarray, classes: Any) -> Member:
-    """A fold model with the names that it has for the classes of its training rows."""
-    if not isinstance(classes, np.ndarray):
-        return Member(estimator, np.arange(0), np.arange(0))
-    if is_prefit(estimator) and hasattr(estimator, "classes_"):
-        labels = np.asarray(estimator.classes_)
-        return Member(estimator, labels, np.searchsorted(classes, labels))
-    codes = np.unique(y)
-    return Member(estimator, codes if trains_folds_together(estimator) else np.arange(len(codes)), codes)
-
-
-def _check_same_rows(oof: OutOfFold, test: np.ndarray, table: np.ndarray) -> None:
-    """The fold models must give again what the table has, or these are other rows than those of the fit."""
-    known = oof.train[test]
-    scale = np.maximum(np.nanstd(oof.train, axis=0), EPSILON * np.nanmax(np.abs(oof.train), initial=1))
-    if np.mean(np.abs(table - known) > NEAR * scale) > FEW:
-        raise ValueError(
-            "X must be the training rows of the model, in the order of the fit: for these rows its fold models predict "
-            "otherwise than they did then. Pass the X that was given to fit."
-        )
-
-
 @dataclass(frozen=True)
 class _Part:
     """Test rows of a fold, with those that predict them: fold models that did not see them, and a final estimator."""
@@ -184,16 +142,14 @@ class _Part:
     def table(self, rows: Any) -> np.ndarray:
         """The learners' columns, for copies of the test rows: each by the fold models whose test row it is."""
         n_copies = rows.shape[0] // len(self.test)
-        total = {name: np.zeros((rows.shape[0], _width(block))) for name, block in self.oof.blocks.items()}
+        total = {name: np.zeros((rows.shape[0], width_of(block))) for name, block in self.oof.blocks.items()}
         times = np.zeros(len(self.test))
         for fold, here in self.by_fold:
             times[here] += 1
             places = (np.arange(n_copies)[:, np.newaxis] * len(self.test) + here).ravel()
             of_fold = take_rows(rows, places)
-            for name, block in self.oof.blocks.items():
-                member = self.members[name][fold]
-                with ties_held(member.estimator):
-                    total[name][places] += predict_block(member, own_copy(of_fold), block)
+            for name, values in fold_columns(self.members, self.oof.blocks, fold, of_fold).items():
+                total[name][places] += values
         share = np.tile(times, n_copies)[:, np.newaxis]
         return np.hstack([settle(values / share, self.oof.blocks[name]) for name, values in total.items()])
 
@@ -221,10 +177,6 @@ class _Part:
         """By name, so that other features change nothing."""
         key = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little")
         return np.random.default_rng([*self.seed, repeat, key]).permutation(len(self.test))
-
-
-def _width(block: Block) -> int:
-    return block.n_classes if block.kind == "label" else block.width
 
 
 # --- copies of rows -------------------------------------------------------------------------------------

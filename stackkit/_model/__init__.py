@@ -10,7 +10,7 @@ from stackkit._model.levels import LevelCheck, check_levels, fit_final
 from stackkit._model.nested import OuterFold, nested_tables
 from stackkit._model.parameters import is_prefit_cv, learners_for, settings_for
 from stackkit._model.plan import Plan, make_plan
-from stackkit._model.predictor import Predictor
+from stackkit._model.predictor import Predictor, new_rows_of
 from stackkit._model.stackers import StackingClassifier, StackingRegressor
 from stackkit._model.stacking import StackingModel
 
@@ -31,5 +31,6 @@ __all__ = [
     "learners_for",
     "make_plan",
     "nested_tables",
+    "new_rows_of",
     "settings_for",
 ]

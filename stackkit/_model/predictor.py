@@ -167,3 +167,8 @@ class Predicts:
         validate_data(self, X=rows, reset=False, skip_check_array=True)
         tell_of_values(rows, known, told, verbose=getattr(self, "verbose", False))
         return rows
+
+
+def new_rows_of(model: Predicts, X: Any) -> Any:
+    """Rows, checked as the model's own ``predict`` checks them."""
+    return model._new_rows(X)  # noqa: SLF001 - it is of this module
