@@ -1,6 +1,7 @@
 """Intervals, sets, doubt, temperature, thresholds: honest, without a refit, equal to independent computations."""
 
 import pickle
+import warnings
 from math import ceil
 
 import numpy as np
@@ -20,7 +21,7 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.svm import LinearSVC
 
 from stackkit import ConvexClassifier, StackingClassifier, StackingModel, StackingRegressor
-from stackkit._assessment import aps_scores, bounds, scores_of, tempered
+from stackkit._assessment import aps_scores, bounds, p_values, scores_of, tempered
 from stackkit.uncertainty import (
     ConformalClassifier,
     ConformalRegressor,
@@ -379,6 +380,11 @@ def test_aps_scores_of_equal_probabilities_are_told_apart():
     np.testing.assert_allclose(found, [[0.625, 0.25, 0.875]])
 
 
+def test_rows_with_the_same_score_do_not_conform_better():
+    known = scores_of([np.arange(3)], np.array([0.2, 0.2, 0.5]), None, np.ones(3, dtype=bool))
+    np.testing.assert_allclose(p_values([np.array([[0.2, 0.3, 0.5, 0.6]])], known), [[1, 0.5, 0.5, 0.25]])
+
+
 def test_groups_of_classes_and_two_classes_with_names(rare):
     model, X, _ = rare
     by = np.where(X[:, 0] > 0, "right", "left")
@@ -409,6 +415,15 @@ def test_spread_is_that_of_the_fold_models_by_hand(regression, classification):
     mean = each.mean(axis=0)
     expected = (each * (np.log(each) - np.log(mean))).sum(axis=2).mean(axis=0)
     np.testing.assert_allclose(spread(model, X), expected, atol=1e-9)
+
+
+def test_spread_of_a_frame_is_that_of_its_values():
+    X, y = numbers(120)
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    as_array, as_frame = (StackingModel(REGRESSORS, cv=4, random_state=0).fit(rows, y) for rows in (X, frame))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # such as of columns without their names
+        np.testing.assert_allclose(spread(as_frame, frame), spread(as_array, X))
 
 
 def test_spread_is_larger_where_there_were_no_rows():

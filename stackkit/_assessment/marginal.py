@@ -216,7 +216,10 @@ class FittedFinal:
     def predictions(self, table: np.ndarray, X: Any, block: Block) -> np.ndarray:
         """Of rows by their learners' columns, and by X where some of it is picked."""
         seen = seen_columns(self.member.estimator, table, self.blocks, self.member.codes)
-        return predict_block(self.member, _with_picked(seen, X, self.picked), block)
+        # The final estimator of a stack that was fitted to a frame knows its columns by name.
+        named = hasattr(self.member.estimator, "feature_names_in_")
+        features = beside(*seen, X, self.picked) if named else _with_picked(seen, X, self.picked)
+        return predict_block(self.member, features, block)
 
 
 @dataclass(frozen=True)
