@@ -576,6 +576,27 @@ def test_rows_that_weigh_nothing_choose_nothing():
     assert pairs[1][0].temperature_ == pytest.approx(pairs[1][1].temperature_)
 
 
+def test_weights_of_the_fit_choose_threshold_and_temperature():
+    X, y = make_classification(300, 20, n_informative=3, n_redundant=10, weights=[0.7], random_state=0)
+    weights = np.random.default_rng(0).integers(0, 5, 300).astype(float)
+    model = StackingModel([("bayes", GaussianNB())], ConvexClassifier(), cv=StratifiedAs()).fit(
+        X, y, sample_weight=weights
+    )
+    second = _second_level(model)[:, 0]
+    curve = tune_threshold(model, "f1").curve_
+    for threshold, score in curve.iloc[10:-10:30].itertuples(index=False):
+        assert score == pytest.approx(f1_score(y, second >= threshold, sample_weight=weights))
+    curve = tune_threshold(model, costs=[[0, 1], [3, 0]]).curve_
+    for threshold, score in curve.iloc[10:-10:30].itertuples(index=False):
+        cost = np.where(y == 1, 3.0, 1.0) * (y != (second >= threshold))
+        assert -score == pytest.approx(np.average(cost, weights=weights))
+    made = scale_temperature(model)
+    shares = np.column_stack([1 - second, second])
+    losses = [log_loss(y, tempered(shares, made.temperature_ * by), sample_weight=weights) for by in (0.98, 1, 1.02)]
+    assert made.kept_
+    assert losses[1] == min(losses)
+
+
 # --- as estimators --------------------------------------------------------------------------------------
 
 MADE = [
