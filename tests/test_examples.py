@@ -266,6 +266,24 @@ def test_cluster(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
+def test_how_sure(tmp_path):
+    done = _run(tmp_path, example="11_how_sure.py")
+    assert done.returncode == 0, done.stderr
+    assert "It warns: The folds of this stack go forward in time" in done.stdout
+    shares = {
+        way: [float(share) for share in re.findall(r"(\d+\.\d)% in", line)]
+        for way, line in re.findall(r"^  (one promise|by group)(.*)$", done.stdout, flags=re.MULTILINE)
+    }
+    assert shares["one promise"][1] < 75
+    assert min(shares["by group"]) > 85
+    late = dict(re.findall(r"^  (as they were|adapting).* (\d+)\.\d% of the last", done.stdout, flags=re.MULTILINE))
+    assert int(late["as they were"]) < 75
+    assert int(late["adapting"]) > 85
+    assert "decisions cost less" in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["how_sure.png"]
+
+
 def test_every_example_is_run_here():
     text = Path(__file__).read_text(encoding="utf8")
     for path in (ROOT / "examples").glob("*.py"):
