@@ -506,7 +506,7 @@ def test_the_threshold_is_the_best_on_the_cross_fitted_table(rare):
     scores = [f1_score(y, np.where(shares >= t, "ill", "fine"), pos_label="ill") for t in np.unique(shares)]
     chosen = f1_score(y, np.where(shares >= made.threshold_, "ill", "fine"), pos_label="ill")
     assert made.kept_
-    assert chosen > np.max(scores) - 0.01  # of 900 thresholds, 200 are tried
+    assert chosen > np.max(scores) - 0.01  # of 900 thresholds, 100 are tried
     assert made.curve_["score"].max() == pytest.approx(chosen)
     np.testing.assert_array_equal(made.predict(X) == "ill", model.predict_proba(X)[:, 1] >= made.threshold_)
     np.testing.assert_array_equal(made.predict_proba(X), model.predict_proba(X))
@@ -529,7 +529,7 @@ def test_costs_decide(rare):
     made = tune_threshold(model, costs=costs)
     shares = _second_level(model)[:, 0]
     spent = -made.curve_["score"]
-    for threshold, cost in zip(made.curve_["threshold"][::40], spent[::40], strict=True):
+    for threshold, cost in zip(made.curve_["threshold"][::20], spent[::20], strict=True):
         predicted = (shares >= threshold).astype(int)
         assert cost == pytest.approx(costs[(y == "ill").astype(int), predicted].mean())
     usual = 1 / 13  # what is best where probabilities are right
@@ -548,8 +548,9 @@ def test_a_threshold_on_noise_is_left_as_it_was():
         model = StackingModel(CLASSIFIERS, cv=4, random_state=seed).fit(X, y)
         made = tune_threshold(model, "accuracy")
         kept += made.kept_
+        assert made.kept_ == (made.gain_ > 0)
         assert made.kept_ or made.threshold_ == 0.5
-    assert kept <= 3
+    assert kept < 6
 
 
 def test_costs_of_several_classes_make_the_least_expected_cost(classification):

@@ -18,7 +18,7 @@ from stackkit._data import Folds
 from stackkit._utils import EPSILON
 
 HOTTEST = 20.0  # times as unsure, or as sure, at most
-MOST_CANDIDATES = 200
+MOST_CANDIDATES = 100
 
 # Of some rows and their predictions (whether each is of the positive class): higher is better.
 Judge = Callable[[np.ndarray, np.ndarray], float]
@@ -26,19 +26,13 @@ Judge = Callable[[np.ndarray, np.ndarray], float]
 
 @dataclass(frozen=True)
 class Choice:
-    """What is best for all rows (``found``) and what it gains, cross-fitted over the folds, over ``usual``.
-
-    It is kept where it gains more than one standard error of that.
-    """
+    """What is best for all rows (``found``) and what it gains, cross-fitted over the folds, over ``usual``."""
 
     found: float
     usual: float
     gain: float
     se: float
-
-    @property
-    def kept(self) -> bool:
-        return self.gain > self.se
+    kept: bool
 
     @property
     def value(self) -> float:
@@ -53,11 +47,14 @@ def _parts(folds: Folds, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndar
             yield rows[here], rows[~here]
 
 
-def _choice(found: float, usual: float, gains: list[float], folds: Folds) -> Choice:
-    if len(gains) != len(folds):  # folds whose rows all weigh nothing
+def _gain(gains: list[float], folds: Folds) -> tuple[float, float]:
+    """The mean over the folds and its standard error; NaN where nothing could be tried."""
+    if not gains:
+        return np.nan, np.nan
+    if len(gains) != len(folds):  # there are folds whose rows all weigh nothing
         folds = Folds(folds.pairs[: len(gains)], folds.n_rows)
-    interval = corrected_interval(np.array(gains), folds) if gains else None
-    return Choice(found, usual, interval.mean if interval else np.nan, interval.se if interval else np.nan)
+    interval = corrected_interval(np.array(gains), folds)
+    return interval.mean, interval.se
 
 
 # --- temperature ----------------------------------------------------------------------------------------
@@ -75,7 +72,7 @@ def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
 def choose_temperature(
     probabilities: np.ndarray, y: np.ndarray, weights: np.ndarray | None, folds: Folds, rows: np.ndarray
 ) -> Choice:
-    """The temperature of the least log-loss on these rows, against 1.
+    """The temperature of the least log-loss on these rows, kept where it gains more than a standard error over 1.
 
     Guo, Pleiss, Sun and Weinberger (2017), On calibration of modern neural networks.
     """
@@ -93,8 +90,8 @@ def choose_temperature(
         )
         return float(np.exp(found.x))
 
-    gains = [loss(here, 1.0) - loss(here, best(others)) for here, others in _parts(folds, rows)]
-    return _choice(best(rows), 1.0, gains, folds)
+    gain, se = _gain([loss(here, 1.0) - loss(here, best(others)) for here, others in _parts(folds, rows)], folds)
+    return Choice(best(rows), 1.0, gain, se, kept=gain > se)
 
 
 # --- thresholds -----------------------------------------------------------------------------------------
@@ -120,20 +117,24 @@ def judged(judge: Judge, shares: np.ndarray, rows: np.ndarray) -> tuple[np.ndarr
 def choose_threshold(
     judge: Judge, shares: np.ndarray, folds: Folds, rows: np.ndarray, usual: float
 ) -> tuple[Choice, np.ndarray, np.ndarray]:
-    """The threshold that is best on these rows, against the usual one; and all candidates with their scores."""
+    """The threshold that is best on these rows, kept where it gains; and all candidates with their scores.
 
-    def best(some: np.ndarray) -> float:
-        candidates, scores = judged(judge, shares, some)
-        highest = np.flatnonzero(scores >= scores.max() - EPSILON)
-        return float(candidates[highest[len(highest) // 2]])
-
+    The usual one has no claim to be right for any score, so that no gain is asked for that chance could not give.
+    """
     with catch_warnings():
         simplefilter("ignore")
         gains = [
-            judge(here, shares[here] >= best(others)) - judge(here, shares[here] >= usual)
+            judge(here, shares[here] >= _best(*judged(judge, shares, others))) - judge(here, shares[here] >= usual)
             for here, others in _parts(folds, rows)
         ]
-    return _choice(best(rows), usual, gains, folds), *judged(judge, shares, rows)
+    (gain, se), curve = _gain(gains, folds), judged(judge, shares, rows)
+    return Choice(_best(*curve), usual, gain, se, kept=gain > 0), *curve
+
+
+def _best(candidates: np.ndarray, scores: np.ndarray) -> float:
+    """The middle one of those that are best."""
+    highest = np.flatnonzero(scores >= scores.max() - EPSILON)
+    return float(candidates[highest[len(highest) // 2]])
 
 
 def threshold_of_costs(costs: np.ndarray) -> float:

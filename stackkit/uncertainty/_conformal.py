@@ -105,7 +105,7 @@ class _Conformal(OfStack):
                 f"The {among.sum()} training rows{whose} are too few for a confidence of {confidence}: everything is "
                 f"possible for new rows{whose}. Ask for less, or join groups.",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
         return found
 
@@ -399,8 +399,8 @@ def conformal(
     -----
     What is guaranteed, whatever the learners are: if training rows and new ones are exchangeable (drawn from one
     source, in no order), intervals of confidence c hold the truth with a probability of at least 2c - 1, less a term
-    of the order of the square root of 2 / n_rows (Barber et al. 2021, CV+). In practice it is about c. The same is true
-    of sets (Romano et al. 2020).
+    of the order of the square root of 2 / n_rows (Barber et al. 2021, CV+). In practice it is about c, or a point or
+    two more where the fold models differ. The same is true of sets (Romano et al. 2020).
 
     What is not: that it holds for one row, or one kind of rows, but those of ``by``; that it holds where the new rows
     come from elsewhere or later; nor where rows of one group are on both sides of a fold. The theory takes the models

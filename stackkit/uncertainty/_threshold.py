@@ -38,8 +38,8 @@ class ThresholdClassifier(OfClassifier):
         From which probability on ``pos_label`` is predicted. None for more than two classes: then the class of the
         least expected cost is.
     kept_ : bool
-        Whether the tuned threshold helps: the gain is more than its standard error. If not, ``threshold_`` is the
-        usual one: 0.5, or what the costs alone say.
+        Whether the tuned threshold helps: there is a gain. If not, ``threshold_`` is the usual one: 0.5, or what the
+        costs alone say.
     gain_, gain_se_ : float
         How much better than the usual threshold the one tuned on other folds' rows is on a fold's test rows (mean
         over the folds), and the standard error of that. NaN for more than two classes.
@@ -207,8 +207,8 @@ def tune_threshold(
 
     Thresholds are tried on what the final estimator says of the training rows, cross-fitted on the table. That is what
     scikit-learn's ``TunedThresholdClassifierCV`` does with fits of the whole stack, once more for each of its folds.
-    The best one is taken only if, tuned on the other folds' rows, it is better on a fold's rows than the usual one by
-    more than a standard error. The usual one is 0.5, or, for costs, the threshold that is best where probabilities are
+    The best one is taken only if, tuned on the other folds' rows, it is better on a fold's rows than the usual one, on
+    average over the folds. The usual one is 0.5, or, for costs, the threshold that is best where probabilities are
     right.
 
     Parameters
