@@ -27,7 +27,7 @@ def score_board(oof: OutOfFold) -> pd.DataFrame:
     """Scores and cost of each learner, the best first."""
     board = _scores(oof)
     for seconds in SECONDS:
-        board[seconds] = oof.scores.groupby(level="learner", sort=False)[seconds].sum()
+        board[seconds] = oof.scores.groupby(level="learner", sort=False)[seconds].sum(min_count=1)
     # Log-loss and rmse: lower is better. Learners without probabilities come last.
     return board.sort_values(METRICS[target_of(oof).task][0], na_position="last", kind="stable")
 
@@ -121,7 +121,7 @@ def stack_scores(
 def _with_stack(board: pd.DataFrame, oof: OutOfFold, final: Any, **options: Any) -> pd.DataFrame:
     label = stack_label(oof)
     scores, status = stack_scores(final, oof, **options)
-    seconds = board[list(SECONDS)].sum()
+    seconds = board[list(SECONDS)].sum(min_count=1)
     board = board.reindex(pd.Index([label, *board.index], name="learner"))
     if scores is not None:
         board.loc[label, scores.index] = scores
@@ -141,11 +141,11 @@ def ranked(board: pd.DataFrame, metric: str, *, greater_is_better: bool) -> pd.D
 # --- what is shown --------------------------------------------------------------------------------------
 
 
-def shown_board(board: pd.DataFrame, final: Any, *, full: bool) -> pd.DataFrame:
-    """All columns, or those to look at first, with a legend in ``attrs``."""
+def shown_board(board: pd.DataFrame, final: Any, *, full: bool, caveat: str = "") -> pd.DataFrame:
+    """All columns, or those to look at first, with a legend in ``attrs``, which ends in the ``caveat``."""
     shown = board if full else board[_main_columns(board)]
     shown.attrs["greater_is_better"] = {metric: way for metric, way in GREATER_IS_BETTER.items() if metric in board}
-    shown.attrs["legend"] = legend_of(board, final)
+    shown.attrs["legend"] = legend_of(board, final, caveat)
     return shown
 
 

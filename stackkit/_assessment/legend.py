@@ -13,15 +13,19 @@ from stackkit._oof import METRICS
 GREATER_IS_BETTER = {"log_loss": False, "accuracy": True, "rmse": False, "r2": True}
 
 
-def legend_of(board: pd.DataFrame, final: Any) -> list[str]:
-    """A sentence or two for each kind of column that is there; ``final`` is the fitted final estimator."""
+def legend_of(board: pd.DataFrame, final: Any, caveat: str = "") -> list[str]:
+    """A sentence or two for each kind of column that is there; ``final`` is the fitted final estimator.
+
+    ``caveat`` is what has to be taken on trust, where the learners' predictions were given.
+    """
     lines = [
-        _scores(board),
-        _stack(board),
-        _outer(board),
+        _scores(board, given=bool(caveat)),
+        _of_given(board) if caveat else _stack(board),
+        "" if caveat else _outer(board),
         _weights(board, final),
         _marginal(board, final),
         _level(board),
+        caveat,
     ]
     return [line for line in lines if line]
 
@@ -34,11 +38,11 @@ def metrics_of(board: pd.DataFrame) -> tuple[str, str]:
     return next(pair for pair in METRICS.values() if pair[0] in board)
 
 
-def _scores(board: pd.DataFrame) -> str:
+def _scores(board: pd.DataFrame, *, given: bool) -> str:
     ways = "; ".join(
         f"{metric}: {better(GREATER_IS_BETTER[metric])}" for metric in metrics_of(board) if metric in board
     )
-    return f"{ways}. Means over the folds, of rows that the learner did not see."
+    return f"{ways}. Means over the folds{'' if given else ', of rows that the learner did not see'}."
 
 
 def _stack(board: pd.DataFrame) -> str:
@@ -48,6 +52,14 @@ def _stack(board: pd.DataFrame) -> str:
         f"{board.index[0]}: the final estimator, cross-fitted on the learners' out-of-fold predictions. Slightly "
         "optimistic, for these come from learners that were trained on each other's test rows; nested scores are free "
         "of that."
+    )
+
+
+def _of_given(board: pd.DataFrame) -> str:
+    outer = " outer: the same on outer folds." if "outer" in board else ""
+    return (
+        f"{board.index[0]}: the final estimator, cross-fitted on the predictions that were given: it learned from the "
+        f"targets of other rows than those that it predicts.{outer}"
     )
 
 

@@ -79,6 +79,24 @@ class SameFolds:
         return len(self.pairs)
 
 
+class TableFolds(SameFolds):
+    """A splitter that gives the folds of an out-of-fold table; for some of its rows alone, shuffled folds.
+
+    That is for learners that are fitted to nothing, such as predictions that are given: what is asked for there are
+    rows that have a prediction, and all have.
+    """
+
+    def __repr__(self) -> str:
+        return f"TableFolds({len(self.pairs)} folds of {self.n_rows} rows)"
+
+    def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        if X.shape[0] == self.n_rows:
+            yield from self.pairs
+            return
+        stratified = type_of_target(y) in ("binary", "multiclass")
+        yield from ShuffledFolds(stratified=stratified, random_state=SEED).split(X, y)
+
+
 def splitter_of(
     cv: Any, y: Any, *, classifier: bool, random_state: Any = None, n_folds: int = N_FOLDS, max_rows: int | None = None
 ) -> Any:

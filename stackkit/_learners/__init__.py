@@ -9,6 +9,7 @@ from stackkit._learners.calendar import CalendarColumns, days_of, is_duration
 from stackkit._learners.covariance import ShrunkCovariance
 from stackkit._learners.defaults import default_learners, known_names, learners_named, portfolio_for
 from stackkit._learners.frames import as_frame
+from stackkit._learners.given import GivenNumbers, GivenProbabilities
 from stackkit._learners.kernel_map import KernelMap
 from stackkit._learners.number_columns import NumberColumns, parts_of_format
 from stackkit._learners.portfolio import STARTING, Portfolio, check_preset
@@ -26,6 +27,8 @@ __all__ = [
     "STARTING",
     "CalendarColumns",
     "CodedPreparation",
+    "GivenNumbers",
+    "GivenProbabilities",
     "KernelMap",
     "NumberColumns",
     "Portfolio",

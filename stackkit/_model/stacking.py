@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,7 @@ from stackkit._model.diagram import CAN_DRAW, diagram_of
 from stackkit._model.fit import Fitted, fit_stack
 from stackkit._model.fold_average import FoldAverage
 from stackkit._model.forecast import forecast, in_a_sentence
+from stackkit._model.given import stack_of_table
 from stackkit._model.learner_predictor import LearnerPredictor, learner_predictor_of
 from stackkit._model.levels import with_upper_board
 from stackkit._model.new_rows import check_new_rows, known_columns
@@ -33,7 +34,7 @@ from stackkit._model.parameters import known_task, named_learners, settings_for,
 from stackkit._model.plan import Plan, make_plan
 from stackkit._model.predictor import Predicts
 from stackkit._model.routing import router_of
-from stackkit._oof import refit_members
+from stackkit._oof import OutOfFold, refit_members
 
 
 class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, TransformerMixin, BaseEstimator):
@@ -253,6 +254,54 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         self._take(plan, fitted)
         fitted.listeners.end()
         return self
+
+    @classmethod
+    def from_oof(cls, oof: OutOfFold, final_estimator: Any = None, **params: Any) -> Self:
+        """Make a fitted stack of an out-of-fold table: only the final estimator is fitted, no learner is needed.
+
+        Its X are the table's columns: ``oof.to_frame()`` for the training rows, ``oof.test_frame()`` for new ones. All
+        else is as of any stack: ``leaderboard()``, ``report()``, ``nested_scores(model, oof.to_frame(), y,
+        cv=model.cv)``, ``predict_proba(oof.test_frame())``.
+
+        Parameters
+        ----------
+        oof : OutOfFold
+            Of probabilities, or of one number a row: what :meth:`OutOfFold.from_frames` made of predictions from
+            elsewhere, what ``cross_fit`` returned, or another stack's ``oof_``.
+        final_estimator : estimator or None
+            What blends the learners. None means :class:`~stackkit.LogPoolClassifier` or
+            :class:`~stackkit.RidgePoolRegressor`.
+        **params : dict
+            Other parameters of the class, such as ``n_jobs`` and ``random_state``. Learners and folds are the table's.
+
+        Returns
+        -------
+        StackingModel
+            The fitted model, of the class that was asked.
+
+        Raises
+        ------
+        TypeError
+            ``oof`` is no table, or a parameter is given that the table says.
+        ValueError
+            The table holds neither probabilities nor one number a row.
+
+        Notes
+        -----
+        ``oof_.caveat`` says what has to be taken on trust; it stands below the leaderboard and in the report.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from stackkit import OutOfFold, StackingClassifier
+        >>> rng = np.random.default_rng(0)
+        >>> y = np.tile([0, 1], 50)
+        >>> noisy = {name: np.clip(0.3 + 0.4 * y + rng.normal(0, 0.2, 100), 0, 1) for name in ("mine", "yours")}
+        >>> model = StackingClassifier.from_oof(OutOfFold.from_frames(noisy, y))
+        >>> list(model.leaderboard().index)
+        ['stack', 'mine', 'yours']
+        """
+        return stack_of_table(cls, oof, final_estimator, params)
 
     def plan(self, X: Any, y: Any, *, groups: Any = None, sample_weight: Any = None, **params: Any) -> pd.DataFrame:
         """Tell what ``fit`` would do with these rows, and what it is expected to cost; nothing is fitted.
@@ -522,7 +571,7 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
             n_jobs=self.n_jobs,
         )
         board = with_upper_board(board, self.final_estimator_, marginal=marginal)
-        return shown_board(board, self.final_estimator_, full=full)
+        return shown_board(board, self.final_estimator_, full=full, caveat=self.oof_.caveat)
 
     def report(
         self,

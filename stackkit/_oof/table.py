@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
-from stackkit._data import Folds
+from stackkit._data import Folds, TaskName
 from stackkit._members import Block
+from stackkit._oof.given import given_table
 from stackkit._utils import Summarised, Summary
 
 
 @dataclass(frozen=True, repr=False)
 class OutOfFold(Summarised):
     """Out-of-fold predictions of several learners, and what made them. It computes nothing.
+
+    :func:`~stackkit.cross_fit` and a stack's ``fit`` make one; ``from_frames`` makes one of predictions from elsewhere.
 
     Attributes
     ----------
@@ -47,6 +50,10 @@ class OutOfFold(Summarised):
         The labels behind the codes; a list of them, one a label, for a multilabel target; None for numbers.
     sample_weight : ndarray of shape (n_rows,) or None
         The weights that ``scores`` are made with.
+    test_index : Index or None
+        The row labels of ``test``, where the predictions were given with such: see ``from_frames``.
+    caveat : str
+        What has to be taken on trust, where others made the predictions; else empty.
     """
 
     train: np.ndarray
@@ -62,10 +69,92 @@ class OutOfFold(Summarised):
     y: np.ndarray
     classes: Any
     sample_weight: np.ndarray | None
+    test_index: pd.Index | None = None
+    caveat: str = ""
+
+    @classmethod
+    def from_frames(
+        cls,
+        train: Any,
+        y: Any,
+        test: Any = None,
+        *,
+        folds: Any = None,
+        task: TaskName | None = None,
+        sample_weight: Any = None,
+    ) -> Self:
+        """Make a table of predictions that others made: other people, other languages, foundation models.
+
+        No learner is needed, only its out-of-fold predictions of the training rows, and its predictions of new rows.
+        ``StackingModel.from_oof`` blends the table.
+
+        Parameters
+        ----------
+        train : dict of str to DataFrame, Series or array
+            By the learner's name, its predictions of the training rows: each row by a model that did not see it. For
+            two classes one column, the probability of the last class in sorted order; else a column a class, named as
+            the classes are (``"cat"``, or with the same letters in front, ``"p_cat"``), in any order; columns without
+            names are in sorted order. For numbers one column.
+        y : Series or array of shape (n_rows,)
+            Classes or numbers. Rows are matched by label where ``y`` and a table have a pandas index, else by place.
+        test : dict of the same names, optional
+            Predictions of new rows: the mean of the fold models, or those of a refit. They are matched with each other.
+        folds : Series or array of shape (n_rows,), splitter, or list of index pairs, optional
+            The folds that the predictions were made on, such as a label of its fold for each row. Without them the
+            folds of scores and blends are drawn by chance, and a leak cannot be excluded: see ``caveat``.
+        task : {"classification", "regression"} or None
+            None follows from the type of ``y``.
+        sample_weight : Series or array of shape (n_rows,), optional
+            Weights of the rows.
+
+        Returns
+        -------
+        OutOfFold
+            The table. It has no members, and seconds in ``scores`` are NaN.
+
+        Raises
+        ------
+        TypeError
+            ``train`` or ``test`` is no dict.
+        ValueError
+            Rows or learners do not match, or columns are no probabilities or numbers; the message says which.
+
+        Warns
+        -----
+        NotProbabilitiesWarning
+            A learner gives nothing but 0 and 1.
+
+        Notes
+        -----
+        Probabilities whose rows miss a sum of 1 by up to 0.01, as rounded ones do, are divided by it.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from stackkit import OutOfFold
+        >>> y = pd.Series(["no", "yes", "yes", "no"], index=[11, 12, 13, 14])
+        >>> forest = pd.DataFrame({"yes": [0.9, 0.7, 0.2, 0.4], "no": [0.1, 0.3, 0.8, 0.6]}, index=[12, 13, 14, 11])
+        >>> oof = OutOfFold.from_frames({"forest": forest}, y, folds=[1, 1, 2, 2])
+        >>> oof.to_frame()["forest"].to_dict()
+        {11: 0.4, 12: 0.9, 13: 0.7, 14: 0.2}
+        """
+        return cls(**given_table(train, y, test, folds=folds, task=task, sample_weight=sample_weight))
 
     def to_frame(self) -> pd.DataFrame:
         """P as a DataFrame with the learners' names and the row labels of X."""
         return pd.DataFrame(self.train, index=self.index, columns=self.columns)
+
+    def test_frame(self) -> pd.DataFrame:
+        """P as a DataFrame with the columns of ``to_frame``, for a blend of the table to predict.
+
+        Raises
+        ------
+        ValueError
+            There are no new rows.
+        """
+        if self.test is None:
+            raise ValueError("This table has no new rows; got test=None. Give test= or X_test= where it is made.")
+        return pd.DataFrame(self.test, index=self.test_index, columns=self.columns)
 
     def _summary(self) -> Summary:
         n_rows, n_columns = self.train.shape
@@ -77,6 +166,8 @@ class OutOfFold(Summarised):
         }
         if len(self.failures):
             facts["failed"] = ", ".join(map(str, self.failures["learner"].unique()))
+        if self.caveat:
+            facts["note"] = self.caveat
         means = self.scores.groupby(level="learner", sort=False).mean().reindex(list(self.blocks))
         size = f"{n_rows:,} rows x {n_columns} columns, of {len(self.blocks)} learners on {len(self.folds)} folds"
         return Summary(f"OutOfFold: {size}", facts=facts, tables={"Mean over folds": means})

@@ -31,11 +31,13 @@ from stackkit._blending import (
     LogPoolClassifier,
     RidgePoolRegressor,
 )
-from stackkit._data import Folds, SameFolds, TimeOrderSplit
+from stackkit._data import Folds, SameFolds, TableFolds, TimeOrderSplit
 from stackkit._learners import (
     FUNCTIONS,
     CalendarColumns,
     CodedPreparation,
+    GivenNumbers,
+    GivenProbabilities,
     KernelMap,
     NumberColumns,
     ShrunkCovariance,
@@ -280,9 +282,12 @@ _PLAIN = (
     LabelLogisticRegression,
     CalendarColumns,
     CodedPreparation,
+    GivenNumbers,
+    GivenProbabilities,
     KernelMap,
     NumberColumns,
     SameFolds,
+    TableFolds,
     ShrunkCovariance,
     SmoothedNB,
     TablePreparation,
