@@ -14,8 +14,8 @@ from typing import Any
 import click
 import pandas as pd
 
-from stackkit.cli.form import FILE, OneLine, Say, cause_of, noted, option, resumable, speaking
-from stackkit.cli.options import ENCODING, NA, OF_DATA, OF_FILES, OUTER, PROBABILITIES, SEP
+from stackkit.cli.form import FILE, ManyFiles, OneLine, Say, cause_of, noted, option, resumable, speaking
+from stackkit.cli.options import ENCODING, NA, OF_DATA, OF_FILES, OF_GIVEN, OUTER, PROBABILITIES, SEP
 
 # --- commands ---------------------------------------------------------------------------------------
 
@@ -32,6 +32,7 @@ def main(ctx: click.Context) -> None:
     stackkit compare train.csv --target Survived --id PassengerId
     stackkit fit train.csv --target price --model house.model
     stackkit predict house.model new.csv --output prices.csv
+    stackkit blend oof_*.csv --target Survived --id PassengerId
     """  # noqa: D301 -- click's mark for lines that stay as they are
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
@@ -105,6 +106,30 @@ def predict(model: Path, new: Path, **options: Any) -> None:
         _predict(model, new, options, say)
 
 
+@main.command(cls=ManyFiles, short_help="Blend predictions that others made.")
+@click.argument("oof", type=FILE, nargs=-1, required=True, metavar="OOF...")
+@OF_GIVEN
+def blend(oof: tuple[Path, ...], **options: Any) -> None:
+    """Blend predictions that others made, a file a learner: no model is needed.
+
+    OOF... are out-of-fold predictions of the training rows: the ID, a column of
+    predictions (of classes the probability of the last one, or a column a class),
+    and the target, unless --train has it. Files of --test are of new rows. Which
+    belong together is told by their names: oof_xgb.csv and test_xgb.csv are both
+    of xgb. Rows are matched by --id, without it by their place.
+
+    Nothing in such files tells that a row was predicted by a model that did not
+    see it. With --folds the blend learns on the folds of the predictions.
+
+    \b
+    Example:
+      stackkit blend oof_*.csv --target Survived --id PassengerId \\
+          --test test_*.csv --output submission.csv
+    """  # noqa: D301 -- click's mark for lines that stay as they are
+    with speaking(quiet=options["quiet"]) as say:
+        _blend(oof, options, say)
+
+
 @main.command(short_help="Versions; what a store or a model file holds.")
 @click.argument("path", type=FILE, required=False)
 @option("Run", "--json", "as_json", is_flag=True, help="Print one JSON document instead of a page.")
@@ -134,7 +159,7 @@ def _fit(train: Path, options: dict[str, Any], say: Say) -> None:
     from stackkit.cli.printing import as_json, board_facts, scores_as_text  # noqa: PLC0415
     from stackkit.cli.problem_folds import VERDICT, check_folds  # noqa: PLC0415
 
-    _check_files(train, options)
+    _check_files({"TRAIN": train} | ({"--test": options["test"]} if options["test"] else {}), options)
     problem, new = _read(train, options, say)
     metric = make_metric(options["metric"], problem)
     stack = _make_stack(problem, options)
@@ -158,7 +183,7 @@ def _fit(train: Path, options: dict[str, Any], say: Say) -> None:
             _tell_verdict(stack, problem, new, outer, metric=metric, facts=facts, options=options)
 
 
-def _write(stack: Any, problem: Any, new: Any, options: dict[str, Any]) -> dict[str, str]:
+def _write(stack: Any, problem: Any, new: Any, options: dict[str, Any], nested: Any = None) -> dict[str, str]:
     """All files that were asked for, or none of them; what each is called."""
     from stackkit._utils import written_whole  # noqa: PLC0415
     from stackkit.cli.model_file import write_stack  # noqa: PLC0415
@@ -169,11 +194,11 @@ def _write(stack: Any, problem: Any, new: Any, options: dict[str, Any]) -> dict[
             X, ids = new
             predicted = _predictions(stack, X, ids, problem.schema, options["probabilities"])
             write_table(predicted, draft_for(options["output"]))
-        if options["model"]:
+        if options.get("model"):
             write_stack(draft_for(options["model"]), stack, problem.schema)
         if options["report"]:
-            _write_report(stack, problem, new, draft_for(options["report"]))
-    return {name: str(options[name]) for name in ("output", "model", "report") if options[name]}
+            _write_report(stack, problem, new, draft_for(options["report"]), nested)
+    return {name: str(options[name]) for name in ("output", "model", "report") if options.get(name)}
 
 
 def _write_report(stack: Any, problem: Any, new: Any, path: Path, nested: Any = None) -> None:
@@ -233,6 +258,48 @@ def _compare(train: Path, outer: int, options: dict[str, Any], say: Say) -> None
         return
     told = {"table": records(nested.table), "differences": records(nested.differences)} | nested_facts(nested)
     click.echo(as_json(_described(problem, options["cv"]) | {"outer": outer} | told))
+
+
+def _blend(oof: tuple[Path, ...], options: dict[str, Any], say: Say) -> None:
+    from stackkit._model import StackingModel  # noqa: PLC0415
+    from stackkit.cli.blends import all_blends, blend_as_text, blend_facts, nested_blend  # noqa: PLC0415
+    from stackkit.cli.metrics import make_metric  # noqa: PLC0415
+    from stackkit.cli.printing import as_json  # noqa: PLC0415
+    from stackkit.cli.problem import make_final  # noqa: PLC0415
+
+    given = _read_given(oof, options, say)
+    problem, new = given.problem, given.new
+    metric = make_metric(options["metric"], problem)
+    final = make_final(options["final"], problem)
+    stack = StackingModel.from_oof(given.oof, final, random_state=0)
+    nested = nested_blend(given.oof, final, problem, options["metric"])
+    files = _write(stack, problem, new, options, nested)
+    with noted(f"written: {', '.join(files.values())}") if files else nullcontext():
+        found = _board(stack, problem, metric), all_blends(given.oof, problem.task), given.oof, nested
+        if options["as_json"]:
+            click.echo(as_json(_described(problem, len(given.oof.folds)) | blend_facts(*found) | {"files": files}))
+            return
+        click.echo(blend_as_text(*found))
+        for name, path in files.items():
+            click.echo(f"{name}: {path}{f', {len(new[0])} rows' if name == 'output' else ''}")
+
+
+def _read_given(oof: tuple[Path, ...], options: dict[str, Any], say: Say) -> Any:
+    from stackkit.cli.given import GivenRoles, check_pairs, learner_names, read_given  # noqa: PLC0415
+    from stackkit.cli.reading import read_table  # noqa: PLC0415
+
+    ours, new, train = learner_names(oof), learner_names(options["test"]), options["train"]
+    read = {f"OOF {path}": path for path in oof} | {f"--test {path}": path for path in options["test"]}
+    _check_files(read | ({"--train": train} if train else {}), options)
+    if new:
+        check_pairs(ours, new)
+    how = _read_options(options)
+    tables, others = ({name: read_table(path, say, how) for name, path in paths.items()} for paths in (ours, new))
+    roles = GivenRoles(options["target"], options["id"], options["folds"], options["drop"])
+    truth = read_table(train, say, how) if train else None
+    given = read_given(tables, others, truth, roles, task=options["task"], say=say)
+    options["probabilities"] = _probabilities(given.problem.schema, options["probabilities"], say)
+    return given
 
 
 def _predict(model: Path, new: Path, options: dict[str, Any], say: Say) -> None:
@@ -337,18 +404,18 @@ def _read_options(options: dict[str, Any]) -> Any:
 # --- checks of files --------------------------------------------------------------------------------
 
 
-def _check_files(train: Path, options: dict[str, Any]) -> None:
-    """Before anything is fitted."""
+def _check_files(read: dict[str, Path], options: dict[str, Any]) -> None:
+    """Before anything is fitted; ``read`` are files by what they are called in errors."""
     from stackkit.cli.writing import check_apart, check_suffix, check_writable  # noqa: PLC0415
 
     if bool(options["test"]) != bool(options["output"]):
         raise click.UsageError("--test and --output go together; give both, or neither.")
     if options["probabilities"] and not options["output"]:
         raise click.UsageError("--probabilities needs --test and --output.")
-    written = {f"--{name}": options[name] for name in ("output", "model", "report") if options[name]}
+    written = {f"--{name}": options[name] for name in ("output", "model", "report") if options.get(name)}
     if options["output"]:
         check_suffix(options["output"])
-    check_apart({"TRAIN": train} | ({"--test": options["test"]} if options["test"] else {}), written)
+    check_apart(read, written)
     for path in written.values():
         check_writable(path)
 

@@ -39,6 +39,27 @@ class _Command(click.Command):
                     formatter.write_dl(records)
 
 
+class ManyFiles(_Command):
+    """`--test a.csv b.csv`: the option takes all words up to the next option, as a shell writes `test_*.csv` out."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, _repeated("--test", args))
+
+
+def _repeated(name: str, args: Sequence[str]) -> list[str]:
+    """With the option again before each further word of its own, which is what click understands."""
+    found: list[str] = []
+    n_words = -1  # behind the option; below 0 elsewhere
+    for arg in args:
+        if arg.startswith("-") and arg != "-":
+            n_words = 0 if arg == name else -1
+        elif n_words >= 0:
+            found += [name] if n_words else []
+            n_words += 1
+        found.append(arg)
+    return found
+
+
 class OneLine(click.Group):
     """Whatever goes wrong is one line on stderr."""
 

@@ -69,17 +69,40 @@ PROBABILITIES = option(
     help="Write one column of probabilities per class instead of the class; with 'positive', or the name of a class, "
     "one column of its probability. Of two classes the positive one is the last by name or number, such as 1 or yes.",
 )
+TARGET = option("Columns", "--target", required=True, metavar="COL", help="What is to be predicted.")
+ID = option("Columns", "--id", metavar="COL", help="Names the rows, in the output too; no feature.")
+DROP = option("Columns", "--drop", multiple=True, metavar="COL", help="Leave a column out; may be repeated.")
+TASK = option(
+    "Columns",
+    "--task",
+    type=click.Choice(["classification", "regression"]),
+    help="By default told from the target: text and few different numbers are classes.",
+)
+FINAL = option(
+    "Stack",
+    "--final",
+    metavar="NAME",
+    help="What weighs the learners. Classification: log_pool (default), convex, ensemble_selection, logistic; "
+    "regression: ridge_pool (default), linear_pool, convex, ensemble_selection, ridge.",
+)
+METRIC = option(
+    "Stack",
+    "--metric",
+    callback=_scorer,
+    metavar="NAME",
+    help="To rank by: log_loss, roc_auc, f1, rmse, mae, r2 or another scorer of scikit-learn. Default: log_loss; "
+    "for regression rmse.",
+)
+JSON = option("Run", "--json", "as_json", is_flag=True, help="Print one JSON document instead of tables.")
+QUIET = option("Run", "--quiet", is_flag=True, help="Say nothing on stderr but errors.")
+OUTPUT = option("Files", "--output", type=FILE, metavar="FILE", help="Predictions for --test: .csv, .csv.gz, .parquet.")
+REPORT = option("Files", "--report", type=FILE, metavar="FILE", help="One HTML page of what was learned.")
 OF_DATA = together(
     _OF_READING,
-    option("Columns", "--target", required=True, metavar="COL", help="What is to be predicted."),
-    option("Columns", "--id", metavar="COL", help="Names the rows, in the output too; no feature."),
-    option("Columns", "--drop", multiple=True, metavar="COL", help="Leave a column out; may be repeated."),
-    option(
-        "Columns",
-        "--task",
-        type=click.Choice(["classification", "regression"]),
-        help="By default told from the target: text and few different numbers are classes.",
-    ),
+    TARGET,
+    ID,
+    DROP,
+    TASK,
     option("Folds", "--cv", type=click.IntRange(2), default=5, show_default=True, help="Number of folds."),
     option(
         "Folds", "--repeats", type=click.IntRange(1), default=1, show_default=True, help="With other folds each time."
@@ -117,21 +140,8 @@ OF_DATA = together(
         "lightgbm_slow, lightgbm_extra, lightgbm_small, hist_gradient_boosting, bn_mlp_wide, knn, catboost; for "
         "classification also logistic, lda, naive_bayes, for regression ridge, lightgbm_linear.",
     ),
-    option(
-        "Stack",
-        "--final",
-        metavar="NAME",
-        help="What weighs the learners. Classification: log_pool (default), convex, ensemble_selection, logistic; "
-        "regression: ridge_pool (default), linear_pool, convex, ensemble_selection, ridge.",
-    ),
-    option(
-        "Stack",
-        "--metric",
-        callback=_scorer,
-        metavar="NAME",
-        help="To rank by: log_loss, roc_auc, f1, rmse, mae, r2 or another scorer of scikit-learn. Default: log_loss; "
-        "for regression rmse.",
-    ),
+    FINAL,
+    METRIC,
     option(
         "Run", "--jobs", type=int, default=-1, metavar="N", help="Workers. Changes no result. Default: -1, all cores."
     ),
@@ -150,12 +160,12 @@ OF_DATA = together(
         help="Choose learners for so much time, unless --preset or --learners does; start no fits after it, and stack "
         "what is there.",
     ),
-    option("Run", "--json", "as_json", is_flag=True, help="Print one JSON document instead of tables."),
-    option("Run", "--quiet", is_flag=True, help="Say nothing on stderr but errors."),
+    JSON,
+    QUIET,
 )
 OF_FILES = together(
     option("Files", "--test", type=FILE, metavar="FILE", help="Rows to predict."),
-    option("Files", "--output", type=FILE, metavar="FILE", help="Predictions for --test: .csv, .csv.gz, .parquet."),
+    OUTPUT,
     PROBABILITIES,
     option("Files", "--ignore-test-target", is_flag=True, help="Allow the target's column in --test."),
     option(
@@ -165,11 +175,35 @@ OF_FILES = together(
         metavar="FILE",
         help="The model, for `stackkit predict`, and stackkit.load in Python.",
     ),
-    option("Files", "--report", type=FILE, metavar="FILE", help="One HTML page of what was learned."),
+    REPORT,
     option(
         "Stack",
         "--verdict",
         is_flag=True,
         help=f"Say at the end whether stacking helps, by nested cross-validation: {OUTER} times the fits on top.",
     ),
+)
+OF_GIVEN = together(
+    _OF_READING,
+    TARGET,
+    ID,
+    option("Columns", "--folds", metavar="COL", help="The fold of each row, on which the predictions were made."),
+    DROP,
+    TASK,
+    option("Files", "--train", type=FILE, metavar="FILE", help="Where the target is, if not beside the predictions."),
+    option(
+        "Files",
+        "--test",
+        type=FILE,
+        multiple=True,
+        metavar="FILE...",
+        help="Predictions of new rows, a file for each of the others, of like names: all words up to the next option.",
+    ),
+    OUTPUT,
+    PROBABILITIES,
+    REPORT,
+    FINAL,
+    METRIC,
+    JSON,
+    QUIET,
 )

@@ -49,7 +49,7 @@ def board_as_text(board: pd.DataFrame) -> str:
     """The columns to look at first, and whatever a status has to tell; all columns are in --json."""
     table = table_as_text(_as_shown(board, _names_that_fit(board)))
     told = [f"{name}: {status}" for name, status in board["status"].items() if status != "ok"]
-    return "\n\n".join([table, _paragraphs(*told)]) if told else table
+    return "\n\n".join([table, paragraphs(*told)]) if told else table
 
 
 def _names_that_fit(board: pd.DataFrame) -> list[str]:
@@ -108,7 +108,7 @@ def scores_as_text(board: pd.DataFrame, n_folds: int, *, verdict: bool) -> str:
     heading = f"Out-of-fold scores, over {n_folds} folds, with 95 % intervals:"
     where = "the verdict, which follows." if verdict else "--verdict, or stackkit compare."
     unseen = tuple(f"{name}:" for name in set(board) - set(_names_that_fit(board)))
-    legend = _paragraphs(*(line for line in board.attrs.get("legend", ()) if not line.startswith(unseen)))
+    legend = paragraphs(*(line for line in board.attrs.get("legend", ()) if not line.startswith(unseen)))
     return "\n\n".join([heading, board_as_text(board), legend, f"What the stack itself is worth: {where}"])
 
 
@@ -118,8 +118,8 @@ def nested_as_text(nested: Any) -> str:
     parts += [table_as_text(nested.table.map(number))]
     parts += [f"The stack's gain over each, in {nested.metric}; above 0 the stack is better:"]
     parts += [table_as_text(nested.differences.map(number))]
-    parts += [_paragraphs("low, high: the 95 % interval.", who_is_best(nested.chosen))]
-    return "\n\n".join([*parts, _paragraphs(nested.verdict())])
+    parts += [paragraphs("low, high: the 95 % interval.", who_is_best(nested.chosen))]
+    return "\n\n".join([*parts, paragraphs(nested.verdict())])
 
 
 def board_facts(board: pd.DataFrame) -> dict[str, Any]:
@@ -142,7 +142,7 @@ def nested_facts(nested: Any) -> dict[str, Any]:
     }
 
 
-def _paragraphs(*texts: str) -> str:
+def paragraphs(*texts: str) -> str:
     return "\n".join(line for text in texts for line in wrap(text, WIDTH, break_on_hyphens=False))
 
 

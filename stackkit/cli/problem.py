@@ -124,18 +124,10 @@ def read_problem(
     table = table.without(table.options.na, but=[columns.id])
     if columns.id:
         check_ids(table, columns.id)
-    with_target = np.flatnonzero(~blank(table.texts[columns.target]))
-    if not with_target.size:
-        raise table.error(f"the target {columns.target!r} is empty in all rows")
+    with_target = _with_target(table, columns.target)
     features, left_out = _features(table, columns, with_target, say)
     found = kinds_of(table, [*features, columns.target], with_target, say)
-    target = found.pop(columns.target)
-    if task is None:
-        task = _task_of(table, columns.target, target, with_target)
-    rows, y = _read_target(table, columns.target, target, task, with_target)
-    if len(rows) < len(table.texts):
-        say(f"{called(table.path)}: {len(table.texts) - len(rows)} row(s) without a target are left out")
-    _describe_target(table, columns.target, y, task, say)
+    rows, y, task = _targets(table, columns.target, found.pop(columns.target), with_target, task=task, say=say)
     times = None
     if columns.time_order:
         times = _read_times(table, columns.time_order, rows, say)
@@ -145,11 +137,37 @@ def read_problem(
     kinds = {name: each.kind for name, each in found.items()}
     _describe_features(table, kinds, rows, say)
     X = pd.DataFrame({name: values_of(table, name, kind, rows)[0] for name, kind in kinds.items()})
-    X.index = _row_names(table, columns.id, rows)
+    X.index = row_names(table, columns.id, rows)
     classes = sorted(set(y.tolist())) if task == "classification" else None
     unused = sorted({name for _, name in columns.named()} - {columns.target, columns.id} | set(left_out))
     schema = Schema(columns.target, columns.id, task, classes, kinds, unused, list(table.options.na))
     return Problem(table, columns, X, y, groups, times, schema)
+
+
+def read_target(
+    table: TextTable, name: str, task: TaskName | None, say: Say
+) -> tuple[np.ndarray, np.ndarray, TaskName]:
+    """The rows that have a target, their targets, and the task; of a table that is read for nothing else."""
+    rows = _with_target(table, name)
+    return _targets(table, name, kinds_of(table, [name], rows, say)[name], rows, task=task, say=say)
+
+
+def _with_target(table: TextTable, name: str) -> np.ndarray:
+    rows = np.flatnonzero(~blank(table.texts[name]))
+    if not rows.size:
+        raise table.error(f"the target {name!r} is empty in all rows")
+    return rows
+
+
+def _targets(
+    table: TextTable, name: str, found: Found, rows: np.ndarray, *, task: TaskName | None, say: Say
+) -> tuple[np.ndarray, np.ndarray, TaskName]:
+    task = task or _task_of(table, name, found, rows)
+    rows, y = _read_target(table, name, found, task, rows)
+    if len(rows) < len(table.texts):
+        say(f"{called(table.path)}: {len(table.texts) - len(rows)} row(s) without a target are left out")
+    _describe_target(table, name, y, task, say)
+    return rows, y, task
 
 
 def _check_columns(table: TextTable, columns: ColumnRoles, other: Sequence[str]) -> None:
@@ -177,7 +195,7 @@ def check_ids(table: TextTable, name: str) -> None:
         raise table.error(f"the ID {name!r} is {texts.iloc[twice[0]]!r} again; IDs must differ", int(twice[0]))
 
 
-def _row_names(table: TextTable, id_: str | None, rows: np.ndarray) -> pd.Index:
+def row_names(table: TextTable, id_: str | None, rows: np.ndarray) -> pd.Index:
     """By which the user finds a row in the file again, wherever it stands by now."""
     if id_:
         return pd.Index(table.texts[id_].iloc[rows], name=id_)

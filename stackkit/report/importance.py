@@ -32,7 +32,7 @@ def importance(subject: Subject) -> dict[str, Any]:
             subject.oof,
             subject.model.final_estimator_,
             subject.table,
-            features=features_of(column_names(subject.table), None),
+            features=_features(subject),
             scoring=None,
             n_repeats=repeats,
             max_rows=most,
@@ -49,12 +49,21 @@ def importance(subject: Subject) -> dict[str, Any]:
     some = "" if n_rows <= most else f" on {most:,} rows drawn by chance,"
     times = "once" if repeats == 1 else f"{repeats} times"
     way = "rises" if loss else "falls"
+    what = "learner" if subject.caveat else "column"
     caption = (
-        f"By how much the stack's {metric} {way} when the column is shuffled among rows that its models did not see,"
+        f"By how much the stack's {metric} {way} when the {what} is shuffled among rows that its models did not see,"
         f"{some} {times} on each fold; around 0 it is of no use. Columns that tell the same make up for each other. No "
         "learner was fitted again. In Python: stackkit.inspection.permutation_importance."
     )
-    return {"why": "", "table": table_of(shown, "column", caption=caption), "pictures": _pictures(frame, metric)}
+    return {"why": "", "table": table_of(shown, what, caption=caption), "pictures": _pictures(frame, metric)}
+
+
+def _features(subject: Subject) -> dict[str, list[int]]:
+    """Columns; where they are predictions that were given, all those of a learner together."""
+    if subject.caveat:
+        width = subject.model.n_features_in_
+        return {name: list(range(*block.columns.indices(width))) for name, block in subject.oof.blocks.items()}
+    return features_of(column_names(subject.table), None)
 
 
 def _why_not(subject: Subject) -> str:

@@ -22,7 +22,7 @@ def making(subject: Subject) -> dict[str, Any]:
             "learner's method": block.method,
             "columns of P": block.width,
             "members": len(model.members_[name]),
-            "class": _kind_of(model.members_[name]),
+            "class": "given" if subject.caveat else _kind_of(model.members_[name]),
         }
         for name, block in oof.blocks.items()
     }
@@ -37,6 +37,7 @@ def making(subject: Subject) -> dict[str, Any]:
         "times": range_of(times[times > 0].tolist()),
         "final": type(model.final_estimator_).__name__,
         "refit": model.refit,
+        "given": bool(subject.caveat),
         "learners": table_of(frame, "learner", text=["learner's method", "class"]),
     }
 

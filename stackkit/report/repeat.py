@@ -47,6 +47,8 @@ def as_code(value: Any) -> str | None:
 def _python(subject: Subject) -> str:
     """A script, but for reading the data. What cannot be written stands first, to be filled in."""
     model, writer = subject.model, _Writer()
+    if subject.caveat:
+        return _python_of_given(model, writer)
     writer.know_defaults(subject)
     arguments = []
     for name, value in _changed(model):
@@ -62,6 +64,23 @@ def _python(subject: Subject) -> str:
     code = "\n".join(lines)
     ast.parse(code)  # a report is not to hold what does not run
     return code
+
+
+def _python_of_given(model: Any, writer: _Writer) -> str:
+    """Of predictions that others made: their tables are the data."""
+    kind, table = writer.name_of(type(model)), "OutOfFold.from_frames(train, y, folds=folds)"
+    final = "" if model.final_estimator is None else f", {writer.or_placeholder('final', model.final_estimator)}"
+    names = ", ".join(shortened(name) for name in model.oof_.blocks)
+    return "\n".join(
+        [
+            *writer.imports(),
+            "from stackkit import OutOfFold",
+            "",
+            f"# train: {len(model.oof_.y):,} predicted rows of each of {names}; y: their targets, folds: their folds.",
+            *writer.before,
+            f"model = {kind}.from_oof({table}{final})",
+        ]
+    )
 
 
 class _Writer:

@@ -45,7 +45,8 @@ def headline(subject: Subject) -> dict[str, Any]:
     return {
         "cards": [*outer, *cards],
         "why": "" if stack is not None else f"There is no score of the stack: {subject.no_stack}.",
-        "optimistic": stack is not None,
+        "optimistic": stack is not None and not subject.caveat,
+        "given": bool(subject.caveat),
     }
 
 
@@ -128,10 +129,10 @@ def leaderboard(subject: Subject) -> TableContext:
             shown[head] = board[name]
     if not (board["status"] == "ok").all():
         shown["status"] = board["status"]
-    caption = "Intervals allow for folds sharing training rows. Seconds to fit are sums over the folds, the stack's "
-    return table_of(shown, "learner", text=["status"], caption=caption + "over its learners.") | {
-        "legend": board.attrs["legend"]
-    }
+    caption = "Intervals allow for folds sharing training rows."
+    if "fit s" in shown:
+        caption += " Seconds to fit are sums over the folds, the stack's over its learners."
+    return table_of(shown, "learner", text=["status"], caption=caption) | {"legend": board.attrs["legend"]}
 
 
 def _fill_in_stack(board: pd.DataFrame, subject: Subject) -> None:
@@ -189,8 +190,10 @@ def _by_fold(subject: Subject, name: str) -> pd.DataFrame:
 # --- cost ------------------------------------------------------------------------------------------------
 
 
-def cost(subject: Subject) -> TableContext:
-    """Run time and size by learner."""
+def cost(subject: Subject) -> TableContext | None:
+    """Run time and size by learner; None where it is not known."""
+    if subject.caveat:
+        return None
     oof, rows = subject.oof, {}
     tested = sum(len(test) for _, test in oof.folds.pairs)
     for name in oof.blocks:

@@ -41,6 +41,11 @@ class Subject:
         table: OutOfFold = self.model.oof_
         return table
 
+    @property
+    def caveat(self) -> str:
+        """What has to be taken on trust, where others made the predictions; else empty."""
+        return self.oof.caveat
+
     @cached_property
     def target(self) -> Target:
         return target_of(self.oof)

@@ -32,8 +32,9 @@ Warning_ = tuple[str, str]  # title, sentence
 
 
 def warnings_of(subject: Subject) -> list[Warning_]:
-    found = _imbalance(subject)
-    if subject.frame is None:
+    found = [("Taken on trust", subject.caveat)] if subject.caveat else []
+    found += _imbalance(subject)
+    if subject.frame is None or subject.caveat:  # columns that are predictions tell the target, and shall
         return found
     y = subject.oof.y
     some = np.sort(np.random.default_rng(0).permutation(len(y))[:MOST_LOOKED_AT])
