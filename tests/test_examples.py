@@ -284,6 +284,19 @@ def test_how_sure(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["how_sure.png"]
 
 
+@pytest.mark.slow
+def test_blend_files(tmp_path):
+    done = _run(tmp_path, example="13_blend_files.py")
+    assert done.returncode == 0, done.stderr
+    losses = {
+        name: float(loss) for name, loss in re.findall(r"^  (\w[\w ]*?) +(\d\.\d{3})$", done.stdout, re.MULTILINE)
+    }
+    assert losses["the blend"] < losses["mean of all"]
+    assert losses["with a leak"] > losses["the blend"] + 0.1
+    assert "cannot be excluded" in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
 def test_every_example_is_run_here():
     text = Path(__file__).read_text(encoding="utf8")
     for path in (ROOT / "examples").glob("*.py"):
