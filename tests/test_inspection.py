@@ -232,3 +232,65 @@ def test_bad_input_is_refused(diabetes):
     refused(ValueError, "'scoring' parameter of permutation_importance .* got 'rms'", model, X, scoring="rms")
     unkept = StackingModel(REGRESSORS, LinearRegression(), cv=3, refit=True).fit(X, y)
     refused(ValueError, "fold models of 'ridge' are not there", unkept, X)
+
+
+# --- learners ---------------------------------------------------------------------------------------------------------
+
+
+def test_learners_are_shuffled_in_the_table(diabetes):
+    """By hand: a learner's column is shuffled, and a final estimator that did not see the rows is asked again."""
+    X, y = diabetes
+    folds = list(KFold(3, shuffle=True, random_state=0).split(X))
+    model = StackingModel(REGRESSORS, LinearRegression(), cv=folds).fit(X, y)
+    ours = permutation_importance(model, of="learners", n_repeats=60, random_state=0)
+    assert list(ours.feature_names) == ["ridge", "knn"]
+    P = model.oof_.train
+    for fold, (train, test) in enumerate(folds):
+        theirs = inspection.permutation_importance(
+            LinearRegression().fit(P[train], y.iloc[train]),
+            P[test],
+            y.iloc[test],
+            scoring="neg_root_mean_squared_error",
+            n_repeats=60,
+            random_state=1,
+        )
+        error = theirs.importances_std * np.sqrt(2 / 60)
+        assert (np.abs(ours.importances[:, fold] - theirs.importances_mean) < 4.5 * error + 1e-9).all()
+    assert ours.baseline_scores.mean() == pytest.approx(model.leaderboard().loc["stack", "rmse"], rel=1e-9)
+
+
+def test_all_columns_of_a_learner_and_groups_of_learners():
+    X, y = load_iris(return_X_y=True)
+    learners = [*CLASSIFIERS, ("flat", KNeighborsClassifier(90))]
+    model = StackingModel(learners, random_state=0).fit(X, y)
+    found = permutation_importance(
+        model, of="learners", features={"both": ["bayes", "tree"], "one": "flat"}, random_state=0
+    )
+    assert list(found.feature_names) == ["both", "one"]
+    assert found.importances_mean[0] > 0.3  # a probability is still one when all of a learner's columns move together
+    alone = permutation_importance(model, of="learners", random_state=0)
+    assert found.importances_mean[0] > alone.importances_mean[:2].max()
+    workers = permutation_importance(model, of="learners", random_state=0, n_jobs=2)
+    np.testing.assert_array_equal(alone.importances, workers.importances)
+
+
+def test_learners_beside_columns_that_are_passed_through(diabetes):
+    X, y = diabetes
+    model = StackingModel(REGRESSORS, Ridge(), passthrough=["bmi"], cv=3).fit(X, y)
+    found = permutation_importance(model, X, of="learners", random_state=0)
+    assert (found.importances_mean > 0).any()
+    with pytest.raises(ValueError, match="X must be given to permutation_importance, for its columns"):
+        permutation_importance(model, of="learners")
+
+
+def test_what_is_shuffled_has_to_be_said_right(diabetes):
+    X, y = diabetes
+    model = StackingModel(REGRESSORS, cv=3).fit(X, y)
+    with pytest.raises(
+        ValueError, match="'of' parameter of permutation_importance must be one of 'columns', 'learners'"
+    ):
+        permutation_importance(model, X, of="rows")
+    with pytest.raises(ValueError, match="X must be given to permutation_importance"):
+        permutation_importance(model)
+    with pytest.raises(ValueError, match=r"got 'rigde'\. Did you mean 'ridge'"):
+        permutation_importance(model, of="learners", features=["rigde"])

@@ -24,6 +24,7 @@ from stackkit._assessment.decisions import (
 from stackkit._assessment.diversity import Diversity, correlations, diversity
 from stackkit._assessment.fold_stacks import FoldStacks, check_rows_of_fit, fold_stacks, with_one_final
 from stackkit._assessment.intervals import corrected_interval
+from stackkit._assessment.label_issues import label_doubts
 from stackkit._assessment.leaderboard import (
     full_board,
     ranked,
@@ -76,6 +77,7 @@ __all__ = [
     "fold_stacks",
     "full_board",
     "importances_of",
+    "label_doubts",
     "labels_of",
     "lac_scores",
     "make_scoring",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Literal
 
 import joblib
 import numpy as np
@@ -64,23 +64,25 @@ def importances_of(
     entropy: int,
     picked: Sequence[int],
     n_jobs: int | None,
+    of: Literal["columns", "learners"] = "columns",
 ) -> Importances:
-    """Shuffle columns of X among the test rows of a fold, and ask the fold's models and its final estimator again.
+    """Shuffle columns among the test rows of a fold, and ask the fold's models and its final estimator again.
 
     ``X`` are the training rows as they were fitted to, ``final`` the stack's final estimator, ``features`` the
-    positions of columns by name: those of one name are shuffled together. Of more than ``max_rows`` rows that many
-    are used, drawn by chance.
+    positions of columns by name, in X or, ``of`` learners, in the table: those of one name are shuffled together. Of
+    more than ``max_rows`` rows that many are used, drawn by chance.
     """
     target = target_of(oof)
     methods = [method for method in ("predict", "predict_proba", "decision_function") if hasattr(final, method)]
     score = make_scoring(scoring, methods, X, target, oof.sample_weight, owner="permutation_importance")
     folds = second_level_folds(final, oof)
     finals = cross_fitted_finals(final, oof, folds, X=X, picked=picked, n_jobs=n_jobs)
-    block, members = block_of_stack(final, oof), fold_members(oof)
+    block, members = block_of_stack(final, oof), fold_members(oof) if of == "columns" else {}
+    part_of = _Part if of == "columns" else _TablePart
     parts = []
     for k, (_, test) in enumerate(folds.pairs):
         rows = _some(test, folds, max_rows, entropy)
-        parts.append(_Part(oof, members, finals[k], block, X, rows, _by_fold(oof, rows), score, (entropy, k)))
+        parts.append(part_of(oof, members, finals[k], block, X, rows, _by_fold(oof, rows), score, (entropy, k)))
     workers = joblib.effective_n_jobs(n_jobs)
     shuffles = [(name, repeat) for name in features for repeat in range(n_repeats)]
     baseline, tasks = [], []
@@ -177,6 +179,22 @@ class _Part:
         """By name, so that other features change nothing."""
         key = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little")
         return np.random.default_rng([*self.seed, repeat, key]).permutation(len(self.test))
+
+
+@dataclass(frozen=True)
+class _TablePart(_Part):
+    """The same of the table: learners' columns are shuffled, and no learner is asked again."""
+
+    @property
+    def rows(self) -> Any:
+        return self.oof.train[self.test]
+
+    def table(self, rows: Any) -> np.ndarray:
+        return rows
+
+    def scores(self, table: np.ndarray, rows: Any) -> list[float]:
+        beside = rows if self.X is None else take_rows(self.X, np.tile(self.test, len(table) // len(self.test)))
+        return super().scores(table, beside)
 
 
 # --- copies of rows -------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pandas as pd
 from stackkit._data import Folds, TaskName
 from stackkit._members import Block
 from stackkit._oof.given import given_table
-from stackkit._utils import Summarised, Summary
+from stackkit._utils import Summarised, Summary, did_you_mean, some
 
 
 @dataclass(frozen=True, repr=False)
@@ -143,6 +143,47 @@ class OutOfFold(Summarised):
     def to_frame(self) -> pd.DataFrame:
         """P as a DataFrame with the learners' names and the row labels of X."""
         return pd.DataFrame(self.train, index=self.index, columns=self.columns)
+
+    def proba(self, learner: str) -> pd.DataFrame:
+        """A learner's out-of-fold probabilities, a column a class.
+
+        In ``train`` two classes have one column, the probability of the second.
+
+        Parameters
+        ----------
+        learner : str
+            Its name.
+
+        Returns
+        -------
+        DataFrame of shape (n_rows, n_classes)
+            Columns are ``classes``, the index is that of ``to_frame``; NaN in rows without a prediction.
+
+        Raises
+        ------
+        ValueError
+            There is no such learner, or it gives no probabilities.
+
+        Examples
+        --------
+        >>> from stackkit import OutOfFold
+        >>> y = ["no", "yes", "yes", "no"]
+        >>> oof = OutOfFold.from_frames({"mine": [0.25, 0.5, 0.75, 0.5]}, y, folds=[0, 0, 1, 1])
+        >>> oof.proba("mine").iloc[0].to_dict()
+        {'no': 0.75, 'yes': 0.25}
+        """
+        if learner not in self.blocks:
+            hint = did_you_mean(learner, self.blocks) or f" There are {some(list(map(repr, self.blocks)))}."
+            raise ValueError(f"The 'learner' parameter of proba must name a learner; got {learner!r}.{hint}")
+        block = self.blocks[learner]
+        if block.kind != "probability":
+            raise ValueError(
+                f"The 'learner' parameter of proba must name one with probabilities; {learner!r} gives "
+                f"{block.kind!r} columns by {block.method}. Use a learner with predict_proba."
+            )
+        values = self.train[:, block.columns]
+        full = values if block.width > 1 else np.hstack([1 - values, values])
+        return pd.DataFrame(full, index=self.index, columns=self.classes)
 
     def test_frame(self) -> pd.DataFrame:
         """P as a DataFrame with the columns of ``to_frame``, for a blend of the table to predict.
