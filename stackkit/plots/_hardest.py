@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from stackkit._assessment import STACK
+from stackkit._assessment import STACK, label_doubts
 from stackkit._blending import is_integer
 from stackkit._members import Block
 from stackkit._oof import OutOfFold
@@ -44,7 +44,8 @@ class HardestRowsDisplay:
 
     The loss of a row is minus the logarithm of the probability that its class was given (of several labels their
     mean), or the absolute error (of several outputs their mean). Learners that give neither are left out. Large losses
-    point to wrong labels, to rare kinds of rows, and to where learners disagree.
+    point to wrong labels, to rare kinds of rows, and to where learners disagree: of rows whose label is likely wrong
+    (see :func:`stackkit.inspection.label_issues`) it is said what they rather are.
 
     Parameters
     ----------
@@ -62,13 +63,16 @@ class HardestRowsDisplay:
         Learners that are drawn in colour; the others are grey.
     loss : str
         Name of the loss.
+    suggested : list of str, optional
+        What each row rather is, by the stack; empty for rows whose label or number is in no such doubt.
 
     Attributes
     ----------
     rows_ : ndarray of int, shape (n_shown,)
         Positions of the rows in X.
     table_ : DataFrame, a row each
-        Columns: position, truth, stack (or mean, where there is none): the loss that ranks; then each learner's loss.
+        Columns: position, truth, suggested, stack (or mean, where there is none): the loss that ranks; then each
+        learner's loss.
     ax_ : matplotlib Axes
         Where it was drawn.
     figure_ : matplotlib Figure
@@ -86,7 +90,7 @@ class HardestRowsDisplay:
     >>> oof = cross_fit([("knn", KNeighborsClassifier(30)), ("bayes", GaussianNB())], X, y)
     >>> display = HardestRowsDisplay.from_oof(oof, n_rows=3, ax=Figure().subplots())
     >>> list(display.table_)
-    ['position', 'truth', 'stack', 'knn', 'bayes']
+    ['position', 'truth', 'suggested', 'stack', 'knn', 'bayes']
     >>> X.iloc[display.rows_].shape
     (3, 4)
     """
@@ -104,6 +108,7 @@ class HardestRowsDisplay:
         positions: np.ndarray,
         coloured: Sequence[str],
         loss: str,
+        suggested: Sequence[str] | None = None,
     ) -> None:
         self.losses = losses
         self.ranking = ranking
@@ -112,7 +117,9 @@ class HardestRowsDisplay:
         self.positions = positions
         self.coloured = coloured
         self.loss = loss
-        first = {"position": positions, "truth": list(truth), STACK if by_stack else "mean": ranking}
+        self.suggested = [""] * len(truth) if suggested is None else suggested
+        first = {"position": positions, "truth": list(truth), "suggested": list(self.suggested)}
+        first[STACK if by_stack else "mean"] = ranking
         self.rows_ = positions
         self.table_ = pd.concat([pd.DataFrame(first, index=losses.index), losses], axis=1)
 
@@ -205,6 +212,7 @@ class HardestRowsDisplay:
             ranking=ranking[hardest],
             by_stack=bool(by_stack),
             truth=[_truth(oof, row) for row in rows],
+            suggested=_suggested(stack if by_stack else None, rows),
             positions=rows,
             coloured=in_colour(oof, losses.columns, weights),
             loss="absolute error" if oof.classes is None else "log-loss",
@@ -227,7 +235,11 @@ class HardestRowsDisplay:
         """
         n = len(self.losses)
         named = [str(row) for row in self.losses.index]
-        labels = [f"{as_drawn(row)}: {as_drawn(truth)}" for row, truth in zip(named, self.truth, strict=True)]
+        told = [
+            f"{truth}, rather {other}" if other else truth
+            for truth, other in zip(self.truth, self.suggested, strict=True)
+        ]
+        labels = [f"{as_drawn(row)}: {as_drawn(truth)}" for row, truth in zip(named, told, strict=True)]
         ax = start(self, ax, 6 + 0.075 * max(map(len, labels)), 0.27 * n + 2)
         height = np.arange(n, 0, -1)
         ax.hlines(height, 0, self.ranking, color=GREY, linewidth=1.2)
@@ -272,6 +284,20 @@ def _row_loss(y: np.ndarray, values: np.ndarray, block: Block) -> np.ndarray | N
     if block.kind == "indicator" and block.method == "predict_proba":
         return -np.log(np.clip(np.where(y == 1, values, 1 - values), EPSILON, 1)).mean(axis=1)
     return None
+
+
+def _suggested(stack: OutOfFold | None, rows: np.ndarray) -> list[str]:
+    """By the stack's own predictions; nothing where these are neither probabilities nor one number a row."""
+    block = None if stack is None else stack.blocks[STACK]
+    if (
+        stack is None
+        or block is None
+        or not (block.kind == "probability" or (block.kind == "value" and block.width == 1))
+    ):
+        return [""] * len(rows)
+    doubts = label_doubts(stack, STACK).loc[rows]
+    texts = doubts["suggested"].map(as_figure if stack.classes is None else str)
+    return texts.where(doubts["issue"], "").tolist()
 
 
 def _truth(oof: OutOfFold, row: int) -> str:

@@ -12,6 +12,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 
 from stackkit import LogPoolClassifier, RidgePoolRegressor, StackingModel, cross_fit
+from stackkit.inspection import label_issues
 from stackkit.plots import HardestRowsDisplay
 
 
@@ -29,7 +30,12 @@ def test_the_hardest_rows_are_those_of_the_largest_loss_of_the_stack(binary, ax)
     np.testing.assert_array_equal(display.table_["position"], hardest)
     np.testing.assert_allclose(display.table_["stack"], stack[hardest])
     assert list(display.table_.index) == [f"r{i}" for i in hardest]
-    assert named(ax.yaxis) == [f"r{i}: {'yes' if Y2[i] else 'no'}" for i in hardest]
+    doubts = label_issues(binary).loc[[f"r{i}" for i in hardest]]
+    rather = [f", rather {row.suggested}" if row.issue else "" for row in doubts.itertuples()]
+    assert any(rather)
+    labels = zip(hardest, rather, strict=True)
+    assert named(ax.yaxis) == [f"r{i}: {'yes' if Y2[i] else 'no'}{text}" for i, text in labels]
+    assert display.table_["suggested"].tolist() == [text.removeprefix(", rather ") for text in rather]
     for i, name in enumerate(binary.oof_.blocks):
         expected = losses_of(Y2[hardest], np.clip(P[hardest, i], 1e-12, 1 - 1e-12))
         np.testing.assert_allclose(np.minimum(display.table_[name], 27), np.minimum(expected, 27))
@@ -85,7 +91,7 @@ def test_several_classes_and_no_index(classes, ax):
     truth = Y3[row]
     expected = -np.log(classes.oof_.train[row, truth])
     assert display.losses["logistic"].iloc[0] == pytest.approx(expected)
-    assert named(ax.yaxis)[0] == f"{row}: {truth}"
+    assert named(ax.yaxis)[0].startswith(f"{row}: {truth}")
 
 
 def test_numbers_have_absolute_errors(numbers, ax):
@@ -95,6 +101,8 @@ def test_numbers_have_absolute_errors(numbers, ax):
     np.testing.assert_array_equal(display.rows_, hardest)
     np.testing.assert_allclose(display.table_["knn"], np.abs(numbers.oof_.train[hardest, 1] - PROGRESS[hardest]))
     assert display.truth == [f"{PROGRESS[i]:.4g}" for i in hardest]
+    doubts = label_issues(numbers).set_index("position").loc[hardest]
+    assert display.suggested == [f"{d.suggested:.4g}" if d.issue else "" for d in doubts.itertuples()]
     assert ax.get_xlabel() == "absolute error of the row, out of fold"
 
 
@@ -137,7 +145,7 @@ def test_rows_that_nobody_predicted_are_not_hard(ax):
     learners = cross_fit([("margin", RidgeClassifier()), *three()], X2, Y2, cv=TimeSeriesSplit(3))
     display = HardestRowsDisplay.from_oof(learners, RidgeClassifier(), n_rows=500, ax=ax)
     assert sorted(display.rows_) == np.concatenate(tested).tolist()
-    assert display.table_.drop(columns="truth").notna().all(axis=None)
+    assert display.table_.drop(columns=["truth", "suggested"]).notna().all(axis=None)
 
 
 def test_no_loss_on_a_row():
