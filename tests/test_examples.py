@@ -285,6 +285,15 @@ def test_how_sure(tmp_path):
 
 
 @pytest.mark.slow
+def test_what_matters(tmp_path):
+    done = _run(tmp_path, example="12_what_matters.py")
+    assert done.returncode == 0, done.stderr
+    found, flipped = map(int, re.search(r"(\d+) of the (\d+) labels that were changed are among", done.stdout).groups())
+    assert found > 0.6 * flipped
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
 def test_blend_files(tmp_path):
     done = _run(tmp_path, example="13_blend_files.py")
     assert done.returncode == 0, done.stderr
