@@ -74,7 +74,9 @@ def read_given(
         task=task,
     )
     X = made.to_frame()
-    schema = Schema(roles.target, roles.id, task, classes, dict.fromkeys(made.columns, "number"), [], list(source.options.na))
+    schema = Schema(
+        roles.target, roles.id, task, classes, dict.fromkeys(made.columns, "number"), [], list(source.options.na)
+    )
     problem = Problem(source, ColumnRoles(roles.target, roles.id), X, y, None, None, schema)
     return Given(problem, made, (made.test_frame(), _ids_of(new, tables, roles)) if new else None)
 
