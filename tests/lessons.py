@@ -11,7 +11,14 @@ from stackkit.nn._modules import BNMLP
 from stackkit.nn._network_state import NetworkState, TrainingTable, state_of
 from stackkit.nn._setup import make_net, make_network_states, make_training_run
 
-ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
+ACTIVATIONS = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+    "selu": nn.SELU,
+    "silu": nn.SiLU,
+    "mish": nn.Mish,
+}
 
 
 def make_table(n=60, d=4, c=3, *, classifier=True, seed=0, dtype=torch.float64):

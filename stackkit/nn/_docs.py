@@ -27,7 +27,7 @@ def documented(*sources: dict[str, str]) -> Callable[[type], type]:
 
 
 ALL = _entries("""
-    activation : {"relu", "tanh", "sigmoid"}, default="relu"
+    activation : {"relu", "tanh", "sigmoid", "selu", "silu", "mish"}, default="relu"
         Comes after Batch Normalization: activation(BN(W u)).
 
     batch_norm : bool, default=True

@@ -16,7 +16,14 @@ from torch import Tensor, nn
 from stackkit.nn._augment import shifted_views
 from stackkit.nn._encoding import Encoder, Encoding
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+    "selu": nn.SELU,
+    "silu": nn.SiLU,
+    "mish": nn.Mish,
+}
 
 
 # By how much slower a periodic embedding learns than the matrices: it acts on everything behind it.
@@ -67,7 +74,7 @@ class BNMLP(nn.Module):
         Columns that go in and numbers (logits) that come out.
     hidden_layer_sizes : sequence of int, default=(64, 64)
         Units of each hidden layer.
-    activation : {"relu", "tanh", "sigmoid"}, default="relu"
+    activation : {"relu", "tanh", "sigmoid", "selu", "silu", "mish"}, default="relu"
         Comes after BN.
     batch_norm : bool, default=True
         False leaves BN out, for comparison; the layers then have biases.

@@ -26,12 +26,25 @@ from stackkit.nn._torch_settings import LARGE_PRODUCT, held
 
 aten = torch.ops.aten
 
-# From an activation's output and the gradient there to the gradient before it.
-FORWARD = {"relu": torch.relu_, "tanh": torch.tanh_, "sigmoid": torch.sigmoid_}
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
+# In place where the derivative follows from the output, for what was the input is then the output; SiLU and Mish leave
+# their input as it is.
+FORWARD: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": torch.relu_,
+    "tanh": torch.tanh_,
+    "sigmoid": torch.sigmoid_,
+    "selu": torch.selu_,
+    "silu": nn.functional.silu,
+    "mish": nn.functional.mish,
+}
+# From the gradient behind an activation, and what its input has become, to the gradient before it.
 BACKWARD: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "relu": lambda gradient, output: aten.threshold_backward(gradient, output, 0),
     "tanh": aten.tanh_backward,
     "sigmoid": aten.sigmoid_backward,
+    "selu": lambda gradient, output: aten.elu_backward(gradient, SELU_ALPHA, SELU_SCALE, 1, True, output),
+    "silu": aten.silu_backward,
+    "mish": aten.mish_backward,
 }
 MOMENTS = {"adam": ("exp_avg", "exp_avg_sq"), "sgd": ("momentum_buffer",)}
 
@@ -306,21 +319,20 @@ class PackedMLP:
             saved: Any = None
             if layer.norm is not None:
                 z, saved = self._normalise(z, layer.norm, self._momentum)
-            kept = activation = FORWARD[self._activation](z)
+            activation = FORWARD[self._activation](z)
             mask = batch.masks[i] if batch.masks else None
             if mask is not None:
-                kept = activation * mask
-            tape.append((layer, before, saved, activation, mask))
-            activation = kept
+                activation = activation * mask
+            tape.append((layer, before, saved, z, mask))
         output = _product(view.output, activation)
         if not tape:
             back_to_waves = _add_waves(view, batch, output)
         loss, dz = self._loss(output, batch.target, batch.weight)
         gradient = _backward(view.output, activation, dz, needs_input=bool(tape) or view.input_norm is not None)
-        for i, (layer, before, saved, activation, mask) in reversed(list(enumerate(tape))):
+        for i, (layer, before, saved, z, mask) in reversed(list(enumerate(tape))):
             if mask is not None:
                 gradient = gradient * mask
-            dz = BACKWARD[self._activation](gradient, activation)
+            dz = BACKWARD[self._activation](gradient, z)
             if layer.norm is not None:
                 dz = self._normalise_backward(dz, layer.norm, saved)
             gradient = _backward(layer, before, dz, needs_input=i > 0 or view.input_norm is not None)

@@ -735,7 +735,11 @@ def test_a_layer_has_batch_normalization_or_a_bias(kind, batch_norm, bias):
 
 
 @EVERY
-@pytest.mark.parametrize("params", [{"activation": "tanh"}, {"activation": "sigmoid"}, {"dropout": 0.5}], ids=str)
+@pytest.mark.parametrize(
+    "params",
+    [{"activation": name} for name in ("tanh", "sigmoid", "selu", "silu", "mish")] + [{"dropout": 0.5}],
+    ids=str,
+)
 def test_activation_and_dropout_are_heeded(kind, params):
     if kind in CNNS:
         params = params | {"hidden_layer_sizes": (8,)}

@@ -18,7 +18,14 @@ from stackkit.nn.batchnorm import (
     conv_batch_norm_inference,
 )
 
-NUMPY = {"relu": lambda z: np.maximum(z, 0), "tanh": np.tanh, "sigmoid": lambda z: 1 / (1 + np.exp(-z))}
+NUMPY = {
+    "relu": lambda z: np.maximum(z, 0),
+    "tanh": np.tanh,
+    "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
+    "selu": lambda z: 1.0507009873554805 * np.where(z > 0, z, 1.6732632423543772 * np.expm1(z)),
+    "silu": lambda z: z / (1 + np.exp(-z)),
+    "mish": lambda z: z * np.tanh(np.log1p(np.exp(z))),
+}
 BLOCKS = (ConvBlock(5, pool="max"), ConvBlock(6, stride=2, pool="avg"), ConvBlock(4, kernel_size=5))
 TINY = [(1, 1, 7), (1, 7, 1), (1, 1, 1), (1, 2, 2), (3, 1, 1), (3, 5, 4)]
 

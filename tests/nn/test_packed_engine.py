@@ -100,7 +100,7 @@ def assert_learned_the_same(found, expected, table, tolerance=1e-9):
 @pytest.mark.parametrize("weighted", [False, True], ids=["", "weights"])
 @pytest.mark.parametrize("dropout", [0.0, 0.4], ids=["", "dropout"])
 @pytest.mark.parametrize("hidden", [(), (6,), (6, 5)], ids=["0 layers", "1 layer", "2 layers"])
-@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid"])
+@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid", "selu", "silu", "mish"])
 def test_gradients_by_hand_are_autograds(activation, hidden, dropout, weighted, classifier):
     for batch_norm, input_batch_norm in product([True, False], repeat=2):
         table = make_table(classifier=classifier)
@@ -174,8 +174,13 @@ def test_how_many_steps_are_made_at_once_is_without_effect(monkeypatch):
 @each_task
 @pytest.mark.parametrize(
     "options",
-    [{}, {"activation": "sigmoid", "input_batch_norm": True}, {"batch_norm": False, "activation": "tanh"}],
-    ids=["bn", "input bn", "no bn"],
+    [
+        {},
+        {"activation": "sigmoid", "input_batch_norm": True},
+        {"batch_norm": False, "activation": "tanh"},
+        {"activation": "mish"},
+    ],
+    ids=["bn", "input bn", "no bn", "mish"],
 )
 @pytest.mark.parametrize("population", [False, True], ids=["running", "population"])
 def test_a_training_of_ragged_networks_is_that_of_plain_torch_loops(
@@ -296,10 +301,11 @@ def test_without_bn_there_are_no_statistics_to_take():
 
 
 @each_task
-def test_validation_losses_are_those_in_inference_without_dropout(classifier):
+@pytest.mark.parametrize("activation", ["relu", "selu", "silu", "mish"])
+def test_validation_losses_are_those_in_inference_without_dropout(classifier, activation):
     table = make_table(classifier=classifier)
     network_states = make_network_states(
-        table, weighted=True, scaled=not classifier, dropout=0.5, input_batch_norm=True
+        table, weighted=True, scaled=not classifier, dropout=0.5, input_batch_norm=True, activation=activation
     )
     for i, network_state in enumerate(network_states):
         taken = set(network_state.train.tolist())

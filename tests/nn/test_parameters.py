@@ -40,7 +40,7 @@ def message_of(kind, **params):
 @pytest.mark.parametrize(
     ("name", "slip", "meant", "options"),
     [
-        ("activation", "rellu", "relu", "'relu', 'tanh', 'sigmoid'"),
+        ("activation", "rellu", "relu", "'relu', 'tanh', 'sigmoid', 'selu', 'silu', 'mish'"),
         ("dtype", "flaot64", "float64", "'float32', 'float64'"),
         ("batch_stats", "runing", "running", "'population', 'running'"),
         ("schedule", "one_cycle", "one-cycle", "'constant', 'one-cycle', 'cosine'"),

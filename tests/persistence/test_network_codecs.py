@@ -47,9 +47,9 @@ def _assert_same(again, model, rows):
         {"early_stopping": True, "optimizer": "sgd", "dtype": "float64"},
         {"optimizer": torch.optim.Adagrad, "class_weight": "balanced", "batch_stats": "running"},
         {"scaling": "robust-clip", "num_embedding": "ple", "beta_2": 0.9},
-        {"num_embedding": "ple", "n_bins": 3},
         {"num_embedding": "pbld"},
         {"missing": "indicator"},
+        {"num_embedding": "ple", "n_bins": 3, "activation": "mish"},
     ],
     ids=lambda settings: "-".join(settings) or "default",
 )
