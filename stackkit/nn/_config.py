@@ -8,11 +8,39 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-SCHEDULES = ("constant", "one-cycle", "cosine")
 WARM_UP = 0.3  # share of a one-cycle schedule in which the rate climbs
 BETA_1 = 0.9
 ADAM_EPS = 1e-8
 SGD_MOMENTUM = 0.9
+
+
+def _one_cycle(done: float) -> float:
+    if done < WARM_UP:
+        return 0.1 + 0.9 * done / WARM_UP
+    return max(1e-3, _cosine((done - WARM_UP) / (1 - WARM_UP)))
+
+
+def _cosine(done: float) -> float:
+    return (1 + math.cos(math.pi * done)) / 2
+
+
+def _flat_cosine(done: float) -> float:
+    return _cosine(max(1.0, 2 * done) - 1)
+
+
+def _coslog4(done: float) -> float:
+    """Four cycles from zero to zero, each about twice as long as the one before."""
+    return (1 - math.cos(2 * math.pi * math.log2(1 + 15 * done))) / 2
+
+
+# From the share of a cycle that is done to the share of the learning rate.
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": lambda _: 1.0,
+    "one-cycle": _one_cycle,
+    "cosine": _cosine,
+    "flat-cosine": _flat_cosine,
+    "coslog4": _coslog4,
+}
 
 
 @dataclass(frozen=True)
@@ -25,7 +53,7 @@ class Recipe:
         Cross-entropy on one-hot targets, else squared errors.
     max_epochs, batch_size, lr, weight_decay
         As in the estimators.
-    schedule : {"constant", "one-cycle", "cosine"}
+    schedule : {"constant", "one-cycle", "cosine", "flat-cosine", "coslog4"}
         Schedule of the learning rate over a cycle.
     cycles : int
         Cosine restarts; a copy of the network stays behind at the end of each.
@@ -49,7 +77,7 @@ class Recipe:
     max_epochs: int
     batch_size: int
     lr: float
-    schedule: Literal["constant", "one-cycle", "cosine"] = "constant"
+    schedule: Literal["constant", "one-cycle", "cosine", "flat-cosine", "coslog4"] = "constant"
     cycles: int = 1
     optimizer: str | type[torch.optim.Optimizer] = "adam"
     beta_2: float = 0.999
@@ -68,16 +96,9 @@ class Recipe:
 
     def rate(self, epochs: float) -> float:
         """Learning rate after so many epochs, whole and parts."""
-        if self.schedule == "constant":
-            return self.lr
         end = next(end for end in self.cycle_ends if epochs < end)
         start = max((end for end in self.cycle_ends if end <= epochs), default=0)
-        done = (epochs - start) / (end - start)
-        if self.schedule == "cosine":
-            return self.lr * (1 + math.cos(math.pi * done)) / 2
-        if done < WARM_UP:
-            return self.lr * (0.1 + 0.9 * done / WARM_UP)
-        return self.lr * max(1e-3, (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP))) / 2)
+        return self.lr * SCHEDULES[self.schedule]((epochs - start) / (end - start))
 
 
 def loss_of(output: Tensor, target: Tensor, weight: Tensor | None, *, classifier: bool) -> Tensor:

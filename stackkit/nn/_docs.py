@@ -151,9 +151,11 @@ MLP = _entries("""
     lr : float, default=0.003
         Learning rate, before its schedule.
 
-    schedule : {"constant", "one-cycle", "cosine"}, default="cosine"
-        How the learning rate goes: as it is; up and then down to zero; or down to zero along a cosine, again
-        and again with ``snapshots``.
+    schedule : {"constant", "one-cycle", "cosine", "flat-cosine", "coslog4"}, default="cosine"
+        How the learning rate goes over ``max_epochs``: as it is; up and then down to zero; down to zero along a
+        cosine, again and again with ``snapshots``; as it is for the first half, and then down to zero along a cosine;
+        or up and down again four times, each time twice as long as before, (1 - cos(2 pi log2(1 + 15 t))) / 2 with t
+        from 0 to 1 [6]_.
 
     optimizer : {"adam", "sgd"} or subclass of torch.optim.Optimizer, default="adam"
         Adam (with decoupled weight decay), or gradient descent with Nesterov's momentum of 0.9. Networks of
@@ -221,9 +223,11 @@ CNN = _entries("""
     lr : float or "auto", default="auto"
         Learning rate, before its schedule; "auto" is 0.001 for "reference", else 0.01.
 
-    schedule : {"constant", "one-cycle", "cosine"} or "auto", default="auto"
-        How the learning rate goes: as it is; up and then down to zero; or down to zero along a cosine, again
-        and again with ``snapshots``. "auto" is "constant" for "reference", else "one-cycle".
+    schedule : {"constant", "one-cycle", "cosine", "flat-cosine", "coslog4"} or "auto", default="auto"
+        How the learning rate goes over ``max_epochs``: as it is; up and then down to zero; down to zero along a
+        cosine, again and again with ``snapshots``; as it is for the first half, and then down to zero along a cosine;
+        or up and down again four times, each time twice as long as before, (1 - cos(2 pi log2(1 + 15 t))) / 2 with t
+        from 0 to 1. "auto" is "constant" for "reference", else "one-cycle".
 
     optimizer : {"adam", "sgd", "muon"} or subclass of torch.optim.Optimizer, or "auto", default="auto"
         Adam (with decoupled weight decay), gradient descent with Nesterov's momentum of 0.9, or Muon [5]_ for

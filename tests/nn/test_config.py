@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from stackkit.nn._config import Recipe, loss_of
 
-each_schedule = pytest.mark.parametrize("schedule", ["constant", "one-cycle", "cosine"])
+each_schedule = pytest.mark.parametrize("schedule", ["constant", "one-cycle", "cosine", "flat-cosine", "coslog4"])
 
 
 def recipe(**settings):
@@ -47,6 +47,25 @@ def test_cosine_is_torchs_with_warm_restarts(cycles):
     for i in range(80):
         expected.step(i / 8)
         assert ours.rate(i / 8) == pytest.approx(expected.get_last_lr()[0], abs=1e-12)
+
+
+def test_flat_cosine_is_the_rate_for_half_of_the_training_and_then_falls_along_a_cosine_to_zero():
+    ours = recipe(schedule="flat-cosine")
+    assert [ours.rate(epochs) for epochs in (0, 1.5, 4.999, 5)] == [0.2] * 4
+    assert [ours.rate(epochs) for epochs in (6, 7.5, 9, 10 - 1e-9)] == pytest.approx(
+        [0.1 * (1 + math.cos(math.pi / 5)), 0.1, 0.1 * (1 - math.cos(math.pi / 5)), 0], abs=1e-12
+    )
+
+
+def test_coslog4_has_four_cycles_of_which_each_is_twice_as_long_as_the_one_before():
+    ours, ends = recipe(schedule="coslog4", max_epochs=15), [0, 1, 3, 7, 15]
+    for start, end in pairwise(ends):
+        top = (start + 1) * math.sqrt(2) - 1  # half way in the logarithm
+        assert ours.rate(start) == pytest.approx(0, abs=1e-12)
+        assert ours.rate(top) == pytest.approx(0.2)
+        for epochs in (start + 0.1, (start + end) / 2, end - 0.1):
+            assert ours.rate(epochs) == pytest.approx(0.2 * math.sin(math.pi * math.log2(1 + epochs)) ** 2)
+    assert ours.rate(15 - 1e-9) == pytest.approx(0, abs=1e-12)
 
 
 @settings(deadline=None)

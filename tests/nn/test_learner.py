@@ -517,6 +517,22 @@ def test_schedules(make, schedule, monkeypatch):
         assert rates[23] < 0.04
 
 
+@pytest.mark.parametrize("make", [classifier, image_classifier])
+@pytest.mark.parametrize("schedule", ["flat-cosine", "coslog4"])
+def test_schedules_run_over_max_epochs_also_where_training_stops_before(make, schedule, monkeypatch):
+    monkeypatch.setattr(TellsItsRate, "rates", [])
+    params = STOPS | {"max_epochs": 5, "n_iter_no_change": 2, "tol": 100.0, "batch_size": 14}
+    rows = X if make is classifier else IMAGES
+    model = make(schedule=schedule, lr=0.5, optimizer=TellsItsRate, **params).fit(rows, Y)
+    assert len(model.history_) == 3
+    done = np.arange(9) / 15  # three batches an epoch
+    if schedule == "flat-cosine":
+        expected = np.where(done < 0.5, 1, (1 + np.cos(np.pi * (2 * done - 1))) / 2)
+    else:
+        expected = (1 - np.cos(2 * np.pi * np.log2(1 + 15 * done))) / 2
+    np.testing.assert_allclose(TellsItsRate.rates, 0.5 * expected, atol=1e-12)
+
+
 # --- the statistics that Batch Normalization predicts with ----------------------------------------------------
 
 

@@ -43,7 +43,7 @@ def message_of(kind, **params):
         ("activation", "rellu", "relu", "'relu', 'tanh', 'sigmoid', 'selu', 'silu', 'mish'"),
         ("dtype", "flaot64", "float64", "'float32', 'float64'"),
         ("batch_stats", "runing", "running", "'population', 'running'"),
-        ("schedule", "one_cycle", "one-cycle", "'constant', 'one-cycle', 'cosine'"),
+        ("schedule", "one_cycle", "one-cycle", "'constant', 'one-cycle', 'cosine', 'flat-cosine', 'coslog4'"),
         ("optimizer", "adamw", "adam", "'adam', 'sgd', .*"),
     ],
 )
