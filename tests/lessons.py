@@ -159,6 +159,8 @@ def train_by_hand(module, network_state, recipe, *, optimizers=None, generator=N
             loss = plain_loss(module, network_state, rows, classifier=recipe.classifier)
             module.zero_grad()
             loss.backward()
+            if recipe.clip_norm is not None:
+                nn.utils.clip_grad_norm_(module.parameters(), recipe.clip_norm)
             for optimizer in optimizers:
                 optimizer.step()
             total += loss.item() * len(rows)

@@ -197,15 +197,22 @@ _TYPES: dict[Any, Codec] = {
     torch.optim.Optimizer: Codec("nn.optimizer", lambda cls, _: cls.__name__, lambda state, _: _optimizer(state)),
 }
 # Of files of version 0.1.
-_BEFORE = {"scaling": None, "num_embedding": None, "n_bins": "auto", "missing": "error", "beta_2": 0.999}
+_BEFORE = {"clip_norm": None}
+_BEFORE_OF_TABLES = _BEFORE | {
+    "scaling": None,
+    "num_embedding": None,
+    "n_bins": "auto",
+    "missing": "error",
+    "beta_2": 0.999,
+}
 _BY_CLASS = {
     **{
         full_name(cls): plain_attributes(f"nn.{cls.__name__}", cls, before)
         for cls, before in (
-            (BNCNNClassifier, None),
-            (BNCNNRegressor, None),
-            (BNMLPClassifier, _BEFORE),
-            (BNMLPRegressor, _BEFORE),
+            (BNCNNClassifier, _BEFORE),
+            (BNCNNRegressor, _BEFORE),
+            (BNMLPClassifier, _BEFORE_OF_TABLES),
+            (BNMLPRegressor, _BEFORE_OF_TABLES),
         )
     },
     **{full_name(cls): dataclass_fields(f"nn.{cls.__name__}", cls) for cls in (Augmentation, ConvBlock)},

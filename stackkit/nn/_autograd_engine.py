@@ -67,6 +67,8 @@ class Solo:
         loss: Any = self._loss(self._output(x), rows)
         self._network.zero_grad()
         loss.backward()
+        if self.recipe.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self._network.parameters(), self.recipe.clip_norm)
         for matrix, parameter in self._parameters.items():
             matrix.grad = None if parameter.grad is None else _as_matrix(parameter.grad)
         for optimizer in self._optimizers:

@@ -60,6 +60,8 @@ class Recipe:
     optimizer : {"adam", "sgd", "muon"} or subclass of torch.optim.Optimizer
     beta_2 : float
         Adam's memory of squared gradients: the share that a step keeps.
+    clip_norm : float or None
+        Most that the norm of a network's gradient, over all its parameters, may be; longer ones are shortened to it.
     patience : int or None
         Epochs without a better validation loss after which a network stops; None: there is no validation.
     tol : float
@@ -82,6 +84,7 @@ class Recipe:
     optimizer: str | type[torch.optim.Optimizer] = "adam"
     beta_2: float = 0.999
     weight_decay: float = 0.0
+    clip_norm: float | None = None
     patience: int | None = None
     tol: float = 1e-4
     population: bool = True
@@ -96,6 +99,8 @@ class Recipe:
 
     def rate(self, epochs: float) -> float:
         """Learning rate after so many epochs, whole and parts."""
+        if self.schedule == "constant":
+            return self.lr
         end = next(end for end in self.cycle_ends if epochs < end)
         start = max((end for end in self.cycle_ends if end <= epochs), default=0)
         return self.lr * SCHEDULES[self.schedule]((epochs - start) / (end - start))

@@ -40,6 +40,10 @@ ALL = _entries("""
     weight_decay : float, default=0.0
         Decay of the weight matrices, times the learning rate, at each step.
 
+    clip_norm : float, default=None
+        Most that the norm of a network's gradient, over all its parameters, may be, above 0: a longer gradient is
+        shortened to it at each step, as `torch.nn.utils.clip_grad_norm_` does. None: it is taken as it is.
+
     early_stopping : bool, default=False
         Set rows of the training part aside and stop each network when its loss there no longer falls; the best
         state is kept. With ``groups`` given to ``fit``, groups stay together.

@@ -29,8 +29,8 @@ class BNMLPClassifier(TableNet, NetClassifier):
     ----------
     {hidden_layer_sizes} {scaling} {num_embedding} {n_bins} {missing} {activation} {batch_norm} {input_batch_norm}
     {dropout} {n_members} {snapshots} {max_epochs} {batch_size} {lr} {schedule} {optimizer} {beta_2} {weight_decay}
-    {early_stopping} {validation_fraction} {n_iter_no_change} {tol} {batch_stats} {class_weight} {warm_start}
-    {module} {device} {dtype} {n_threads} {random_state} {callbacks} {verbose}
+    {clip_norm} {early_stopping} {validation_fraction} {n_iter_no_change} {tol} {batch_stats} {class_weight}
+    {warm_start} {module} {device} {dtype} {n_threads} {random_state} {callbacks} {verbose}
 
     Attributes
     ----------
@@ -92,6 +92,7 @@ class BNMLPClassifier(TableNet, NetClassifier):
         optimizer: Any = "adam",
         beta_2: Any = 0.95,
         weight_decay: float = 0.0,
+        clip_norm: Any = None,
         early_stopping: Any = "auto",
         validation_fraction: Any = 0.2,
         n_iter_no_change: Any = "auto",
@@ -125,6 +126,7 @@ class BNMLPClassifier(TableNet, NetClassifier):
         self.optimizer = optimizer
         self.beta_2 = beta_2
         self.weight_decay = weight_decay
+        self.clip_norm = clip_norm
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
@@ -185,8 +187,8 @@ class BNMLPRegressor(TableNet, NetRegressor):
     ----------
     {hidden_layer_sizes} {scaling} {num_embedding} {n_bins} {missing} {activation} {batch_norm} {input_batch_norm}
     {dropout} {n_members} {snapshots} {max_epochs} {batch_size} {lr} {schedule} {optimizer} {beta_2} {weight_decay}
-    {early_stopping} {validation_fraction} {n_iter_no_change} {tol} {batch_stats} {warm_start} {module} {device}
-    {dtype} {n_threads} {random_state} {callbacks} {verbose}
+    {clip_norm} {early_stopping} {validation_fraction} {n_iter_no_change} {tol} {batch_stats} {warm_start}
+    {module} {device} {dtype} {n_threads} {random_state} {callbacks} {verbose}
 
     Attributes
     ----------
@@ -244,6 +246,7 @@ class BNMLPRegressor(TableNet, NetRegressor):
         optimizer: Any = "adam",
         beta_2: Any = 0.95,
         weight_decay: float = 0.0,
+        clip_norm: Any = None,
         early_stopping: Any = "auto",
         validation_fraction: Any = 0.2,
         n_iter_no_change: Any = "auto",
@@ -276,6 +279,7 @@ class BNMLPRegressor(TableNet, NetRegressor):
         self.optimizer = optimizer
         self.beta_2 = beta_2
         self.weight_decay = weight_decay
+        self.clip_norm = clip_norm
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
@@ -337,8 +341,8 @@ class BNCNNClassifier(ImageNet, NetClassifier):
     ----------
     {preset} {blocks} {hidden_layer_sizes} {image_shape} {augment} {test_shifts} {precision} {activation}
     {batch_norm} {dropout} {n_members} {snapshots} {max_epochs} {batch_size} {lr} {schedule} {optimizer}
-    {weight_decay} {early_stopping} {validation_fraction} {n_iter_no_change} {tol} {batch_stats} {class_weight}
-    {warm_start} {module} {device} {dtype} {n_threads} {random_state} {callbacks} {verbose}
+    {weight_decay} {clip_norm} {early_stopping} {validation_fraction} {n_iter_no_change} {tol} {batch_stats}
+    {class_weight} {warm_start} {module} {device} {dtype} {n_threads} {random_state} {callbacks} {verbose}
 
     Attributes
     ----------
@@ -397,6 +401,7 @@ class BNCNNClassifier(ImageNet, NetClassifier):
         schedule: Any = "auto",
         optimizer: Any = "auto",
         weight_decay: float = 0.0,
+        clip_norm: Any = None,
         early_stopping: bool = False,
         validation_fraction: Any = 0.1,
         n_iter_no_change: Any = 10,
@@ -430,6 +435,7 @@ class BNCNNClassifier(ImageNet, NetClassifier):
         self.schedule = schedule
         self.optimizer = optimizer
         self.weight_decay = weight_decay
+        self.clip_norm = clip_norm
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
@@ -456,8 +462,8 @@ class BNCNNRegressor(ImageNet, NetRegressor):
     ----------
     {preset} {blocks} {hidden_layer_sizes} {image_shape} {augment} {test_shifts} {precision} {activation}
     {batch_norm} {dropout} {n_members} {snapshots} {max_epochs} {batch_size} {lr} {schedule} {optimizer}
-    {weight_decay} {early_stopping} {validation_fraction} {n_iter_no_change} {tol} {batch_stats} {warm_start}
-    {module} {device} {dtype} {n_threads} {random_state} {callbacks} {verbose}
+    {weight_decay} {clip_norm} {early_stopping} {validation_fraction} {n_iter_no_change} {tol} {batch_stats}
+    {warm_start} {module} {device} {dtype} {n_threads} {random_state} {callbacks} {verbose}
 
     Attributes
     ----------
@@ -515,6 +521,7 @@ class BNCNNRegressor(ImageNet, NetRegressor):
         schedule: Any = "auto",
         optimizer: Any = "auto",
         weight_decay: float = 0.0,
+        clip_norm: Any = None,
         early_stopping: bool = False,
         validation_fraction: Any = 0.1,
         n_iter_no_change: Any = 10,
@@ -547,6 +554,7 @@ class BNCNNRegressor(ImageNet, NetRegressor):
         self.schedule = schedule
         self.optimizer = optimizer
         self.weight_decay = weight_decay
+        self.clip_norm = clip_norm
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change

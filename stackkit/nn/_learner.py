@@ -46,6 +46,7 @@ class NetLearner(BaseEstimator):
     schedule: Any
     optimizer: Any
     weight_decay: float
+    clip_norm: Any
     early_stopping: Any
     validation_fraction: Any
     n_iter_no_change: Any

@@ -49,6 +49,7 @@ BACKWARD: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 MOMENTS = {"adam": ("exp_avg", "exp_avg_sq"), "sgd": ("momentum_buffer",)}
 
 LEAST_INT64 = -(2**63)
+CLIP_EPS = 1e-6  # torch's own
 
 # An activation of all networks of a pack has to stay in the processor's second-level cache.
 CACHE_BYTES = 1_000_000
@@ -406,7 +407,17 @@ class PackedMLP:
             [kept[:, step, a:e].reshape(len(kept), -1, b) for a, e in pairwise(ends.tolist())] for step in range(steps)
         ]
 
+    def _shorten(self, most: float) -> None:
+        """Limit the norm of each network's own gradient, as torch.nn.utils.clip_grad_norm_ does."""
+        blocks = [block.flatten(1) for block in self._gradient.of.values()]
+        norms = torch.stack([torch.linalg.vector_norm(block, dim=1) for block in blocks])
+        factor = (most / (torch.linalg.vector_norm(norms, dim=0) + CLIP_EPS)).clamp(max=1.0).unsqueeze(1)
+        for block in blocks:
+            block.mul_(factor)
+
     def _move(self, lr: float) -> None:
+        if self.recipe.clip_norm is not None:
+            self._shorten(self.recipe.clip_norm)
         self._step += 1
         step = [self._step]
         for theta, gradient, moments, decay, pace in self._moving:

@@ -60,6 +60,8 @@ def check_parameters(estimator: Any) -> None:
     for name, (kind, least, below) in NUMBERS.items():
         if name in closed:
             _check_number(name, owner, closed[name], kind, least, below)
+    if "clip_norm" in closed:
+        _check_clip_norm(owner, closed["clip_norm"])
     if "hidden_layer_sizes" in closed:
         _check_sizes(owner, closed["hidden_layer_sizes"])
     if isinstance(given["early_stopping"], str) and not _is_open(estimator, "early_stopping", given["early_stopping"]):
@@ -106,6 +108,12 @@ def _check_number(name: str, owner: str, value: Any, kind: Any, least: float, be
     raise ValueError(f"The {name!r} parameter of {owner} must be {whole}, {limit}; got {value!r}.")
 
 
+def _check_clip_norm(owner: str, value: Any) -> None:
+    is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if not is_number or not 0 < float(value) < float("inf"):
+        raise ValueError(f"The 'clip_norm' parameter of {owner} must be a number above 0, or None; got {value!r}.")
+
+
 def _check_callbacks(owner: str, callbacks: Any) -> None:
     if callbacks is not None and not isinstance(callbacks, list | tuple):
         raise ValueError(f"The 'callbacks' parameter of {owner} must be a list of skorch callbacks; got {callbacks!r}.")
@@ -117,6 +125,7 @@ def _check_callbacks(owner: str, callbacks: Any) -> None:
             if own and kind.__name__ not in EPOCH_CALLBACKS:
                 raise ValueError(
                     f"The 'callbacks' parameter of {owner} takes skorch callbacks that act on epochs; "
-                    f"{kind.__name__} has {hook}, which would never be called. For the learning rate set 'schedule'; "
-                    f"for the rest make a skorch net of your own a learner of the stack."
+                    f"{kind.__name__} has {hook}, which would never be called. For the learning rate set 'schedule', "
+                    f"against long gradients 'clip_norm'; for the rest make a skorch net of your own a learner of the "
+                    f"stack."
                 )

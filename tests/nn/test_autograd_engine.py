@@ -129,6 +129,18 @@ def test_weights_and_the_targets_scale_are_as_in_a_plain_torch_loop():
     assert solo.validation_losses() == pytest.approx([epochs[-1]["valid"]], abs=1e-9)
 
 
+@pytest.mark.parametrize("make", [Residual, convolutional])
+def test_long_gradients_are_shortened_as_in_a_plain_torch_loop(make):
+    network_state, free = pupil_of(make), pupil_of(make)
+    how, twin = recipe(optimizer="sgd", clip_norm=0.1), copy.deepcopy(network_state.network)
+    train_by_hand(twin, network_state, how)
+    trained(network_state, how)
+    assert_same_state(network_state.network, twin)
+    trained(free, replace(how, clip_norm=None))
+    pairs = zip(network_state.network.parameters(), free.network.parameters(), strict=True)
+    assert any((a - b).abs().max() > 0.01 for a, b in pairs)
+
+
 def test_the_loss_of_a_float64_network_is_as_exact_as_the_network():
     network_state = pupil_of(dense)
     epochs = train_by_hand(copy.deepcopy(network_state.network), network_state, recipe())

@@ -1243,6 +1243,7 @@ def test_a_fold_learns_beside_others_as_it_does_alone(make, y, folds):
         {"optimizer": torch.optim.RMSprop},
         {"weight_decay": 0.5},
         {"schedule": "one-cycle"},
+        {"clip_norm": 0.1, "schedule": "coslog4"},
         {"snapshots": 2, "max_epochs": 4},
         {"batch_size": "auto"},
         {"class_weight": "balanced"},

@@ -238,6 +238,25 @@ def test_networks_that_have_fewer_of_the_tables_columns_than_others_learn_as_if_
             assert {m.shape for m in moments.values() if m.ndim} == {parameter.shape}
 
 
+@each_task
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_each_networks_own_gradient_is_shortened_as_torch_does_it(optimizer, classifier):
+    table = make_table(classifier=classifier)
+    network_states = make_network_states(table, weighted=True, scaled=not classifier)
+    for network_state, size in zip(network_states, [100, 1, 1, 1e-4], strict=True):
+        network_state.weight = network_state.weight * size  # and so is its gradient
+    how = recipe(classifier=classifier, optimizer=optimizer, clip_norm=0.3)
+    pack, free = pack_of(network_states, how), pack_of(network_states, replace(how, clip_norm=None))
+    for epoch in range(4):
+        pack.epoch(epoch)
+        free.epoch(epoch)
+    for i, (network_state, shortened) in enumerate(zip(network_states, [True, True, True, False], strict=True)):
+        twin, plain = as_plain(network_state.network)
+        train_by_hand(plain, network_state, replace(how, population=False))
+        assert_learned_the_same(trained(pack, i), twin, table)
+        assert torch.equal(pack.state(i)[0], free.state(i)[0]) != shortened
+
+
 def test_only_matrices_decay():
     table = make_table()
     network_states = make_network_states(table)

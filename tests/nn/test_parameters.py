@@ -110,6 +110,15 @@ def test_rates_are_finite_and_not_negative(kind, name):
 
 
 @pytest.mark.parametrize("kind", EVERY)
+def test_gradients_are_shortened_to_something(kind):
+    for wrong in (0, 0.0, -1, np.inf, np.nan, "1", True, [1.0]):
+        sentence = f"The 'clip_norm' parameter of {kind.__name__} must be a number above 0, or None; got {wrong!r}."
+        assert message_of(kind, clip_norm=wrong) == sentence
+    for right in (None, 1e-9, 1, np.float32(0.5), 1e30):
+        check_parameters(kind(clip_norm=right))
+
+
+@pytest.mark.parametrize("kind", EVERY)
 def test_dropout_leaves_something(kind):
     for wrong in (-0.1, 1, 1.0, 2.5, np.nan, "half"):
         sentence = (
@@ -228,7 +237,7 @@ def test_callbacks_that_act_on_batches_are_refused(kind, callback, hook):
         assert message == (
             f"The 'callbacks' parameter of {kind.__name__} takes skorch callbacks that act on epochs; "
             f"{type(callback).__name__} has {hook}, which would never be called. For the learning rate set "
-            f"'schedule'; {LATER}."
+            f"'schedule', against long gradients 'clip_norm'; {LATER}."
         )
 
 

@@ -46,7 +46,7 @@ def _assert_same(again, model, rows):
         {"snapshots": 2, "max_epochs": 4},
         {"early_stopping": True, "optimizer": "sgd", "dtype": "float64"},
         {"optimizer": torch.optim.Adagrad, "class_weight": "balanced", "batch_stats": "running"},
-        {"scaling": "robust-clip", "num_embedding": "ple", "beta_2": 0.9},
+        {"scaling": "robust-clip", "num_embedding": "ple", "beta_2": 0.9, "clip_norm": 0.5},
         {"num_embedding": "pbld"},
         {"missing": "indicator"},
         {"num_embedding": "ple", "n_bins": 3, "activation": "mish"},
@@ -220,3 +220,4 @@ def test_networks_of_earlier_files_have_the_parameters_that_came_later():
     assert isinstance(net, BNMLPClassifier)
     assert net.get_params()["scaling"] is None
     assert net.get_params()["beta_2"] == 0.999
+    assert net.get_params()["clip_norm"] is None
