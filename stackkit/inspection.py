@@ -92,7 +92,8 @@ def permutation_importance(
         - importances_std : ndarray of shape (n_features,). The standard deviation over the folds.
         - importances_low, importances_high : ndarray of shape (n_features,). A 95 % interval of the mean, which allows
           for folds sharing training rows (Nadeau and Bengio 2003). NaN with one fold.
-        - importances : ndarray of shape (n_features, n_folds). Of each fold, the mean over the repeats.
+        - importances : ndarray of shape (n_features, n_folds). Of each fold, the mean over the repeats; NaN where its
+          rows all weigh zero, which counts for nothing in the others.
         - baseline_scores : ndarray of shape (n_folds,). The scores before anything is shuffled; losses are positive.
         - scoring : str. The name of the scorer.
         - frame : DataFrame. Mean, standard deviation and interval, the most important first.

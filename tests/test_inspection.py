@@ -18,6 +18,7 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.tree import DecisionTreeClassifier
 
 from stackkit import StackingModel, default_learners
+from stackkit.exceptions import MissingScoreWarning
 from stackkit.inspection import permutation_importance
 
 REGRESSORS = [("ridge", Ridge(0.1)), ("knn", KNeighborsRegressor(15))]
@@ -232,6 +233,22 @@ def test_bad_input_is_refused(diabetes):
     refused(ValueError, "'scoring' parameter of permutation_importance .* got 'rms'", model, X, scoring="rms")
     unkept = StackingModel(REGRESSORS, LinearRegression(), cv=3, refit=True).fit(X, y)
     refused(ValueError, "fold models of 'ridge' are not there", unkept, X)
+
+
+def test_a_fold_whose_rows_all_weigh_zero_does_not_count(diabetes):
+    """It ended with scikit-learn's error that weights must not all be zero."""
+    X, y = diabetes
+    weights = np.ones(len(y))
+    weights[next(KFold(5).split(X))[1]] = 0
+    model = StackingModel(REGRESSORS, LinearRegression(), cv=KFold(5))
+    with pytest.warns(MissingScoreWarning):
+        model.fit(X, y, sample_weight=weights)
+    found = permutation_importance(model, X, random_state=0)
+    assert np.isnan(found.importances[:, 0]).all()
+    assert np.isnan(found.baseline_scores[0])
+    assert found.importances_mean == pytest.approx(found.importances[:, 1:].mean(axis=1))
+    assert found.importances_std == pytest.approx(found.importances[:, 1:].std(axis=1))
+    assert np.isfinite(found.frame).all(axis=None)
 
 
 # --- learners ---------------------------------------------------------------------------------------------------------

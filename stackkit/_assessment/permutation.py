@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any, Literal
 
@@ -35,7 +35,10 @@ Features = dict[str, list[int]]
 
 @dataclass(frozen=True)
 class Importances:
-    """By how much the score gets worse: of each feature (rows) on each fold (columns), the mean over the repeats."""
+    """By how much the score gets worse: of each feature (rows) on each fold (columns), the mean over the repeats.
+
+    NaN on a fold whose rows all weigh zero.
+    """
 
     values: pd.DataFrame
     baseline: np.ndarray
@@ -43,12 +46,15 @@ class Importances:
     folds: Folds
 
     def summary(self) -> pd.DataFrame:
-        """Mean, standard deviation and 95 % interval over the folds, the largest mean first."""
-        rows = {name: corrected_interval(row.to_numpy(), self.folds) for name, row in self.values.iterrows()}
+        """Mean, standard deviation and 95 % interval over the folds that have a score, the largest mean first."""
+        values, folds = self.values, self.folds
+        if len(known := np.flatnonzero(~np.isnan(self.baseline))):
+            values, folds = values.iloc[:, known], replace(folds, pairs=tuple(folds.pairs[fold] for fold in known))
+        rows = {name: corrected_interval(row.to_numpy(), folds) for name, row in values.iterrows()}
         frame = pd.DataFrame.from_dict(
             {name: (i.mean, i.low, i.high) for name, i in rows.items()}, orient="index", columns=["mean", "low", "high"]
         )
-        frame.insert(1, "std", self.values.std(axis=1, ddof=0))
+        frame.insert(1, "std", values.std(axis=1, ddof=0))
         return frame.rename_axis("feature").sort_values("mean", ascending=False, kind="stable")
 
 
@@ -161,6 +167,8 @@ class _Part:
         values = settle(self.final.predictions(table, rows, self.block), self.block)
         target, weights = target_of(self.oof), self.oof.sample_weight
         truth, weight = labels_of(target)[self.test], None if weights is None else weights[self.test]
+        if weight is not None and self.scoring.takes_weights and not weight.any():
+            return [np.nan] * (len(values) // n)
         found = []
         for start in range(0, len(values), n):
             answers = answers_of(values[start : start + n], self.block, self.oof.classes)
