@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,9 @@ import pandas as pd
 from scipy import sparse
 
 from stackkit._data.rows import is_pandas, is_polars
+
+# XGBoost refuses the first three in names of columns, LightGBM what JSON has for its own.
+_UNSAFE = re.compile(r'[\[\]<{}":,]')
 
 
 def picked_columns(passthrough: Any, X: Any) -> list[int]:
@@ -57,7 +62,28 @@ def check_names_differ(learner_columns: list[str], X: Any, picked: list[int]) ->
 
 
 def beside(table: np.ndarray, names: list[str], X: Any, picked: list[int]) -> Any:
-    """The table, then the picked columns of X, in X's own kind of container."""
+    """What the final estimator sees: the table, then the picked columns of X, in X's own kind of container.
+
+    The names of the table's columns are such as every library takes: labels and learners may be called anything.
+    """
+    taken = [str(X.columns[i]) for i in picked] if is_pandas(X) or is_polars(X) else []
+    return _side_by_side(table, safe_names(names, taken), X, picked)
+
+
+def safe_names(names: Sequence[str], taken: Iterable[str] = ()) -> list[str]:
+    """The names with "_" for what XGBoost or LightGBM refuse, none of them twice, nor one of those taken."""
+    plain = {name for name in names if not _UNSAFE.search(name)}
+    used, safe = plain | set(taken), []
+    for name in names:
+        found = name if name in plain else _UNSAFE.sub("_", name)
+        while name not in plain and found in used:
+            found += "_"
+        used.add(found)
+        safe.append(found)
+    return safe
+
+
+def _side_by_side(table: np.ndarray, names: list[str], X: Any, picked: list[int]) -> Any:
     if is_pandas(X):
         left = pd.DataFrame(table, columns=names, index=X.index)
         # scikit-learn refuses frames whose column names are of several types, such as "forest" and 0.
@@ -81,4 +107,4 @@ def as_features(table: np.ndarray, names: list[str], X: Any, picked: list[int]) 
         return np.hstack([table, X.iloc[:, picked].to_numpy(dtype=np.float64, na_value=np.nan)])
     if is_polars(X) and all(X.dtypes[column].is_numeric() for column in picked):
         return np.hstack([table, X[:, picked].to_numpy()])
-    return beside(table, names, X, picked)
+    return _side_by_side(table, names, X, picked)

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from lightgbm import LGBMClassifier
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.compose import make_column_transformer
@@ -10,9 +11,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.tree import DecisionTreeClassifier
+from xgboost import XGBClassifier
 
 from stackkit import StackingModel
-from stackkit._data.passthrough import beside, check_names_differ, picked_columns
+from stackkit._data.passthrough import beside, check_names_differ, picked_columns, safe_names
 
 N = 24
 X = np.random.default_rng(0).normal(size=(N, 3))
@@ -334,3 +336,32 @@ def test_nothing_is_written_to():
             result.data[:] = 7.0
         np.testing.assert_array_equal(dense(rows), X)
         np.testing.assert_array_equal(table, 1.0)
+
+
+# --- names that other libraries refuse ------------------------------------------------------------------
+
+
+def test_names_become_safe_and_stay_apart():
+    names = ["forest_<18", "forest_[18", "forest__18", 'a"b', "{c:d,e}", "plain name"]
+    assert safe_names(names) == ["forest__18_", "forest__18__", "forest__18", "a_b", "_c_d_e_", "plain name"]
+    assert safe_names(["a<", "b"], ["a_"]) == ["a__", "b"]
+
+
+@pytest.mark.parametrize("passthrough", [False, ["a"]])
+@pytest.mark.parametrize(
+    "final",
+    [
+        XGBClassifier(n_estimators=2),
+        LGBMClassifier(n_estimators=2, verbose=-1),
+        StackingModel([XGBClassifier(n_estimators=2)], LogisticRegression(), cv=2),
+    ],
+    ids=["xgboost", "lightgbm", "stack"],
+)
+def test_boosters_as_final_estimators_take_any_label_and_any_name_of_a_learner(final, passthrough):
+    labels = np.array(["<18", "[18, 65)", '{"more": 65}'])[np.arange(N) % 3]
+    learners = [("tree[2]", DecisionTreeClassifier(max_depth=2)), ('a "tree"', DecisionTreeClassifier(max_depth=1))]
+    model = StackingModel(learners, final, passthrough=passthrough, cv=2).fit(pandas(X), labels)
+    assert set(model.predict(pandas(X))) <= set(labels)
+    assert set(model.leaderboard().index) >= {"stack", "tree[2]", 'a "tree"'}
+    assert model.oof_.columns[0] == "tree[2]_<18"
+    assert model.get_feature_names_out()[0] == "tree[2]_<18"
