@@ -17,9 +17,9 @@ from stackkit._blending.convex import ConvexClassifier, ConvexRegressor
 from stackkit._blending.pools import LinearPoolRegressor, LogPoolClassifier
 from stackkit._blending.ridge_pool import RidgePoolRegressor
 from stackkit._blending.selection import EnsembleSelectionClassifier, EnsembleSelectionRegressor
-from stackkit._data import Folds, SameFolds, Target, TaskName
+from stackkit._data import Folds, SameFolds, Target, TaskName, check_clonable
 from stackkit._learners import scaled_preprocessing
-from stackkit._members import Block, Member, as_columns, last_step
+from stackkit._members import Block, Member, as_columns, last_step, one_column
 from stackkit._utils import sums_held
 from stackkit.exceptions import MissingClassWarning
 
@@ -90,6 +90,7 @@ def check_final(
         _check_blend(final, target, passthrough)
     if isinstance(final, PROBABILITY_BLENDS):
         _check_probabilities(final, learners, methods)
+    check_clonable(final, f"final_estimator ({type(final).__name__})")
     return clone(final)
 
 
@@ -198,7 +199,7 @@ def _shares(probabilities: np.ndarray) -> np.ndarray:
 def final_labels(member: Member, table: Any, classes: Any, **params: Any) -> Any:
     """The user's labels; for several labels a row, and for numbers, what the estimator gives."""
     with sums_held(member.estimator):
-        raw = member.estimator.predict(table, **params)
+        raw = one_column(member.estimator.predict(table, **params))
     return classes[member.codes[np.searchsorted(member.labels, raw)]] if isinstance(classes, np.ndarray) else raw
 
 

@@ -5,7 +5,7 @@ Anything goes in; what comes out is as all other folders expect it.
 
 from stackkit._data.class_weights import check_class_weights, class_weights_coded, with_class_weights_of
 from stackkit._data.default_folds import ShuffledFolds
-from stackkit._data.estimators import Learners, check_learners, check_methods, infer_task, with_names
+from stackkit._data.estimators import Learners, check_clonable, check_learners, check_methods, infer_task, with_names
 from stackkit._data.folds import Folds, SameFolds, TableFolds, make_folds, splitter_of
 from stackkit._data.id_names import is_named_like_an_id
 from stackkit._data.inner_split import inner_split
@@ -43,6 +43,7 @@ __all__ = [
     "beside",
     "by_name",
     "check_class_weights",
+    "check_clonable",
     "check_learners",
     "check_length",
     "check_like",

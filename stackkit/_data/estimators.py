@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sklearn.base import is_classifier, is_regressor
+from sklearn.base import clone, is_classifier, is_regressor
 
 from stackkit._data.target import TaskName, task_of_target
 from stackkit._utils import choice
@@ -103,6 +103,26 @@ def _check_learner(name: str, learner: Any) -> None:
             f"The learner {name!r} must be a scikit-learn estimator; got {learner!r}. "
             f"Derive {type(learner).__name__} from sklearn.base.BaseEstimator."
         )
+    check_clonable(learner, f"learner {name!r} ({type(learner).__name__})")
+
+
+def check_clonable(estimator: Any, whose: str) -> None:
+    """Refuse, before anything is fitted, what scikit-learn cannot make a copy of; ``whose`` is what it is called."""
+    try:
+        clone(estimator)
+    except RuntimeError as error:
+        lists = [
+            f", such as {key}={tuple(value)!r}" for key, value in estimator.get_params().items() if _is_list(value)
+        ]
+        raise ValueError(
+            f"The {whose} must be one that scikit-learn can clone, for each fold fits a copy; got one of which it says: "
+            f"{error}. In place of a list, pass a tuple{''.join(lists[:1])}."
+        ) from error
+
+
+def _is_list(value: Any) -> bool:
+    """Whether it is one of names or numbers, not one of the steps of a pipeline."""
+    return isinstance(value, list) and all(isinstance(item, str | int | float) for item in value)
 
 
 def infer_task(learners: Learners, y: Any) -> TaskName:

@@ -15,8 +15,10 @@ from sklearn.base import clone
 from stackkit._data import Folds, Target
 from stackkit._members import Block, Member, trains_folds_together
 from stackkit._store import StoreFiles
+from stackkit._utils import is_of, parts_of, under
 
 ALL_ROWS = -1  # the fold number of a fit on all rows
+SEEDS = ("random_state", "random_seed", "seed")
 OUT_OF_TIME = "time_limit"  # the stage of the failure of a learner that was not fitted in time
 
 
@@ -116,13 +118,22 @@ def seeded(learner: Any, entropy: int, name: str, fold: int) -> Any:
     Not by its place in the list: a learner more or less changes nothing for the others.
     """
     learner = clone(learner)
-    given = learner.get_params(deep=True)
+    given = parts_of(learner)
     parameters = sorted(key for key in given if key == "random_state" or key.endswith("__random_state"))
+    # It tells of no parameter that was not given.
+    parameters += sorted(under(owner, "random_seed") for owner, part in given.items() if is_of(part, "catboost"))
     key = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little")
     seeds = np.random.SeedSequence([entropy, key, fold + 1]).generate_state(len(parameters))
     # 31 bits: what every library takes.
-    fresh = {p: int(seed >> 1) for p, seed in zip(parameters, seeds, strict=True) if given[p] is None}
+    fresh = {p: int(seed >> 1) for p, seed in zip(parameters, seeds, strict=True) if _is_open(p, given)}
     return learner.set_params(**fresh) if fresh else learner
+
+
+def _is_open(parameter: str, given: dict[str, Any]) -> bool:
+    """Whether no seed was given, under none of the names that LightGBM, XGBoost and CatBoost have for it."""
+    owner = parameter.rpartition("__")[0]
+    fitted = is_of(given[owner], "catboost") and given[owner].is_fitted()  # then it takes no parameter
+    return not fitted and all(given.get(under(owner, name)) is None for name in SEEDS)
 
 
 def by_learner(results: Iterable[Result], names: Iterable[str]) -> dict[str, list[Result]]:

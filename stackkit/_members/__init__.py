@@ -15,7 +15,7 @@ from stackkit._members.fitting import (
     speaks_for,
     trains_folds_together,
 )
-from stackkit._members.predicting import as_columns, own_copy, predict_block, settle
+from stackkit._members.predicting import as_columns, one_column, own_copy, predict_block, settle
 
 __all__ = [
     "FEW_ROWS",
@@ -29,6 +29,7 @@ __all__ = [
     "is_prefit",
     "last_step",
     "make_blocks",
+    "one_column",
     "own_copy",
     "predict_block",
     "requested_weights",

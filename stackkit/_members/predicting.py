@@ -40,6 +40,11 @@ def as_columns(member: Member, raw: Any, block: Block, n_rows: int) -> np.ndarra
     return _aligned(values, member, block, values.min(axis=1, keepdims=True))
 
 
+def one_column(raw: Any) -> Any:
+    """CatBoost gives the classes of rows as a column; a column becomes a plain array, all else stays as it is."""
+    return raw[:, 0] if isinstance(raw, np.ndarray) and raw.ndim == 2 and raw.shape[1] == 1 else raw
+
+
 def settle(values: np.ndarray, block: Block) -> np.ndarray:
     """Averaged predictions as the table holds them: votes become the code of the most voted class."""
     if block.kind != "label":
@@ -105,7 +110,7 @@ def _binary_score(member: Member, raw: Any, block: Block, n_rows: int) -> np.nda
 
 
 def _votes(member: Member, raw: Any, block: Block, n_rows: int) -> np.ndarray:
-    raw = np.asarray(raw)
+    raw = one_column(np.asarray(raw))
     if raw.shape != (n_rows,):
         raise ValueError(f"{block.method} must give one class a row, shape {(n_rows,)}; got the shape {raw.shape}.")
     found = np.searchsorted(member.labels, raw).clip(max=len(member.labels) - 1)

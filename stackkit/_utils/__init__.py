@@ -1,6 +1,7 @@
 """Small tools that know nothing of stacking: files that appear whole, versions, native threads, summaries."""
 
 from stackkit._utils.files import draft_of, written_whole
+from stackkit._utils.foreign import is_of, parts_of, under
 from stackkit._utils.library_versions import LIBRARIES, versions
 from stackkit._utils.numbers import EPSILON, SUM_TOLERANCE, as_figure
 from stackkit._utils.sizes import check_bytes
@@ -30,9 +31,11 @@ __all__ = [
     "closest",
     "did_you_mean",
     "draft_of",
+    "is_of",
     "keeps_to_one_thread",
     "limit_threads",
     "own_threads_held",
+    "parts_of",
     "share_of_cores",
     "single_threaded_blas",
     "some",
@@ -40,6 +43,7 @@ __all__ = [
     "thread_limits",
     "threads_per_task",
     "ties_held",
+    "under",
     "versions",
     "why",
     "written_whole",

@@ -16,6 +16,11 @@ import threadpoolctl
 from joblib.parallel import ThreadingBackend
 from threadpoolctl import ThreadpoolController
 
+from stackkit._utils.foreign import is_of, parts_of, under
+
+CATBOOST_THREADS = "thread_count"
+THREADS = ("n_jobs", "num_threads", "nthread", CATBOOST_THREADS)  # as LightGBM and XGBoost call them, too
+
 
 class _AtMost(ThreadingBackend):
     """joblib inside a task: threads, but never more than the task's share of the cores."""
@@ -138,25 +143,20 @@ def thread_limits(threads: int | None) -> Iterator[None]:
 
 def ties_held(learner: Any) -> AbstractContextManager[Any]:
     """Hold OpenMP to one thread for nearest neighbours: which of equally near ones counts depends on how many."""
-    return limit_threads(1, "openmp") if _has_part_of(_parts(learner), "sklearn.neighbors") else nullcontext()
+    return limit_threads(1, "openmp") if _has_part_of(parts_of(learner), "sklearn.neighbors") else nullcontext()
 
 
 def sums_held(learner: Any) -> AbstractContextManager[Any]:
     """Hold joblib to one thread for ensembles that add up in threads: in which order shows in the last bit."""
-    adds_up = _has_part_of(_parts(learner), "sklearn.ensemble")
+    adds_up = _has_part_of(parts_of(learner), "sklearn.ensemble")
     return joblib.parallel_config(backend=_AtMost(1)) if adds_up else nullcontext()
 
 
 def keeps_to_one_thread(learner: Any) -> bool:
-    """Whether its predictions want one thread of OpenMP: nearest neighbours, and learners whose own ``n_jobs`` is 1."""
-    parts = _parts(learner)
-    own = _own_n_jobs(parts)
+    """Whether its predictions want one thread of OpenMP: nearest neighbours, and learners that have but one."""
+    parts = parts_of(learner)
+    own = _own_threads(parts)
     return _has_part_of(parts, "sklearn.neighbors") or (bool(own) and all(value == 1 for value in own.values()))
-
-
-def _parts(learner: Any) -> dict[str, Any]:
-    """The learner, called "", and its parameters, with those of what is inside it."""
-    return {"": learner} | (learner.get_params(deep=True) if hasattr(learner, "get_params") else {})
 
 
 def _has_part_of(parts: dict[str, Any], module: str) -> bool:
@@ -167,13 +167,14 @@ def _has_part_of(parts: dict[str, Any], module: str) -> bool:
 
 @contextmanager
 def own_threads_held(learner: Any, threads: int | None) -> Iterator[None]:
-    """Hold learners that start threads by an ``n_jobs`` of their own to so many; None: to as many as there are cores.
+    """Hold learners that start threads by a number of their own to so many; None: to as many as there are cores.
 
     XGBoost is one. It does not ask joblib, and stands still on more threads than cores. Even with ``n_jobs=1`` it has
     OpenMP start as many threads as there may be: these only wait for each other, for minutes where the cores are busy.
+    CatBoost keeps the number: it lets nobody change a fitted model.
     """
     threads = share_of_cores(1) if threads is None else threads
-    own = _own_n_jobs(_parts(learner))
+    own = _own_threads(parts_of(learner))
     held = {key: value for key, value in own.items() if value is None or value < 1 or value > threads}
     if held:
         learner.set_params(**dict.fromkeys(held, threads))
@@ -181,21 +182,30 @@ def own_threads_held(learner: Any, threads: int | None) -> Iterator[None]:
         with _most_threads(max(threads if key in held else own[key] for key in own)) if own else nullcontext():
             yield
     finally:
-        if held:
-            learner.set_params(**held)
+        given = {key: value for key, value in held.items() if not key.endswith(CATBOOST_THREADS)}
+        if given:
+            learner.set_params(**given)
 
 
-def _own_n_jobs(parts: dict[str, Any]) -> dict[str, Any]:
-    """The parameters ``n_jobs`` of learners that do not ask joblib, as those of scikit-learn and ensembles do.
+def _own_threads(parts: dict[str, Any]) -> dict[str, Any]:
+    """The numbers of threads of learners that do not ask joblib, as those of scikit-learn and ensembles do.
 
     To set theirs too would bring deprecation warnings.
     """
     found = {}
     for key, value in parts.items():
         owner, _, name = key.rpartition("__")  # of a pipeline's "step__n_jobs"
-        if name == "n_jobs" and not _asks_joblib(parts[owner]):
+        if name in THREADS and not _asks_joblib(parts[owner]) and not _is_fixed(parts[owner]):
             found[key] = value
+    for owner, part in parts.items():
+        if is_of(part, "catboost") and not _is_fixed(part):  # it tells of no parameter that was not given
+            found.setdefault(under(owner, CATBOOST_THREADS), None)
     return found
+
+
+def _is_fixed(learner: Any) -> bool:
+    """Whether it is a model of CatBoost that is fitted."""
+    return is_of(learner, "catboost") and learner.is_fitted()
 
 
 def _asks_joblib(learner: Any) -> bool:
