@@ -281,6 +281,17 @@ def test_settings_of_scikit_learn_reach_the_workers(way):
     assert [member.config_ for member in members] == [get_config()] * 3
 
 
+@pytest.mark.parametrize("way", ["Threads", "Processes"])
+def test_settings_that_a_worker_does_not_know_are_left_out(way, monkeypatch):
+    """Of a scikit-learn patched by Intel's extension; each worker died of an unexpected keyword."""
+    here = get_config() | {"target_offload": "auto", "working_memory": 77}
+    for backend in ("processes", "local"):
+        monkeypatch.setattr(f"stackkit._execution.backends.{backend}.get_config", lambda: here)
+    with working(way) as how:
+        members = cross_fit([Observes()], X, Y, cv=3, **how).members["observes"]
+    assert [member.config_ for member in members] == [get_config() | {"working_memory": 77}] * 3
+
+
 @pytest.mark.parametrize("way", ["CallingThread", "Processes"])
 def test_filters_of_warnings_reach_the_workers(way):
     for action, expected in (("ignore", 0), ("always", 1), ("ignore", 0)):

@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
+
+from sklearn import config_context, get_config
 
 from stackkit._execution.tasks import Result, Task
+
+
+@contextmanager
+def same_settings(config: Mapping[str, Any]) -> Iterator[None]:
+    """scikit-learn's settings as they were where the task comes from.
+
+    One that is not known here is left out: scikit-learn may be patched there, as by Intel's extension, and not here.
+    """
+    known = get_config()
+    with config_context(**{name: value for name, value in config.items() if name in known}):
+        yield
 
 
 @dataclass(frozen=True)

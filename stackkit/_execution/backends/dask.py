@@ -24,9 +24,9 @@ from uuid import uuid4
 import cloudpickle
 import joblib
 from joblib.parallel import LokyBackend
-from sklearn import config_context, get_config
+from sklearn import get_config
 
-from stackkit._execution.backends.base import Backend, Lost, Outcome
+from stackkit._execution.backends.base import Backend, Lost, Outcome, same_settings
 from stackkit._execution.backends.joblib import kept_from_elsewhere, run_elsewhere
 from stackkit._execution.callbacks import without_callbacks
 from stackkit._execution.tasks import Job, Result, Task
@@ -125,7 +125,7 @@ def _work(payload: _Payload, pickled: bytes, fit: str, key: str) -> list[Result]
     sys.modules["distributed"].get_worker().log_event(fit, key)  # all libraries are loaded
     near = payload.sender == _here()  # a cluster of threads: what belongs to the process is set already
     job = replace(payload.job, home=os.getpid()) if near else payload.job
-    with config_context(**call.config), nullcontext() if near else _filtered(call.filters):
+    with same_settings(call.config), nullcontext() if near else _filtered(call.filters):
         return run_elsewhere(job, call.task, DaskBackend.threads)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from sklearn import config_context, get_config
+from sklearn import get_config
 
-from stackkit._execution.backends.base import Backend, Outcome
+from stackkit._execution.backends.base import Backend, Outcome, same_settings
 from stackkit._execution.interrupts import DoneFutures, interrupts_held
 from stackkit._execution.tasks import Job, Result, Task
 from stackkit._execution.worker import run_task
@@ -53,7 +53,7 @@ class ThreadBackend(Backend):
             self._done.expect(future)
 
     def _run(self, task: Task, config: dict[str, Any]) -> list[Result]:
-        with config_context(**config):  # scikit-learn's settings belong to a thread
+        with same_settings(config):  # scikit-learn's settings belong to a thread
             return run_task(self._job, task, self.threads)
 
     def wait(self, timeout: float | None) -> list[tuple[Task, Outcome]]:

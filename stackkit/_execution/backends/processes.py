@@ -18,9 +18,9 @@ from typing import Any
 
 import joblib
 from joblib.externals.loky import BrokenProcessPool, ProcessPoolExecutor, process_executor
-from sklearn import config_context, get_config
+from sklearn import get_config
 
-from stackkit._execution.backends.base import Backend, Lost, Outcome
+from stackkit._execution.backends.base import Backend, Lost, Outcome, same_settings
 from stackkit._execution.backends.shared_folder import SharedFolder
 from stackkit._execution.interrupts import DoneFutures, interrupts_held
 from stackkit._execution.tasks import Job, Result, Task
@@ -184,7 +184,7 @@ class _ProcessCall:
 def _run_call(call: _ProcessCall) -> list[Result]:
     job = _open(call.folder / "job.pkl")
     call.note.touch()
-    with config_context(**call.config), warnings.catch_warnings():
+    with same_settings(call.config), warnings.catch_warnings():
         warnings.filters[:] = call.filters  # type: ignore[index]
         results = run_task(job, call.task, call.threads)
     return [packed(result, call.folder / f"{call.note.name}-{result.fold}.pkl") for result in results]
