@@ -32,7 +32,7 @@ from stackkit._assessment import (
     margin_of,
 )
 from stackkit._blending import final_labels, final_probabilities
-from stackkit._data import Folds, Learners, make_folds, splitter_of, take_rows, warn_of_row_order
+from stackkit._data import Folds, Learners, as_known, make_folds, splitter_of, take_rows, warn_of_row_order
 from stackkit._members import Block, Member
 from stackkit._model import (
     OuterFold,
@@ -279,7 +279,7 @@ def plan_nested(
             "the learners; for anything else there is sklearn.model_selection.cross_validate."
         )
     _check_inner(model.cv)
-    model = clone(model)
+    model, y = clone(model), as_known(y)
     settings = settings_for(model)
     inner_groups = groups if _uses_groups(model) else None
     plan = make_plan(model, X, y, groups=inner_groups, sample_weight=sample_weight, **params)

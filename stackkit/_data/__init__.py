@@ -12,7 +12,17 @@ from stackkit._data.inner_split import inner_split
 from stackkit._data.passthrough import as_features, beside, check_names_differ, picked_columns
 from stackkit._data.raw_tables import COUNT, check_raw_table, raw_rows
 from stackkit._data.row_order import warn_of_row_order
-from stackkit._data.rows import by_name, check_length, check_like, check_rows, is_pandas, is_polars, take_rows
+from stackkit._data.rows import (
+    as_known,
+    by_name,
+    check_length,
+    check_like,
+    check_rows,
+    is_pandas,
+    is_polars,
+    named,
+    take_rows,
+)
 from stackkit._data.target import TASKS, Target, TaskName, check_target, check_weights, task_of_target
 from stackkit._data.text_dates import date_formats, dates_of
 from stackkit._data.text_numbers import (
@@ -40,6 +50,7 @@ __all__ = [
     "TaskName",
     "TimeOrderSplit",
     "as_features",
+    "as_known",
     "beside",
     "by_name",
     "check_class_weights",
@@ -63,6 +74,7 @@ __all__ = [
     "is_pandas",
     "is_polars",
     "make_folds",
+    "named",
     "nearest_format",
     "number_format",
     "numbers_of",

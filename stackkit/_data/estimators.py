@@ -115,8 +115,8 @@ def check_clonable(estimator: Any, whose: str) -> None:
             f", such as {key}={tuple(value)!r}" for key, value in estimator.get_params().items() if _is_list(value)
         ]
         raise ValueError(
-            f"The {whose} must be one that scikit-learn can clone, for each fold fits a copy; got one of which it says: "
-            f"{error}. In place of a list, pass a tuple{''.join(lists[:1])}."
+            f"The {whose} must be one that scikit-learn can clone, for each fold fits a copy; got one of which it "
+            f"says: {error}. In place of a list, pass a tuple{''.join(lists[:1])}."
         ) from error
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import sparse
 from sklearn.utils import check_array
 
-from stackkit._data.rows import as_array, check_table, empty_columns, is_pandas, is_polars
+from stackkit._data.rows import as_array, as_known, check_table, empty_columns, is_pandas, is_polars
 from stackkit._utils import some
 from stackkit.exceptions import UnreadValuesWarning
 
@@ -25,7 +25,7 @@ def check_raw_table(X: Any, *, training: bool) -> tuple[Any, Told]:
     Also, what is to be told of that. Only sparse matrices may hold no infinite number, for nothing can be missing
     there.
     """
-    least = 2 if training else 1
+    least, X = 2 if training else 1, as_known(X)
     if is_pandas(X) or is_polars(X):
         X, infinite = _finite_frame(_with_text_names(X))
         rows = check_table(X, least)

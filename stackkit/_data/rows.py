@@ -20,6 +20,23 @@ def is_polars(X: Any) -> bool:
     return type(X).__module__.partition(".")[0] == "polars"
 
 
+def as_known(values: Any) -> Any:
+    """Rows or targets of libraries that nobody else here knows: as pandas' or NumPy's, or an error that says how."""
+    library = type(values).__module__.partition(".")[0]
+    if library == "pyarrow":
+        return values.to_pandas()
+    if library == "modin":
+        return values.modin.to_pandas()
+    if library == "torch":
+        return values.detach().cpu().numpy()
+    if library in ("dask", "dask_expr"):
+        raise TypeError(
+            f"X and y must be in memory; got a {type(values).__name__} of dask. Call its compute(), or fit to a sample "
+            "of its rows."
+        )
+    return values
+
+
 def take_rows(X: Any, rows: Any) -> Any:
     """Rows of an array, a sparse matrix or a data frame, by position."""
     return X.iloc[rows] if is_pandas(X) else X[rows]
@@ -41,6 +58,7 @@ def check_rows(X: Any, *, training: bool) -> Any:
 
 def check_table(X: Any, least: int) -> Any:
     """X with so many rows at least, and no infinite value."""
+    X = as_known(X)
     if is_pandas(X) or is_polars(X):
         _check_frame(X, least)
         return X
@@ -127,6 +145,11 @@ def by_name(X: Any, names: list[Any]) -> Any:
     if given == names or len(given) != len(names) or set(given) != set(names):
         return X
     return X[names]
+
+
+def named(X: Any, names: list[Any]) -> Any:
+    """An array as a frame with these names, where there are any; anything else as it is."""
+    return pd.DataFrame(X, columns=names) if names and isinstance(X, np.ndarray) and X.ndim == 2 else X
 
 
 def check_like(X: Any, new: Any) -> Any:

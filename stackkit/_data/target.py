@@ -11,7 +11,7 @@ from scipy import sparse
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_array, column_or_1d
 
-from stackkit._data.rows import check_length
+from stackkit._data.rows import as_known, check_length
 
 TaskName = Literal["classification", "regression"]
 
@@ -71,6 +71,7 @@ def _as_target(y: Any) -> Any:
     """Something with rows, none of them missing: what scikit-learn's checks of targets take for granted."""
     if y is None:
         raise ValueError("y must be given: a stack requires y to be passed, but the target y is None.")
+    y = as_known(y)
     y = y.toarray() if sparse.issparse(y) else y
     y = y if hasattr(y, "shape") else np.asarray(y)
     if not y.shape:
@@ -127,7 +128,9 @@ def check_weights(sample_weight: Any, n_rows: int) -> np.ndarray | None:
         return None
     if np.isscalar(sample_weight):
         return np.full(n_rows, float(sample_weight))  # type: ignore[arg-type]
-    weights: np.ndarray = check_array(sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
+    weights: np.ndarray = check_array(
+        as_known(sample_weight), ensure_2d=False, dtype=np.float64, input_name="sample_weight"
+    )
     if weights.ndim != 1:
         raise ValueError(f"Sample weights must be 1D array or scalar; got an array of shape {weights.shape}.")
     check_length("sample_weight", weights, n_rows)

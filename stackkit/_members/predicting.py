@@ -10,7 +10,7 @@ from stackkit._data import is_polars
 from stackkit._members.blocks import Block
 from stackkit._members.fast_predict import ask
 from stackkit._members.fitting import Member
-from stackkit._utils import SUM_TOLERANCE
+from stackkit._utils import HALF_TOLERANCE, SUM_TOLERANCE
 
 
 def predict_block(member: Member, X: Any, block: Block) -> np.ndarray:
@@ -33,8 +33,9 @@ def as_columns(member: Member, raw: Any, block: Block, n_rows: int) -> np.ndarra
         return _binary_score(member, raw, block, n_rows)
     values = _shaped(raw, block, n_rows, len(member.codes))
     if block.kind == "probability":
-        _check_range(values, block)
-        _check_sums(values, block)
+        half = np.asarray(raw).dtype == np.float16
+        _check_range(values, block, HALF_TOLERANCE if half else SUM_TOLERANCE)
+        values = _with_sums(values, block, HALF_TOLERANCE if half else SUM_TOLERANCE)
         values = _aligned(values, member, block, 0.0)
         return values[:, 1:] if block.n_classes == 2 else values
     return _aligned(values, member, block, values.min(axis=1, keepdims=True))
@@ -76,15 +77,18 @@ def _check_finite(values: np.ndarray, block: Block) -> None:
         raise ValueError(f"{block.method} gave NaN or infinity in {bad.sum()} of {len(bad)} rows.")
 
 
-def _check_range(values: np.ndarray, block: Block) -> None:
-    if (values < 0).any() or (values > 1 + SUM_TOLERANCE).any():
+def _check_range(values: np.ndarray, block: Block, tolerance: float = SUM_TOLERANCE) -> None:
+    if (values < 0).any() or (values > 1 + tolerance).any():
         raise ValueError(f"{block.method} gave values outside [0, 1]: {values.min():.4g} to {values.max():.4g}.")
 
 
-def _check_sums(values: np.ndarray, block: Block) -> None:
-    off = np.abs(values.sum(axis=1) - 1)
-    if (off > SUM_TOLERANCE).any():
+def _with_sums(values: np.ndarray, block: Block, tolerance: float) -> np.ndarray:
+    """The probabilities, if each row sums to one; what 16 bits made of that is made good."""
+    total = values.sum(axis=1)
+    off = np.abs(total - 1)
+    if (off > tolerance).any():
         raise ValueError(f"{block.method} gave rows that do not sum to 1: off by up to {off.max():.4g}.")
+    return values / total[:, np.newaxis] if (off > SUM_TOLERANCE).any() else values
 
 
 def _aligned(values: np.ndarray, member: Member, block: Block, fill: Any) -> np.ndarray:

@@ -19,6 +19,7 @@ from stackkit._data import (
     Learners,
     Target,
     TaskName,
+    as_known,
     check_class_weights,
     check_methods,
     check_names_differ,
@@ -112,6 +113,7 @@ class Plan:
 def make_plan(model: Any, X: Any, y: Any, *, groups: Any, sample_weight: Any, **params: Any) -> Plan:
     """Check and decide everything that a fit of this stack needs; the model is not written to."""
     check_known_metadata(model, params)
+    y = as_known(y)
     if sample_weight is not None and fixed_task(model):
         check_takes_weights([*named_learners(model), ("final_estimator", model.final_estimator)])
     _check_estimators(model)

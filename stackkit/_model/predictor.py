@@ -14,7 +14,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from stackkit._blending import BLENDS, final_labels, final_probabilities, final_scores, seen_columns
-from stackkit._data import beside, by_name
+from stackkit._data import as_known, beside, by_name, named
 from stackkit._members import Block, Member, settle
 from stackkit._model.learner_predictor import LearnerPredictor, predict_table
 from stackkit._model.new_rows import check_new_rows, tell_of_values
@@ -153,7 +153,7 @@ class Predicts:
         """
         predicted = self.predict(X)
         metric = r2_score if self._predictor.classes is None else accuracy_score
-        return float(metric(y, predicted, sample_weight=sample_weight))
+        return float(metric(as_known(y), predicted, sample_weight=sample_weight))
 
     def _final_input(self, X: Any) -> Any:
         rows = self._new_rows(X)
@@ -163,10 +163,11 @@ class Predicts:
         check_is_fitted(self)
         known = getattr(self, "_known_columns", {})  # a model that was saved by an earlier version has none
         checked, told = check_new_rows(X, known)
-        rows = by_name(checked, list(getattr(self, "feature_names_in_", ())))
+        names = list(getattr(self, "feature_names_in_", ()))
+        rows = by_name(checked, names)
         validate_data(self, X=rows, reset=False, skip_check_array=True)
         tell_of_values(rows, known, told, verbose=getattr(self, "verbose", False))
-        return rows
+        return named(rows, names)  # told once that they have no names, not by each member
 
 
 def new_rows_of(model: Predicts, X: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stackkit._data import (
+    as_known,
     check_class_weights,
     check_learners,
     check_like,
@@ -129,6 +130,7 @@ def cross_fit(
     X = raw_rows(X, training=True, stacklevel=2) if raw else check_rows(X, training=True)
     if X_test is not None:
         X_test = raw_rows(X_test, training=False, stacklevel=2) if raw else check_rows(X_test, training=False)
+    y = as_known(y)
     task = infer_task(learners, y)
     target = check_target(y, task, X.shape[0])
     check_class_weights(learners, target)

@@ -3,7 +3,7 @@
 from stackkit._utils.files import draft_of, written_whole
 from stackkit._utils.foreign import is_of, parts_of, under
 from stackkit._utils.library_versions import LIBRARIES, versions
-from stackkit._utils.numbers import EPSILON, SUM_TOLERANCE, as_figure
+from stackkit._utils.numbers import EPSILON, HALF_TOLERANCE, SUM_TOLERANCE, as_figure
 from stackkit._utils.sizes import check_bytes
 from stackkit._utils.summaries import Summarised, Summary
 from stackkit._utils.threads import (
@@ -21,6 +21,7 @@ from stackkit._utils.wording import choice, closest, did_you_mean, some, why
 
 __all__ = [
     "EPSILON",
+    "HALF_TOLERANCE",
     "LIBRARIES",
     "SUM_TOLERANCE",
     "Summarised",
