@@ -11,6 +11,7 @@ import pandas as pd
 from sklearn import get_config
 from sklearn.base import clone
 from sklearn.model_selection import PredefinedSplit
+from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import get_routing_for_object
 
 from stackkit._assessment import (
@@ -32,8 +33,18 @@ from stackkit._assessment import (
     margin_of,
 )
 from stackkit._blending import final_labels, final_probabilities
-from stackkit._data import Folds, Learners, as_known, make_folds, splitter_of, take_rows, warn_of_row_order
-from stackkit._members import Block, Member
+from stackkit._data import (
+    Folds,
+    Learners,
+    as_known,
+    make_folds,
+    put_together,
+    splitter_of,
+    take_rows,
+    task_of_target,
+    warn_of_row_order,
+)
+from stackkit._members import Block, Member, last_step, rows_of_params
 from stackkit._model import (
     OuterFold,
     Plan,
@@ -42,6 +53,7 @@ from stackkit._model import (
     checks_levels,
     fit_final,
     is_prefit_cv,
+    known_task,
     learners_for,
     make_plan,
     nested_tables,
@@ -49,6 +61,7 @@ from stackkit._model import (
 )
 from stackkit._oof import Settings, split_seed
 from stackkit._utils import Summarised, Summary, single_threaded_blas
+from stackkit.exceptions import RowOrderWarning
 
 __all__ = ["Diversity", "NestedScores", "diversity", "nested_scores"]
 
@@ -184,8 +197,9 @@ def nested_scores(
 
     Parameters
     ----------
-    model : StackingModel
-        The stack. It is cloned; its ``n_jobs``, ``memory``, limits, ``on_error`` and ``verbose`` count.
+    model : StackingModel, or Pipeline that ends in one
+        The stack. It is cloned; what comes before it is fitted to the training rows of each outer fold alone, and gets
+        none of the metadata. Its ``n_jobs``, ``memory``, limits, ``on_error`` and ``verbose`` count.
     X : array-like, sparse matrix or DataFrame of shape (n_rows, n_features)
         Rows, as for ``fit``.
     y : array-like of shape (n_rows,) or (n_rows, n_outputs)
@@ -216,7 +230,7 @@ def nested_scores(
     LearnerFailedError
         A learner failed (``on_error="raise"``). With "drop" it leaves the whole evaluation.
     TypeError
-        ``model`` is not a StackingModel.
+        ``model`` is neither a StackingModel nor a Pipeline that ends in one.
     ValueError
         A parameter or the data cannot be used; the message says which and why.
 
@@ -244,14 +258,64 @@ def nested_scores(
     0.0344 worse to 0.0211 better) than that of 'knn', the best learner on the outer folds. More rows, or repeated outer
     folds, make the interval narrower.
     """
-    made = plan_nested(model, X, y, cv=cv, scoring=scoring, groups=groups, sample_weight=sample_weight, **params)
-    for number, fold in enumerate(made.folds):
+    given = {"cv": cv, "scoring": scoring, "groups": groups, "sample_weight": sample_weight} | params
+    if type(model) is Pipeline and isinstance(last_step(model), StackingModel):
+        return _nested_pipeline(model, X, y, **given)
+    made = plan_nested(model, X, y, **given)
+    scored, constants, failures = _rounds(made)
+    return _summary(scored, made.scoring, made.outer, failures, constant=float(np.mean(constants)))
+
+
+Round = tuple[dict[str, float], str | None]  # every name's score on an outer fold, and the learner that was best inside
+
+
+def _rounds(made: NestedPlan, first: int = 0) -> tuple[list[Round], list[float], pd.DataFrame]:
+    """All outer folds of a plan, with the scores of a constant prediction, and who failed."""
+    for number, fold in enumerate(made.folds, first):
         made.plan.check_covered(fold.covered, f" of outer fold {number}")
-    tables, blocks, failures = nested_tables(made.plan, made.folds, made.settings)
+    tables, blocks, failures = nested_tables(made.plan, made.folds, made.settings, first)
     referee = _Referee(made.plan, blocks, made.scoring, made.settings, checks_levels(made.model, made.plan))
     scored = [referee.scores(fold, table) for fold, table in zip(made.folds, tables, strict=True)]
-    constant = float(np.mean([referee.constant(fold) for fold in made.folds]))
-    return _summary(scored, made.scoring, made.outer, failures, constant=constant)
+    return scored, [referee.constant(fold) for fold in made.folds], failures
+
+
+# --- a stack at the end of a pipeline -------------------------------------------------------------------
+
+
+def _nested_pipeline(
+    model: Pipeline, X: Any, y: Any, *, cv: Any, groups: Any, sample_weight: Any, **given: Any
+) -> NestedScores:
+    """One outer fold after the other: what is before the stack is fitted to the fold's training rows alone."""
+    stack, X, y = last_step(model), as_known(X), as_known(y)
+    X, y = (values if hasattr(values, "shape") else np.asarray(values) for values in (X, y))
+    task = known_task(stack) or task_of_target(y)
+    splitter = splitter_of(cv, y, classifier=task == "classification", random_state=stack.random_state)
+    by_row = {"groups": groups, "sample_weight": sample_weight}
+    split = {} if groups is None else {"groups": groups}
+    outer = make_folds(splitter, X, y, seed=split_seed(settings_for(stack).entropy), **split)
+    found = []
+    for number, pair in enumerate(outer.pairs):
+        rows = np.sort(np.concatenate(pair))
+        train, test = (np.searchsorted(rows, part) for part in pair)
+        front = clone(Pipeline(model.steps[:-1]))
+        fitted = front.fit_transform(take_rows(X, pair[0]), take_rows(y, pair[0]))
+        table = put_together(fitted, front.transform(take_rows(X, pair[1])), train, test)
+        of_rows = rows_of_params({name: value for name, value in by_row.items() if value is not None}, rows, len(y))
+        with catch_warnings():
+            if number:  # told of the first
+                simplefilter("ignore", RowOrderWarning)
+            made = plan_nested(stack, table, take_rows(y, rows), cv=[(train, test)], **(by_row | of_rows), **given)
+        found.append((made.scoring, *_rounds(made, number)))
+    scored = _alike([scores for _, rounds, _, _ in found for scores in rounds])
+    constant = float(np.mean([constants for _, _, constants, _ in found]))
+    failures = pd.concat([failed for *_, failed in found], ignore_index=True)
+    return _summary(scored, found[0][0], outer, failures, constant=constant)
+
+
+def _alike(scored: list[Round]) -> list[Round]:
+    """Without learners that failed on one of the outer folds."""
+    common = set.intersection(*(set(scores) for scores, _ in scored))
+    return [({name: score for name, score in scores.items() if name in common}, best) for scores, best in scored]
 
 
 # --- before anything is fitted ------------------------------------------------------------------------
@@ -275,8 +339,8 @@ def plan_nested(
     """The arguments of `nested_scores`, which tells what they are."""
     if not isinstance(model, StackingModel):
         raise TypeError(
-            f"The 'model' parameter of nested_scores must be a StackingModel; got {model!r}. Put preprocessing into "
-            "the learners; for anything else there is sklearn.model_selection.cross_validate."
+            f"The 'model' parameter of nested_scores must be a StackingModel, or a Pipeline that ends in one; got "
+            f"{model!r}. For anything else there is sklearn.model_selection.cross_validate."
         )
     _check_inner(model.cv)
     model, y = clone(model), as_known(y)
@@ -374,7 +438,7 @@ class _Referee:
     settings: Settings
     checks_levels: bool
 
-    def scores(self, fold: OuterFold, table: np.ndarray) -> tuple[dict[str, float], str | None]:
+    def scores(self, fold: OuterFold, table: np.ndarray) -> Round:
         """Every name's score on the outer fold, and the learner that was best inside."""
         inside = {name: self._score(self._answers(name, table, fold.covered), fold.covered) for name in self.blocks}
         known = {name: score for name, score in inside.items() if not np.isnan(score)}
@@ -445,7 +509,7 @@ def _given(member: Member, features: Any, classes: Any) -> dict[str, np.ndarray]
 
 
 def _summary(
-    scored: list[tuple[dict[str, float], str | None]],
+    scored: list[Round],
     scoring: Scoring,
     outer: Folds,
     failures: pd.DataFrame,

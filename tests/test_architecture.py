@@ -34,7 +34,7 @@ EDGES = {
     "plots": "_assessment _blending _data _members _oof _utils",
     "report": "_assessment _blending _data _learners _oof _utils exceptions plots",
     "_model": "_assessment _blending _data _execution _learners _members _oof _utils exceptions report",
-    "evaluation": "_assessment _blending _data _members _model _oof _utils",
+    "evaluation": "_assessment _blending _data _members _model _oof _utils exceptions",
     "inspection": "_assessment _blending _data _model _utils",
     "uncertainty": "_assessment _data _members _model _oof _utils",
     "_persistence": "_blending _data _learners _members _model _oof _utils exceptions nn",

@@ -9,11 +9,12 @@ import polars as pl
 import pytest
 from scipy import sparse
 from sklearn import config_context
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_diabetes, make_classification, make_multilabel_classification, make_regression
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.feature_selection import SelectKBest
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
 from sklearn.metrics import accuracy_score, get_scorer, log_loss, make_scorer, roc_auc_score
@@ -33,7 +34,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC, SVR
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from spies import Counted, Noisy
@@ -502,13 +503,61 @@ def test_intervals_end_where_scores_do():
     assert (losses["low"] == 0).any()
 
 
+# --- a stack at the end of a pipeline -------------------------------------------------------------------
+
+
+class _Seen(TransformerMixin, BaseEstimator):
+    """Fails if it is asked to learn from rows that it has to transform afterwards."""
+
+    def fit(self, X, y):
+        self.rows_, self.mean_ = set(X[:, 0]), X.mean(axis=0)
+        return self
+
+    def fit_transform(self, X, y):
+        return self.fit(X, y).mean_ - X
+
+    def transform(self, X):
+        assert not self.rows_ & set(X[:, 0])
+        return self.mean_ - X
+
+
+@pytest.mark.parametrize("cv", [StratifiedKFold(3), RepeatedStratifiedKFold(n_splits=3, n_repeats=2, random_state=0)])
+@pytest.mark.parametrize("frame", [False, True])
+def test_what_stands_before_the_stack_is_fitted_to_the_training_rows_alone(cv, frame):
+    X, y = _classes(2)
+    front = StandardScaler().set_output(transform="pandas") if frame else _Seen()
+    model = make_pipeline(front, _stack(BINARY[:2]))
+    _equals_cross_val_score(model, X, y, cv, "neg_log_loss")
+
+
+def test_random_labels_stay_random_behind_a_preprocessing_that_looks_at_them():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(120, 400)), rng.permutation(120) % 2
+    model = make_pipeline(SelectKBest(k=3), _stack([("bayes", GaussianNB())]))
+    assert nested_scores(model, X, y, cv=5, scoring="accuracy").table["score"]["stack"] < 0.65
+
+
+def test_groups_weights_and_failures_behind_a_pipeline():
+    X, y = _classes(2)
+    groups, weights = np.arange(len(y)) // 3, np.linspace(1, 2, len(y))
+    plain = _stack(BINARY[:2], cv=GroupKFold(3))
+    given = {"cv": GroupKFold(3), "groups": groups, "sample_weight": weights}
+    expected = _quiet(nested_scores, plain, X, y, **given)
+    found = _quiet(nested_scores, make_pipeline(FunctionTransformer(), plain), X, y, **given)
+    pd.testing.assert_frame_equal(found.scores, expected.scores)
+    dropped = _stack([*BINARY[:2], ("bad", SVC(C=-1.0))], on_error="drop")
+    found = _quiet(nested_scores, make_pipeline(FunctionTransformer(), dropped), X, y, cv=3)
+    assert "bad" not in found.table.index
+    assert set(found.failures["fold"]) >= {"inner fold 0 of outer fold 0", "inner fold 0 of outer fold 2"}
+
+
 # --- misuse ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("model", [GaussianNB(), make_pipeline(StandardScaler(), _stack()), StackingModel, None])
+@pytest.mark.parametrize("model", [GaussianNB(), make_pipeline(StandardScaler(), GaussianNB()), StackingModel, None])
 def test_only_a_stack_can_be_taken_apart(model):
     with pytest.raises(
-        TypeError, match=r"'model' parameter of nested_scores must be a StackingModel; got (?s:.*)cross_val"
+        TypeError, match=r"'model' parameter of nested_scores must be a StackingModel, or .*; got (?s:.*)cross_val"
     ):
         nested_scores(model, *_classes(2))
 

@@ -21,6 +21,7 @@ from stackkit._data.rows import (
     is_pandas,
     is_polars,
     named,
+    put_together,
     take_rows,
 )
 from stackkit._data.target import TASKS, Target, TaskName, check_target, check_weights, task_of_target
@@ -79,6 +80,7 @@ __all__ = [
     "number_format",
     "numbers_of",
     "picked_columns",
+    "put_together",
     "raw_rows",
     "splitter_of",
     "stands_for_missing",

@@ -20,6 +20,18 @@ def is_polars(X: Any) -> bool:
     return type(X).__module__.partition(".")[0] == "polars"
 
 
+def put_together(first: Any, second: Any, at_first: np.ndarray, at_second: np.ndarray) -> Any:
+    """Rows of two tables of one kind as one, each at its place."""
+    order = np.argsort(np.concatenate([at_first, at_second]), kind="stable")
+    if is_pandas(first):
+        return pd.concat([first, second]).iloc[order]
+    if is_polars(first):
+        return first.vstack(second)[order]
+    if sparse.issparse(first):
+        return sparse.vstack([first, second], format="csr")[order]
+    return np.concatenate([first, second])[order]
+
+
 def as_known(values: Any) -> Any:
     """Rows or targets of libraries that nobody else here knows: as pandas' or NumPy's, or an error that says how."""
     library = type(values).__module__.partition(".")[0]

@@ -8,7 +8,7 @@ from stackkit._model.fit import checks_levels
 from stackkit._model.learner_predictor import LearnerPredictor
 from stackkit._model.levels import LevelCheck, check_levels, fit_final
 from stackkit._model.nested import OuterFold, nested_tables
-from stackkit._model.parameters import is_prefit_cv, learners_for, settings_for
+from stackkit._model.parameters import is_prefit_cv, known_task, learners_for, settings_for
 from stackkit._model.plan import Plan, make_plan
 from stackkit._model.predictor import Predictor, new_rows_of
 from stackkit._model.stackers import StackingClassifier, StackingRegressor
@@ -28,6 +28,7 @@ __all__ = [
     "checks_levels",
     "fit_final",
     "is_prefit_cv",
+    "known_task",
     "learners_for",
     "make_plan",
     "nested_tables",

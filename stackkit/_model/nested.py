@@ -81,22 +81,22 @@ def _values(result: Result) -> np.ndarray:
     return result.oof
 
 
-def _all_folds(outer: Sequence[OuterFold], n_rows: int) -> Folds:
-    """The inner folds of all outer folds, one after the other."""
+def _all_folds(outer: Sequence[OuterFold], n_rows: int, first_number: int) -> Folds:
+    """The inner folds of all outer folds, one after the other; the outer ones are numbered from the first."""
     return Folds(
         tuple(pair for fold in outer for pair in fold.pairs()),
         n_rows,
-        tuple(title for number, fold in enumerate(outer) for title in fold.titles(number)),
+        tuple(title for number, fold in enumerate(outer, first_number) for title in fold.titles(number)),
         tuple(cut for fold in outer for cut in fold.cuts()),
     )
 
 
 def nested_tables(
-    plan: Plan, outer: Sequence[OuterFold], settings: Settings
+    plan: Plan, outer: Sequence[OuterFold], settings: Settings, first_number: int = 0
 ) -> tuple[list[np.ndarray], dict[str, Block], pd.DataFrame]:
     """A table for each outer fold, the blocks of the learners that have all their fits, and who failed."""
     starts = np.cumsum([0, *(len(fold.pairs()) for fold in outer)]).tolist()
-    folds = _all_folds(outer, plan.X.shape[0])
+    folds = _all_folds(outer, plan.X.shape[0], first_number)
     tasks = [task for fold, first in zip(outer, starts[:-1], strict=True) for task in fold.tasks(first)]
     blocks = make_blocks(plan.learners, plan.methods, plan.target)
     job = Job(plan.X, plan.target, folds, blocks, plan.routed.learners, keep_members=False)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sklearn.base import ClassifierMixin, RegressorMixin
+
 from stackkit._model.stacking import StackingModel
 
 
@@ -60,7 +62,7 @@ class _OneTask(StackingModel):
         ]
 
 
-class StackingClassifier(_OneTask):
+class StackingClassifier(ClassifierMixin, _OneTask):
     """A stack that classifies: takes the place of :class:`sklearn.ensemble.StackingClassifier`.
 
     What :class:`~stackkit.StackingModel` does, known to be a classifier before it is fitted: so scikit-learn's
@@ -102,9 +104,10 @@ max_memory, random_state, verbose : optional
     """
 
     task = "classification"
+    score = StackingModel.score
 
 
-class StackingRegressor(_OneTask):
+class StackingRegressor(RegressorMixin, _OneTask):
     """A stack that predicts numbers: takes the place of :class:`sklearn.ensemble.StackingRegressor`.
 
     What :class:`~stackkit.StackingModel` does, known to be a regressor before it is fitted. Swapping the import is all
@@ -145,3 +148,4 @@ max_memory, random_state, verbose : optional
     """
 
     task = "regression"
+    score = StackingModel.score

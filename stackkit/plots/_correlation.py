@@ -67,7 +67,7 @@ class CorrelationDisplay:
 
         Parameters
         ----------
-        model : StackingModel
+        model : StackingModel, or Pipeline that ends in one
             Fitted.
         ax : matplotlib Axes, optional
             Where to draw. None makes a figure.

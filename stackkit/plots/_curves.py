@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline
 
 from stackkit._oof import OutOfFold
 from stackkit.plots._drawing import GREY, INK, STYLES, entitle, finish, legend_above, so_many_others, start, styled
-from stackkit.plots._inputs import checked, in_colour, oof_of
+from stackkit.plots._inputs import checked, fitted_stack, in_colour, oof_of
 
 # Where fitted estimators keep the one that they hold.
 INSIDE = ("net_", "best_estimator_", "regressor_", "estimator_", "estimator", "calibrated_classifiers_", "estimators_")
@@ -65,7 +65,7 @@ class LearningCurvesDisplay:
 
         Parameters
         ----------
-        model : StackingModel
+        model : StackingModel, or Pipeline that ends in one
             Fitted. Its fold models are shown; those fitted on all rows where it kept no others.
         ax : matplotlib Axes, optional
             Where to draw. None makes a figure.
@@ -82,9 +82,9 @@ class LearningCurvesDisplay:
         ValueError
             No learner is a net with a history.
         """
-        oof = oof_of(model)
+        oof, stack = oof_of(model), fitted_stack(model)
         return cls._of(
-            oof, {name: oof.members.get(name) or found for name, found in model.members_.items()}, ax, kwargs
+            oof, {name: oof.members.get(name) or found for name, found in stack.members_.items()}, ax, kwargs
         )
 
     @classmethod

@@ -31,6 +31,7 @@ from stackkit.plots._inputs import (
     all_classes,
     checked,
     final_for,
+    fitted_stack,
     in_colour,
     oof_of,
     stack_from,
@@ -129,7 +130,7 @@ class HardestRowsDisplay:
 
         Parameters
         ----------
-        model : StackingModel
+        model : StackingModel, or Pipeline that ends in one
             Fitted. Rows are ranked by its final estimator cross-fitted on the out-of-fold table; with ``passthrough``
             by the mean over the learners.
         n_rows : int
@@ -149,8 +150,8 @@ class HardestRowsDisplay:
         ValueError
             No learner has a loss on each row, or ``n_rows`` is not usable.
         """
-        oof = oof_of(model)
-        return cls._of(oof, stack_of(oof, model), n_rows, weights_of(model), {"ax": ax} | kwargs)
+        oof, stack = oof_of(model), fitted_stack(model)
+        return cls._of(oof, stack_of(oof, stack), n_rows, weights_of(stack), {"ax": ax} | kwargs)
 
     @classmethod
     def from_oof(

@@ -13,20 +13,34 @@ from sklearn.utils.validation import check_is_fitted
 
 from stackkit._assessment import score_board, second_level, target_of
 from stackkit._blending import BLENDS, check_usable, default_final
+from stackkit._members import in_steps, last_step
 from stackkit._oof import OutOfFold
 from stackkit.plots._drawing import STYLES
 
 STACK_LABEL = "stack, cross-fitted on the table"
 
 
-def oof_of(model: Any) -> OutOfFold:
-    if not hasattr(model, "fit") or not hasattr(model, "leaderboard"):
+def fitted_stack(model: Any) -> Any:
+    """The stack that a model is, or that its pipeline ends in."""
+    stack = last_step(model)
+    if not hasattr(stack, "fit") or not hasattr(stack, "leaderboard"):
         raise TypeError(
-            f"The 'model' parameter of from_estimator must be a fitted StackingModel; got a "
-            f"{type(model).__name__}. For a table that cross_fit made, use from_oof."
+            f"The 'model' parameter of from_estimator must be a fitted StackingModel, or a Pipeline that ends in one; "
+            f"got a {type(model).__name__}. For a table that cross_fit made, use from_oof."
         )
-    check_is_fitted(model)
-    return checked(model.oof_)
+    check_is_fitted(stack)
+    return stack
+
+
+def rows_for_stack(model: Any, X: Any) -> Any:
+    """New rows of a model as the stack at the end of its pipeline gets them."""
+    for step in in_steps(model)[0]:
+        X = step.transform(X)
+    return X
+
+
+def oof_of(model: Any) -> OutOfFold:
+    return checked(fitted_stack(model).oof_)
 
 
 def checked(oof: Any) -> OutOfFold:

@@ -23,7 +23,7 @@ from stackkit.plots._drawing import (
     styled,
     width_with,
 )
-from stackkit.plots._inputs import checked, oof_of
+from stackkit.plots._inputs import checked, fitted_stack, oof_of
 
 N_COMBINED = 3  # rows of nested scores that are no learners: the stack, the best learner, the plain mean
 SCORE_COLUMNS = ["oof", "oof_low", "oof_high", "outer", "outer_low", "outer_high"]
@@ -85,7 +85,7 @@ class LeaderboardDisplay:
 
         Parameters
         ----------
-        model : StackingModel
+        model : StackingModel, or Pipeline that ends in one
             Fitted.
         metric : {"log_loss", "accuracy"} or {"rmse", "r2"}, optional
             Which of its two metrics. None means that of ``nested``, or else the first that a learner has.
@@ -107,8 +107,8 @@ class LeaderboardDisplay:
         ValueError
             The metric is not one of the two, is not that of ``nested``, or no learner has it.
         """
-        oof = oof_of(model)
-        stack, _ = stack_scores(model.final_estimator_, oof, passthrough=model.passthrough is not False)
+        oof, fitted = oof_of(model), fitted_stack(model)
+        stack, _ = stack_scores(fitted.final_estimator_, oof, passthrough=fitted.passthrough is not False)
         return cls._of(oof, stack, metric, nested).plot(ax, **kwargs)
 
     @classmethod

@@ -35,8 +35,10 @@ from stackkit.plots._inputs import (
     all_classes,
     checked,
     final_for,
+    fitted_stack,
     in_colour,
     oof_of,
+    rows_for_stack,
     stack_from,
     stack_of,
     weights_of,
@@ -139,7 +141,7 @@ class ReliabilityDisplay:
 
         Parameters
         ----------
-        model : StackingModel
+        model : StackingModel, or Pipeline that ends in one
             Fitted.
         X : array-like or DataFrame of shape (n_rows, n_features), optional
             New rows, that ``fit`` has not seen. Without them the learners are judged by their out-of-fold predictions,
@@ -167,7 +169,8 @@ class ReliabilityDisplay:
             The target is not one class a row, no learner gives probabilities, only one of X and y is given, y has
             classes that the stack does not know, or a parameter is not usable.
         """
-        oof, weights = oof_of(model), weights_of(model)
+        oof, fitted = oof_of(model), fitted_stack(model)
+        weights = weights_of(fitted)
         _check_single_label(oof)
         if (X is None) != (y is None):
             raise ValueError(
@@ -176,11 +179,12 @@ class ReliabilityDisplay:
             )
         options = {"weights": weights, "n_bins": n_bins, "strategy": strategy, "ax": ax, "style": kwargs}
         if X is None:
-            return cls._of_table(oof, stack_of(oof, model), **options)
-        table = model.transform(X)
+            return cls._of_table(oof, stack_of(oof, fitted), **options)
+        rows = rows_for_stack(model, X)
+        table = fitted.transform(rows)
         table = np.asarray(table.toarray() if sparse.issparse(table) else table)[:, : len(oof.columns)]
         codes = _codes(y, oof.classes, len(table))
-        stack = _events(model.predict_proba(X), codes) if hasattr(model, "predict_proba") else None
+        stack = _events(fitted.predict_proba(rows), codes) if hasattr(fitted, "predict_proba") else None
         return cls._of(oof, table.astype(float), stack, codes, source="new rows", stack_label=STACK, **options)
 
     @classmethod

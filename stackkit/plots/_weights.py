@@ -15,7 +15,7 @@ from stackkit._blending import BLENDS
 from stackkit._members import fit_member, last_step, requested_weights
 from stackkit._oof import OutOfFold
 from stackkit.plots._drawing import BLUE, INK, ORANGE, as_drawn, entitle, finish, start, styled, width_with
-from stackkit.plots._inputs import checked, final_for, oof_of
+from stackkit.plots._inputs import checked, final_for, fitted_stack, oof_of
 
 
 class WeightsDisplay:
@@ -62,7 +62,7 @@ class WeightsDisplay:
 
         Parameters
         ----------
-        model : StackingModel
+        model : StackingModel, or Pipeline that ends in one
             Fitted, with a final estimator that weighs learners or has linear coefficients. Of several coefficients a
             learner (classes, outputs) their Euclidean norm is shown; columns passed through are left out.
         ax : matplotlib Axes, optional
@@ -81,7 +81,7 @@ class WeightsDisplay:
             The final estimator has neither weights nor coefficients.
         """
         oof = oof_of(model)
-        return cls._of(model.final_estimator_, oof, ax, kwargs)
+        return cls._of(fitted_stack(model).final_estimator_, oof, ax, kwargs)
 
     @classmethod
     def from_oof(cls, oof: OutOfFold, final_estimator: Any = None, *, ax: Any = None, **kwargs: Any) -> Self:

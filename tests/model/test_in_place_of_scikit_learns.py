@@ -7,7 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.datasets import load_iris
+from sklearn.metrics import accuracy_score
+from sklearn.naive_bayes import GaussianNB
+
+import stackkit
 
 SWAPPED = """
 import stackkit
@@ -39,6 +46,16 @@ KNOWN = {
     # The number of columns is ours, not that of the first learner, which may have none.
     "test_stacking_without_n_features_in": 2,
 }
+
+
+def test_other_libraries_know_them_by_scikit_learns_classes():
+    """sktime, skforecast and others ask for the mixins, not for tags, and took them for transformers."""
+    assert issubclass(stackkit.StackingClassifier, ClassifierMixin)
+    assert issubclass(stackkit.StackingRegressor, RegressorMixin)
+    assert not issubclass(stackkit.StackingClassifier, RegressorMixin)
+    X, y = load_iris(return_X_y=True)
+    model = stackkit.StackingClassifier([GaussianNB()]).fit(X, y)
+    assert model.score(X, y, np.arange(150)) == accuracy_score(y, model.predict(X), sample_weight=np.arange(150))
 
 
 @pytest.mark.slow

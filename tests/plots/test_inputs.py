@@ -8,6 +8,8 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from stackkit import StackingModel
 from stackkit.plots import LearningCurvesDisplay, ReliabilityDisplay
@@ -53,3 +55,18 @@ def test_the_model_is_not_changed(binary):
     assert clone(binary.final_estimator_).get_params() == before[0]
     np.testing.assert_array_equal(binary.final_estimator_.weights_, before[1])
     np.testing.assert_array_equal(binary.oof_.train, before[2])
+
+
+@pytest.mark.parametrize("display", OF_TABLES)
+def test_a_pipeline_that_ends_in_a_stack_is_drawn_as_its_stack(display):
+    model = make_pipeline(StandardScaler(), StackingModel(three(), cv=3, random_state=0)).fit(X2, Y2)
+    drawn = [display.from_estimator(one, ax=Figure().subplots()) for one in (model, model[-1])]
+    texts = [[text.get_text() for text in one.ax_.texts] for one in drawn]
+    assert texts[0] == texts[1]
+
+
+def test_new_rows_of_a_pipeline_go_through_it():
+    model = make_pipeline(StandardScaler(), StackingModel(three(), cv=3, random_state=0)).fit(X2, Y2)
+    whole = ReliabilityDisplay.from_estimator(model, X2, Y2, ax=Figure().subplots())
+    alone = ReliabilityDisplay.from_estimator(model[-1], model[:-1].transform(X2), Y2, ax=Figure().subplots())
+    np.testing.assert_array_equal(whole.stack_curve_.prob_true, alone.stack_curve_.prob_true)
