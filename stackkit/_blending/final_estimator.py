@@ -19,7 +19,7 @@ from stackkit._blending.ridge_pool import RidgePoolRegressor
 from stackkit._blending.selection import EnsembleSelectionClassifier, EnsembleSelectionRegressor
 from stackkit._data import Folds, SameFolds, Target, TaskName, check_clonable
 from stackkit._learners import scaled_preprocessing
-from stackkit._members import Block, Member, as_columns, last_step, one_column
+from stackkit._members import Block, Member, as_columns, asking, last_step, one_column
 from stackkit._utils import sums_held
 from stackkit.exceptions import MissingClassWarning
 
@@ -50,7 +50,7 @@ class LabelLogisticRegression(LogisticRegression):
 
 
 def default_blend(task: TaskName | None) -> Any:
-    return LogPoolClassifier() if task == "classification" else RidgePoolRegressor()
+    return asking(LogPoolClassifier() if task == "classification" else RidgePoolRegressor())
 
 
 def default_final(target: Target, methods: Sequence[str], *, passthrough: bool, mixed_columns: bool) -> Any:
@@ -64,7 +64,7 @@ def default_final(target: Target, methods: Sequence[str], *, passthrough: bool, 
     else:
         final = default_blend("classification")
     # A linear model needs the raw columns of a data frame imputed, encoded and scaled.
-    return make_pipeline(scaled_preprocessing(), final) if passthrough and mixed_columns else final
+    return asking(make_pipeline(scaled_preprocessing(), final) if passthrough and mixed_columns else final)
 
 
 def warn_of_constant_labels(final: Any, target: Target, rows: np.ndarray) -> None:

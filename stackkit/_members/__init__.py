@@ -5,13 +5,20 @@ In: a learner, rows and a target. Out: a fitted `Member`, and columns of the out
 
 from stackkit._members.blocks import Block, make_blocks
 from stackkit._members.fast_predict import FEW_ROWS, in_steps
-from stackkit._members.fit_params import group_params, requested_weights, routed_params, rows_of_params, weight_params
+from stackkit._members.fit_params import (
+    asking,
+    group_params,
+    last_step,
+    requested_weights,
+    routed_params,
+    rows_of_params,
+    weight_params,
+)
 from stackkit._members.fitting import (
     Member,
     fit_member,
     fit_members_at_once,
     is_prefit,
-    last_step,
     speaks_for,
     trains_folds_together,
 )
@@ -22,6 +29,7 @@ __all__ = [
     "Block",
     "Member",
     "as_columns",
+    "asking",
     "fit_member",
     "fit_members_at_once",
     "group_params",

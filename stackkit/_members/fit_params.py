@@ -11,6 +11,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, get_routing_for_object
 
 from stackkit._data import take_rows
+from stackkit._utils import parts_of
 
 
 def rows_of_params(params: dict[str, Any], rows: np.ndarray, n_rows: int) -> dict[str, Any]:
@@ -44,6 +45,28 @@ def requested_params(estimator: Any, params: dict[str, Any]) -> dict[str, Any]:
     """Those that the estimator's ``fit`` asks for by metadata routing, under the names that it has for them."""
     wanted = get_routing_for_object(estimator).consumes("fit", params)
     return routed_params(estimator, {key: value for key, value in params.items() if key in wanted})
+
+
+def asking(estimator: Any) -> Any:
+    """With metadata routing, one of our own choice asks for what its ``fit`` takes: nobody else can say that it may.
+
+    What prepares rows for it does without, as it does without routing.
+    """
+    if not get_config()["enable_metadata_routing"]:
+        return estimator
+    last = last_step(estimator)
+    askers = (last, getattr(last, "estimator", None))  # one for each of several targets
+    for part in parts_of(estimator).values():
+        if hasattr(part, "set_fit_request"):
+            takes = {"sample_weight", "groups"} & set(signature(part.fit).parameters)
+            part.set_fit_request(**dict.fromkeys(takes, any(part is asker for asker in askers)))
+    return estimator
+
+
+def last_step(estimator: Any) -> Any:
+    while isinstance(estimator, Pipeline):
+        estimator = estimator.steps[-1][1]
+    return estimator
 
 
 def routed_params(estimator: Any, params: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import get_routing_for_object
 
 from stackkit._data import Target, class_weights_coded, is_pandas, take_rows, with_class_weights_of
-from stackkit._members.fit_params import requested_params, rows_of_params
+from stackkit._members.fit_params import last_step, requested_params, rows_of_params
 
 
 @dataclass(frozen=True)
@@ -143,12 +143,6 @@ def is_prefit(learner: Any) -> bool:
     if isinstance(learner, Pipeline):
         return all(step is None or step == "passthrough" or is_prefit(step) for _, step in learner.steps)
     return isinstance(learner, FrozenEstimator)
-
-
-def last_step(learner: Any) -> Any:
-    while isinstance(learner, Pipeline):
-        learner = learner.steps[-1][1]
-    return learner
 
 
 def _prefit_member(learner: Any, target: Target) -> Member:

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from stackkit._data import TASKS, Learners, Target, TaskName, check_learners, with_names
 from stackkit._learners import Portfolio, learners_named, portfolio_for, with_adapted_nets
+from stackkit._members import asking
 from stackkit._oof import Settings, settings_of
 from stackkit._utils import choice
 
@@ -95,7 +96,8 @@ def portfolio_of(model: Any, target: Target, X: Any) -> Portfolio | None:
 def learners_for(model: Any, task: TaskName, X: Any, portfolio: Portfolio | None) -> Learners:
     """The user's, checked, or the default ones for these rows."""
     if portfolio is not None:
-        return learners_named(task, portfolio.seconds, X, portfolio.trees)
+        own = learners_named(task, portfolio.seconds, X, portfolio.trees)
+        return [(name, asking(learner)) for name, learner in own]
     # Parameters of the model have these names; the routing calls the splitter by the last one.
     reserved = (*type(model)._get_param_names(), "splitter")  # noqa: SLF001 - scikit-learn's, of every estimator
     learners = with_adapted_nets(check_learners(model.estimators, reserved=reserved))

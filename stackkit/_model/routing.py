@@ -24,7 +24,9 @@ from stackkit._oof import learner_params
 
 def router_of(model: Any, learners: Learners, final: Any) -> MetadataRouter:
     """For ``get_metadata_routing`` of a stack with these learners and this final estimator."""
-    router = MetadataRouter(owner=model)
+    router = MetadataRouter(owner=model).add_self_request(model)  # of its score
+    if model.estimators is None and not learners:  # which learners is known with the rows
+        router.add(default_learners=_asks(), method_mapping=MethodMapping().add(caller="fit", callee="fit"))
     for name, learner in learners:
         router.add(**{name: learner}, method_mapping=MethodMapping().add(caller="fit", callee="fit"))
     to_final = MethodMapping().add(caller="fit", callee="fit").add(caller="predict", callee="predict")
@@ -34,6 +36,14 @@ def router_of(model: Any, learners: Learners, final: Any) -> MetadataRouter:
     default = ShuffledFolds() if model.cv is None else KFold()
     splitter = model.cv if hasattr(model.cv, "split") else default
     return router.add(splitter=splitter, method_mapping=MethodMapping().add(caller="fit", callee="split"))
+
+
+def _asks() -> MetadataRequest:
+    """What the default learners ask for: see `asking`."""
+    request = MetadataRequest(owner="default_learners")
+    for name in ("sample_weight", "groups"):
+        request.fit.add_request(param=name, alias=True)
+    return request
 
 
 def _gets_weights_unasked(model: Any, final: Any) -> bool:

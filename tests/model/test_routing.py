@@ -1,0 +1,89 @@
+"""Metadata routing as scikit-learn's user guide promises it: of the score, of default learners and final estimators."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import config_context
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score
+from sklearn.model_selection import KFold, cross_validate
+from sklearn.naive_bayes import GaussianNB
+
+from stackkit import StackingClassifier, StackingModel, StackingRegressor, default_learners
+from stackkit._learners import catalogue
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(80, 4))
+y = (X[:, 0] + RNG.normal(size=80) > 0).astype(int)
+WEIGHTS = RNG.uniform(0.1, 3, size=80)
+GROUPS = np.arange(80) // 4
+
+
+@pytest.fixture
+def routing():
+    with config_context(enable_metadata_routing=True):
+        yield
+
+
+@pytest.mark.usefixtures("routing")
+def test_weights_reach_the_score_where_it_asks_for_them():
+    """The request was ignored."""
+    learner = GaussianNB().set_fit_request(sample_weight=False)
+    model = StackingClassifier([learner], LogisticRegression().set_fit_request(sample_weight=False))
+    pairs = list(KFold(3).split(X))
+    scores = {}
+    for asked in (True, False):
+        model.set_score_request(sample_weight=asked)
+        params = {"sample_weight": WEIGHTS} if asked else {}
+        scores[asked] = cross_validate(model, X, y, cv=pairs, params=params, return_estimator=True)
+    for asked, found in scores.items():
+        expected = [
+            accuracy_score(y[test], fitted.predict(X[test]), sample_weight=WEIGHTS[test] if asked else None)
+            for fitted, (_, test) in zip(found["estimator"], pairs, strict=True)
+        ]
+        np.testing.assert_allclose(found["test_score"], expected)
+    assert not np.allclose(scores[True]["test_score"], scores[False]["test_score"])
+
+
+@pytest.mark.parametrize("final", [None, LogisticRegression()])
+def test_the_default_final_estimator_gets_weights(final):
+    """Nobody could say that it may: there was no object to ask."""
+    expected = StackingModel([GaussianNB()], final).fit(X, y, sample_weight=WEIGHTS).predict_proba(X)
+    with config_context(enable_metadata_routing=True):
+        learner = GaussianNB().set_fit_request(sample_weight=True)
+        given = None if final is None else LogisticRegression().set_fit_request(sample_weight=True)
+        model = StackingModel([learner], given).fit(X, y, sample_weight=WEIGHTS)
+        assert "sample_weight" in model.get_metadata_routing().consumes("fit", ["sample_weight"])
+        np.testing.assert_array_equal(model.predict_proba(X), expected)
+        passed = StackingModel([learner], passthrough=True).fit(pd.DataFrame(X), y, sample_weight=WEIGHTS)
+    plain = StackingModel([GaussianNB()], passthrough=True).fit(pd.DataFrame(X), y, sample_weight=WEIGHTS)
+    np.testing.assert_array_equal(passed.predict_proba(pd.DataFrame(X)), plain.predict_proba(pd.DataFrame(X)))
+
+
+@pytest.fixture
+def few_trees(monkeypatch):
+    for settings in (catalogue.FOREST, catalogue.XGBOOST, catalogue.LIGHT):
+        monkeypatch.setitem(settings, "n_estimators", 5)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("few_trees")
+@pytest.mark.parametrize("stack", [StackingClassifier, StackingRegressor])
+def test_default_learners_get_weights_and_groups(stack):
+    target = y if stack is StackingClassifier else X[:, 0] + y
+    given = {"sample_weight": WEIGHTS, "groups": GROUPS}
+    model = stack(cv=2, random_state=0)
+    expected = model.fit(X, target, **given).oof_.train
+    with config_context(enable_metadata_routing=True):
+        assert model.get_metadata_routing().consumes("fit", given) == set(given)
+        routed = stack(cv=2, random_state=0)
+        assert routed.get_metadata_routing().consumes("fit", given) == set(given)
+        np.testing.assert_array_equal(routed.fit(X, target, **given).oof_.train, expected)
+
+
+@pytest.mark.usefixtures("routing", "few_trees")
+def test_default_learners_of_the_users_hand_say_nothing_of_their_own():
+    """What ``default_learners`` gives is the user's, who can say what each asks for."""
+    learners = default_learners("classification")[:1]
+    with pytest.raises(Exception, match=r"sample_weight.*not explicitly set as requested"):
+        StackingModel(learners).fit(X, y, sample_weight=WEIGHTS)
