@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import operator
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from dataclasses import fields
 from functools import partial
 from importlib import import_module
@@ -46,6 +46,7 @@ from stackkit._learners import (
 )
 from stackkit._members import Block, Member
 from stackkit._model import (
+    CompactModel,
     LearnerPredictor,
     LevelCheck,
     Predictor,
@@ -54,15 +55,7 @@ from stackkit._model import (
     StackingRegressor,
 )
 from stackkit._oof import OutOfFold
-from stackkit._persistence.audit import Refused, full_name
-from stackkit._persistence.frames import (
-    decode_frame,
-    decode_index,
-    decode_series,
-    encode_frame,
-    encode_index,
-    encode_series,
-)
+from stackkit._persistence.audit import Refused, blank, full_name
 from stackkit._persistence.object_graph import (
     Codec,
     Reader,
@@ -81,6 +74,7 @@ from stackkit._persistence.trees import (
     encode_tree,
     encode_trees,
 )
+from stackkit._utils import decode_frame, decode_index, decode_series, encode_frame, encode_index, encode_series
 
 # Functions that a file may name: those of the default learners, and those that scorers and selectors are made of.
 _BY_NAME = {f"stackkit.{function.__name__}": function for function in FUNCTIONS} | {
@@ -102,6 +96,7 @@ _XGBOOST_CLASSES = {
     "XGBRanker": "xgboost.sklearn",
 }
 _LIGHTGBM_MODELS = "stackkit._learners.light_boosting"  # loads lightgbm
+_LIGHTGBM_CLASSES = ("LGBMClassifier", "LGBMRegressor", "LGBMRanker")
 _CATBOOST_CLASSES = ("CatBoostClassifier", "CatBoostRegressor")
 _CATBOOST_MODELS = "stackkit._learners.cat_boosting"  # loads catboost
 
@@ -203,18 +198,38 @@ def _decode_lightgbm(state: Any, reader: Reader) -> Any:
     return import_module("lightgbm").Booster(model_str=text)
 
 
+def _encode_lightgbm_estimator(model: Any, _: Writer) -> Any:
+    """What it holds, its trees among that; dicts with defaults, of the scores in training, as plain ones."""
+    state = {name: dict(value) if isinstance(value, defaultdict) else value for name, value in vars(model).items()}
+    return {"class": type(model).__name__, "state": state}
+
+
+def _decode_lightgbm_estimator(state: Any, _: Reader) -> Any:
+    if state["class"] not in _LIGHTGBM_CLASSES:
+        raise Refused(f"has no estimator of LightGBM where one should be, but {state['class']!r}")
+    model = blank(getattr(import_module("lightgbm"), state["class"]))
+    vars(model).update(state["state"])
+    return model
+
+
 def _encode_catboost(model: Any, writer: Writer) -> Any:
+    """In its own binary format: its JSON has no trees that split by categories."""
+    state = {"class": type(model).__name__, "params": model.get_params(), "model": None}
+    if not model.is_fitted():
+        return state
     with TemporaryDirectory() as folder:
         path = Path(folder, "model.cbm")
         model.save_model(str(path), format="cbm")
-        return {"class": type(model).__name__, "model": writer.add(path.read_bytes(), "cbm")}
+        return state | {"model": writer.add(path.read_bytes(), "cbm")}
 
 
 def _decode_catboost(state: Any, reader: Reader) -> Any:
     if state["class"] not in _CATBOOST_CLASSES:
         raise Refused(f"has no model of CatBoost where one should be, but {state['class']!r}")
-    model = getattr(import_module("catboost"), state["class"])()
-    return model.load_model(blob=bytes(reader.members[state["model"]]), format="cbm")
+    model = getattr(import_module("catboost"), state["class"])(**state["params"])
+    if state["model"] is not None:
+        model.load_model(blob=bytes(reader.members[state["model"]]), format="cbm")
+    return model
 
 
 def _boosted(module: str, name: str) -> Codec:
@@ -269,6 +284,7 @@ _FUNCTION = Codec("function", lambda value, _: _NAME_OF[value], lambda state, _:
 _XGBOOST = Codec("xgboost", _encode_xgboost, _decode_xgboost)
 _CATBOOST = Codec("catboost", _encode_catboost, _decode_catboost)
 _LIGHTGBM = Codec("lightgbm", _encode_lightgbm, _decode_lightgbm)
+_LIGHTGBM_ESTIMATOR = Codec("lightgbm estimator", _encode_lightgbm_estimator, _decode_lightgbm_estimator)
 _FOREST = Codec("decision trees", lambda them, _: encode_trees(them), lambda state, _: decode_trees(state))
 _SEARCH_TREE = Codec("search tree", _encode_search_tree, _decode_search_tree)
 _PLAIN = (
@@ -315,6 +331,7 @@ _BY_CLASS: dict[str, Codec] = {
     },
     **{f"catboost.core.{name}": _CATBOOST for name in _CATBOOST_CLASSES},
     "lightgbm.basic.Booster": _LIGHTGBM,
+    **{f"lightgbm.sklearn.{name}": _LIGHTGBM_ESTIMATOR for name in _LIGHTGBM_CLASSES},
     full_name(slice): Codec("slice", lambda it, _: [it.start, it.stop, it.step], lambda state, _: slice(*state)),
     full_name(BSpline): Codec("spline", _encode_spline, _decode_spline),
     full_name(OrderedDict): Codec(
@@ -324,6 +341,12 @@ _BY_CLASS: dict[str, Codec] = {
     full_name(Bunch): Codec("bunch", lambda it, _: dict(it), lambda state, _: Bunch(**state)),
     TREE: Codec("decision tree", lambda tree, _: encode_tree(tree), lambda state, _: decode_tree(state)),
 }
+# Names of what a stack is made of, as skops tells them.
+STACKKITS_OWN = frozenset(
+    {name for name in _BY_CLASS if name.startswith("stackkit.")}
+    | {full_name(function) for function in FUNCTIONS}
+    | {full_name(CompactModel)}
+)
 # Subclasses too.
 _BY_BASE: dict[Any, Codec] = {
     pd.Index: Codec("pandas.Index", lambda it, _: encode_index(it), lambda state, _: decode_index(state)),

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 from warnings import catch_warnings, simplefilter, warn
 
 from sklearn.exceptions import InconsistentVersionWarning
 
 from stackkit._persistence.archive import Archive, read_archive, write_archive
-from stackkit._persistence.audit import Refused
+from stackkit._persistence.audit import Refused, full_name
 from stackkit._persistence.object_graph import Reader, Writer
 from stackkit._utils import LIBRARIES, versions
 from stackkit.exceptions import ModelFileError, OtherVersionsWarning
 
 _ROOT = "model.skops"
+MANY = 3  # names to trust, for which a package is shorter
 
 
 def save(model: Any, path: str | Path) -> Path:
     """Write a model to a file, from which `load` makes it again, bit for bit, without running what it finds there.
 
-    Everything of stackkit, scikit-learn and XGBoost can be saved, fitted or not, alone or in one another. Of your own
-    classes and functions the file has the names only: they must be importable, and whoever loads the file has to
-    name them.
+    Everything of stackkit, scikit-learn, XGBoost, LightGBM and CatBoost can be saved, fitted or not, alone or in one
+    another. Of your own classes and functions the file has the names only: they must be importable, and whoever loads
+    the file has to name them.
 
     Parameters
     ----------
@@ -83,8 +86,9 @@ def load(path: str | Path, trusted: Sequence[str] | None = None) -> Any:
     path : str or Path
         The file.
     trusted : list of str, optional
-        Names of classes and functions that the model may use besides, such as ``["my_package.learners.MyLearner"]``.
-        Their modules are imported and their code is run: name what you know. Others are not even imported.
+        Names of classes and functions that the model may use besides, such as ``["my_package.learners.MyLearner"]``,
+        or ``["my_package.*"]`` for all that a package defines itself. Their modules are imported and their code is run:
+        name what you know. Others are not even imported.
 
     Returns
     -------
@@ -178,10 +182,26 @@ def _accepted(foreign: Any, trusted: Sequence[str]) -> frozenset[str]:
     """The names that the file needs, if all of them are trusted."""
     if not isinstance(foreign, list) or not all(isinstance(name, str) for name in foreign):
         raise Refused("has a manifest that does not list the names to trust")
-    unknown = sorted(set(foreign) - set(trusted))
+    by_package = {name for name in foreign if any(_covers(pattern, name) for pattern in trusted)} - set(trusted)
+    unknown = sorted(set(foreign) - by_package - set(trusted))
     if unknown:
+        packages = sorted({f"{name.partition('.')[0]}.*" for name in unknown})
         raise Refused(
             f"uses {unknown}, which are not stackkit's own. If you know them and where the file comes from, "
-            f"load it with trusted={unknown}"
+            f"load it with trusted={unknown}{f', or all of the packages: {packages}' if len(unknown) > MANY else ''}"
         )
+    for name in sorted(by_package):
+        _check_defined_there(name)
     return frozenset(foreign)
+
+
+def _covers(pattern: str, name: str) -> bool:
+    return pattern.endswith(".*") and name.startswith(pattern.removesuffix("*"))
+
+
+def _check_defined_there(name: str) -> None:
+    """A package that is trusted as a whole is trusted for its own, not for all that it imports."""
+    module, _, attribute = name.rpartition(".")
+    found = getattr(import_module(module), attribute, None)
+    if not isinstance(found, type | FunctionType) or full_name(found) != name:
+        raise Refused(f"uses {name}, which is not defined there: trust in the package does not cover it")

@@ -4,6 +4,14 @@ from stackkit._utils.files import draft_of, written_whole
 from stackkit._utils.foreign import is_of, parts_of, under
 from stackkit._utils.library_versions import LIBRARIES, versions
 from stackkit._utils.numbers import EPSILON, HALF_TOLERANCE, SUM_TOLERANCE, as_figure
+from stackkit._utils.pandas_states import (
+    decode_frame,
+    decode_index,
+    decode_series,
+    encode_frame,
+    encode_index,
+    encode_series,
+)
 from stackkit._utils.sizes import check_bytes
 from stackkit._utils.summaries import Summarised, Summary
 from stackkit._utils.threads import (
@@ -30,8 +38,14 @@ __all__ = [
     "check_bytes",
     "choice",
     "closest",
+    "decode_frame",
+    "decode_index",
+    "decode_series",
     "did_you_mean",
     "draft_of",
+    "encode_frame",
+    "encode_index",
+    "encode_series",
     "is_of",
     "keeps_to_one_thread",
     "limit_threads",
