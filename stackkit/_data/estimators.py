@@ -36,8 +36,11 @@ def with_names(estimators: Any) -> list[tuple[str, Any]]:
     return [(item[0], item[1]) for item in items]
 
 
-def check_learners(estimators: Any, *, reserved: Sequence[str] = ()) -> Learners:
-    """Named learners that can be fitted and can predict, without those that the user dropped."""
+def check_learners(estimators: Any, *, reserved: Sequence[str] = (), copied: bool = True) -> Learners:
+    """Named learners that can be fitted and can predict, without those that the user dropped.
+
+    ``copied``: whether scikit-learn has to make copies of them, as of those that are not fitted yet.
+    """
     if isinstance(estimators, Mapping):
         raise TypeError(
             "The 'estimators' parameter must be a list of (name, estimator) pairs, for their order counts; got a "
@@ -59,6 +62,8 @@ def check_learners(estimators: Any, *, reserved: Sequence[str] = ()) -> Learners
         )
     for name, learner in learners:
         _check_learner(name, learner)
+        if copied:
+            check_clonable(learner, f"learner {name!r} ({type(learner).__name__})")
     return learners
 
 
@@ -103,7 +108,6 @@ def _check_learner(name: str, learner: Any) -> None:
             f"The learner {name!r} must be a scikit-learn estimator; got {learner!r}. "
             f"Derive {type(learner).__name__} from sklearn.base.BaseEstimator."
         )
-    check_clonable(learner, f"learner {name!r} ({type(learner).__name__})")
 
 
 def check_clonable(estimator: Any, whose: str) -> None:

@@ -18,7 +18,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import validate_data
 
-from stackkit._utils import is_of, sums_held
+from stackkit._utils import sums_held
 
 FEW_ROWS = 100  # which a forest's own threads do not pay for
 NUMBERS = "fiub"
@@ -33,7 +33,8 @@ def ask(estimator: Any, method: str, X: Any) -> Any:
     if shorter and _is_plain(last, X):
         return shorter(last, X)
     # CatBoost asks neither joblib nor its own parameter, and takes all cores.
-    threads = {"thread_count": effective_n_jobs(-1)} if is_of(last, "catboost") else {}
+    own = type(last).__module__.partition(".")[0] == "catboost"  # what derives from it may take other arguments
+    threads = {"thread_count": effective_n_jobs(-1)} if own else {}
     with sums_held(last):
         return getattr(last, method)(X, **threads)
 

@@ -100,7 +100,7 @@ def learners_for(model: Any, task: TaskName, X: Any, portfolio: Portfolio | None
         return [(name, asking(learner)) for name, learner in own]
     # Parameters of the model have these names; the routing calls the splitter by the last one.
     reserved = (*type(model)._get_param_names(), "splitter")  # noqa: SLF001 - scikit-learn's, of every estimator
-    learners = with_adapted_nets(check_learners(model.estimators, reserved=reserved))
+    learners = with_adapted_nets(check_learners(model.estimators, reserved=reserved, copied=not is_prefit_cv(model.cv)))
     return _frozen(learners) if is_prefit_cv(model.cv) else learners
 
 

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import shuffle
 
-from stackkit import StackingModel, cross_fit
+from stackkit import StackingClassifier, StackingModel, cross_fit
 from stackkit._execution.tasks import seeded
 from stackkit._utils import own_threads_held, thread_limits
 
@@ -103,3 +103,12 @@ def test_a_list_of_categories_is_told_with_its_cure(wrap):
     model = StackingModel([("cat", wrap(_catboost(cat_features=("kind",))))], cv=2).fit(frame, y)
     assert model.score(frame, y) > 0.9
     assert pickle.loads(pickle.dumps(model)).score(frame, y) == model.score(frame, y)
+
+
+def test_a_fitted_one_with_a_list_of_categories_is_asked_as_it_is():
+    """It need not be copied."""
+    frame = pd.DataFrame(X, columns=list("abcd")).assign(kind=labels)
+    fitted = _catboost(cat_features=["kind"]).fit(frame, y)
+    model = StackingClassifier([("cat", fitted)], cv="prefit").fit(frame, y)
+    assert model.estimators_[0] is fitted
+    assert model.score(frame, y) > 0.9
