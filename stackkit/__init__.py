@@ -15,7 +15,7 @@ from stackkit._blending import (
 from stackkit._learners import default_learners
 from stackkit._model import CompactModel, StackingClassifier, StackingModel, StackingRegressor
 from stackkit._oof import OutOfFold, cross_fit
-from stackkit._persistence import load, save
+from stackkit._persistence import load, save, skops_trusted_types
 from stackkit._store import Store, store_clear, store_info
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "default_learners",
     "load",
     "save",
+    "skops_trusted_types",
     "store_clear",
     "store_info",
 ]

@@ -23,7 +23,6 @@ class Fitted:
 
     oof: OutOfFold
     predictor: Predictor
-    failures: pd.DataFrame
     level_check: LevelCheck | None
     entropy: int
     listeners: Listeners  # to be told that it is over, when the model is fitted
@@ -56,8 +55,7 @@ def fit_stack(model: Any, plan: Plan, settings: Settings) -> Fitted:
     final, _ = fit_final(plan, oof.folds, rows, oof.train, oof.blocks, settings=settings)
     predictor = Predictor({}, oof.blocks, final, plan.target.classes, plan.picked)
     oof, predictor = _with_members(plan, fitted, predictor, settings, refits_useful=refits_useful)
-    failures = _all_failures(oof, final.estimator)
-    return Fitted(oof, predictor, failures, level_check, settings.entropy, settings.listeners)
+    return Fitted(oof, predictor, level_check, settings.entropy, settings.listeners)
 
 
 def checks_levels(model: Any, plan: Plan) -> bool:
@@ -90,6 +88,6 @@ def _with_members(
     return oof, replace(predictor, panels={name: learner_predictor_of(found) for name, found in members.items()})
 
 
-def _all_failures(oof: OutOfFold, final: Any) -> pd.DataFrame:
+def all_failures(oof: OutOfFold, final: Any) -> pd.DataFrame:
     above = upper_failures(final)
     return oof.failures if above is None or above.empty else pd.concat([oof.failures, above], ignore_index=True)

@@ -23,7 +23,7 @@ from stackkit._execution import CallbackSupportMixin, say, with_callbacks
 from stackkit._members import Block, Member
 from stackkit._model.compact import CompactModel, check_refit, compact_model
 from stackkit._model.diagram import CAN_DRAW, diagram_of
-from stackkit._model.fit import Fitted, fit_stack
+from stackkit._model.fit import Fitted, all_failures, fit_stack
 from stackkit._model.fold_average import FoldAverage
 from stackkit._model.forecast import forecast, in_a_sentence
 from stackkit._model.given import stack_of_table
@@ -345,7 +345,6 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         found = plan.inputs | {
             "oof_": fitted.oof,
             "final_estimator_": fitted.predictor.final.estimator,
-            "failures_": fitted.failures,
             "_predictor": fitted.predictor,
             "_entropy": fitted.entropy,
             "_known_columns": known_columns(plan.X, raw=plan.raw),
@@ -509,6 +508,12 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         check_is_fitted(self)
         left_out = dict.fromkeys((name for name, _ in named_learners(self)), "drop")
         return Bunch(**left_out | dict(zip(self._predictor.blocks, self.estimators_, strict=True)))
+
+    @property
+    def failures_(self) -> pd.DataFrame:
+        """Learners that failed and were dropped, with those of the levels above."""
+        check_is_fitted(self)
+        return all_failures(self.oof_, self.final_estimator_)
 
     @property
     def stack_method_(self) -> list[str]:

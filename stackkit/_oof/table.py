@@ -11,7 +11,16 @@ import pandas as pd
 from stackkit._data import Folds, TaskName
 from stackkit._members import Block
 from stackkit._oof.given import given_table
-from stackkit._utils import Summarised, Summary, did_you_mean, some
+from stackkit._utils import (
+    Summarised,
+    Summary,
+    decode_frame,
+    decode_index,
+    did_you_mean,
+    encode_frame,
+    encode_index,
+    some,
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -139,6 +148,18 @@ class OutOfFold(Summarised):
         {11: 0.4, 12: 0.9, 13: 0.7, 14: 0.2}
         """
         return cls(**given_table(train, y, test, folds=folds, task=task, sample_weight=sample_weight))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Plain arrays in place of pandas' objects, of which skops and MLflow cannot make a file."""
+        state = vars(self) | {name: encode_frame(getattr(self, name)) for name in ("scores", "failures")}
+        labels = {name: getattr(self, name) for name in ("index", "test_index")}
+        return state | {name: None if index is None else encode_index(index) for name, index in labels.items()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        frames = {name: decode_frame(state[name]) for name in ("scores", "failures")}
+        labels = {name: state.get(name) for name in ("index", "test_index")}
+        indices = {name: None if index is None else decode_index(index) for name, index in labels.items()}
+        vars(self).update(state | frames | indices)
 
     def to_frame(self) -> pd.DataFrame:
         """P as a DataFrame with the learners' names and the row labels of X."""
