@@ -204,7 +204,7 @@ def kept_by(learner, y, rows=X, **fit_params):
 
 
 def test_callbacks_get_the_rows_learned_from_and_codes_of_the_classes():
-    train, valid = kept_by(BNMLPClassifier(), np.array(["a", "b", "c"])[Y])
+    train, valid = kept_by(BNMLPClassifier(early_stopping=False), np.array(["a", "b", "c"])[Y])
     assert valid is None
     np.testing.assert_allclose(train.X, X, rtol=1e-6)
     np.testing.assert_array_equal(train.y, Y)
@@ -212,7 +212,7 @@ def test_callbacks_get_the_rows_learned_from_and_codes_of_the_classes():
 
 @pytest.mark.parametrize("y", [1e3 + 50 * X[:, 0], 7 * X[:, :2]])
 def test_callbacks_get_values_on_the_scale_of_the_user(y):
-    train, _ = kept_by(BNMLPRegressor(), y)
+    train, _ = kept_by(BNMLPRegressor(early_stopping=False), y)
     np.testing.assert_allclose(np.asarray(train.y).reshape(y.shape), y, rtol=1e-5, atol=1e-5)
 
 
@@ -228,7 +228,7 @@ def test_callbacks_get_the_rows_to_stop_by_apart():
 
 def test_callbacks_do_not_get_rows_without_weight():
     ids = np.column_stack([ALL, X[:, 0]])
-    train, _ = kept_by(BNMLPClassifier(), Y, ids, sample_weight=(ALL % 4 > 0).astype(float))
+    train, _ = kept_by(BNMLPClassifier(early_stopping=False), Y, ids, sample_weight=(ALL % 4 > 0).astype(float))
     assert train.X[:, 0].int().tolist() == [i for i in range(N) if i % 4]
 
 

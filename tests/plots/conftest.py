@@ -73,6 +73,6 @@ def nets():
     learners = [
         ("stops", Pipeline([("prepare", StandardScaler()), ("learner", stopping)])),
         ("bayes", GaussianNB()),
-        ("runs", BNMLPClassifier(**short)),
+        ("runs", BNMLPClassifier(**short, early_stopping=False)),
     ]
     return StackingModel(learners, cv=4, random_state=0).fit(X2, Y2)

@@ -52,7 +52,9 @@ def test_the_thick_line_is_the_mean_in_which_a_stopped_net_keeps_its_last_loss(n
 def test_without_validation_losses_the_legend_does_not_speak_of_them(ax):
     from stackkit.nn import BNMLPRegressor
 
-    oof = cross_fit([BNMLPRegressor((4,), max_epochs=3, random_state=0)], DIABETES, PROGRESS, cv=3)
+    oof = cross_fit(
+        [BNMLPRegressor((4,), max_epochs=3, early_stopping=False, random_state=0)], DIABETES, PROGRESS, cv=3
+    )
     LearningCurvesDisplay.from_oof(oof, ax=ax)
     assert legend(ax) == ["bnmlpregressor", "training rows", "one fold model"]
 
@@ -76,7 +78,7 @@ def test_raw_nets_deep_inside(ax):
 def test_nets_fitted_on_all_rows_where_there_are_no_fold_models(ax):
     from stackkit.nn import BNMLPClassifier
 
-    net = BNMLPClassifier((4,), max_epochs=3, random_state=0)
+    net = BNMLPClassifier((4,), max_epochs=3, early_stopping=False, random_state=0)
     model = StackingModel([("net", net)], LogisticRegression(), refit=True, cv=3).fit(X2, Y2)
     display = LearningCurvesDisplay.from_estimator(model, ax=ax)
     n_models = len(model.oof_.members["net"]) or 1
