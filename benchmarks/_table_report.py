@@ -23,15 +23,19 @@ def with_best_learners(results):
     return pd.concat([results, rows], ignore_index=True)
 
 
-def wide_losses(results):
+def wide(results, column):
     """A row for each table and seed, a column for each system; NaN where it did not run, or refused."""
-    losses = results.dropna(subset="loss").set_index(["table", "seed", "system"])["loss"]
-    return losses.unstack("system")[losses.index.unique("system")]  # noqa: PD010  # its other would average what is there twice
+    values = results.dropna(subset="loss").set_index(["table", "seed", "system"])[column]
+    return values.unstack("system")[values.index.unique("system")]  # noqa: PD010  # its other would average what is there twice
 
 
-def ratio_by_table(losses, system, other):
-    """Of tables that both have."""
-    logs = np.log(losses[system] / losses[other]).dropna()
+def wide_losses(results):
+    return wide(results, "loss")
+
+
+def ratio_by_table(values, system, other):
+    """Of tables that both have; of losses, or of seconds."""
+    logs = np.log(values[system] / values[other]).dropna()
     return np.exp(logs.groupby(level="table").mean())
 
 

@@ -22,8 +22,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
-from sklearn.compose import make_column_selector, make_column_transformer
+from _network_systems import NETWORK_SYSTEMS
+from _table_columns import IS_TEXT, AnyClasses, Categories, DateParts, Texts
+from sklearn.compose import make_column_transformer
 from sklearn.ensemble import (
     ExtraTreesClassifier,
     ExtraTreesRegressor,
@@ -46,11 +47,21 @@ METRICS = {"classification": "log_loss", "regression": "rmse"}
 SMALLEST = 1e-15  # no probability counts as less
 MANY = 10_000  # rows of the second timing of predictions
 CALLS, PATIENCE = 9, 5.0  # of the timings of one row: how many, and the seconds after which no other is begun
-LIBRARIES = ("numpy", "pandas", "sklearn", "stackkit", "torch", "xgboost", "lightgbm", "catboost", "autogluon.tabular")
+LIBRARIES = (
+    "numpy",
+    "pandas",
+    "sklearn",
+    "stackkit",
+    "torch",
+    "xgboost",
+    "lightgbm",
+    "catboost",
+    "pytabkit",
+    "autogluon.tabular",
+)
 
 # As the command line of stackkit has it: year and month at least, at most a time with its zone.
 ISO_DATE = re.compile(r"\d{4}-\d\d(-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?( ?(Z|UTC|[+-]\d\d:?\d\d))?)?)?")
-IS_TEXT = make_column_selector(dtype_exclude=["number", "bool", "datetime"])
 
 
 # --- rows ---------------------------------------------------------------------------------------------
@@ -94,68 +105,7 @@ def loss_of(y, predicted, known, n_classes):
     return -np.log(probabilities[np.arange(len(y)), y]).mean()
 
 
-# --- what the plain peers need ------------------------------------------------------------------------
-
-
-class DateParts(TransformerMixin, BaseEstimator):
-    """Each date as the days since 1970, year, month, day, weekday and hour; other columns as they are."""
-
-    def fit(self, X, y=None):
-        self.dates_ = list(X.select_dtypes("datetime"))
-        return self
-
-    def transform(self, X):
-        parts = {}
-        for name in self.dates_:
-            date = X[name].dt
-            parts[f"{name} days"] = (X[name] - pd.Timestamp(0)).dt.total_seconds() / 86400
-            for part in ("year", "month", "day", "day_of_week", "hour"):
-                parts[f"{name} {part}"] = getattr(date, part).astype(float)
-        return pd.concat([X.drop(columns=self.dates_), pd.DataFrame(parts, index=X.index)], axis=1)
-
-
-class Texts(TransformerMixin, BaseEstimator):
-    """Columns of text, or of mixed values, as plain strings, a missing one as "missing"."""
-
-    def fit(self, X, y=None):
-        self.texts_ = IS_TEXT(X)
-        return self
-
-    def transform(self, X):
-        plain = {name: X[name].astype(object).where(X[name].notna(), "missing").map(str) for name in self.texts_}
-        return X.assign(**{name: column.astype(object) for name, column in plain.items()})
-
-
-class Categories(Texts):
-    """Columns of text as pandas' categories, those of the training rows: others are missing."""
-
-    def fit(self, X, y=None):
-        super().fit(X)
-        self.levels_ = {name: X[name].dropna().map(str).unique() for name in self.texts_}
-        return self
-
-    def transform(self, X):
-        texts = super().transform(X)
-        known = {name: texts[name].where(texts[name].isin(levels)) for name, levels in self.levels_.items()}
-        return texts.assign(**{name: pd.Categorical(known[name], self.levels_[name]) for name in known})
-
-
-class AnyClasses(ClassifierMixin, BaseEstimator):
-    """XGBoost wants the classes 0 to k - 1, and a fold of a rare class may lack one."""
-
-    def __init__(self, classifier):
-        self.classifier = classifier
-
-    def fit(self, X, y):
-        self.classes_, codes = np.unique(y, return_inverse=True)
-        self.classifier_ = clone(self.classifier).fit(X, codes)
-        return self
-
-    def predict_proba(self, X):
-        return self.classifier_.predict_proba(X)
-
-    def predict(self, X):
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+# --- the systems: each one fits, and returns what has `predict`, or `predict_proba` and `classes_` ----
 
 
 def inner_split(y, job):
@@ -166,9 +116,6 @@ def inner_split(y, job):
     strata = y[~alone] if job.task == "classification" else None
     fit, stop = train_test_split(rows[~alone], test_size=0.2, random_state=job.seed, stratify=strata)
     return np.concatenate([fit, rows[alone]]), stop
-
-
-# --- the systems: each one fits, and returns what has `predict`, or `predict_proba` and `classes_` ----
 
 
 def fit_stackkit(X, y, job, preset="balanced"):
@@ -259,6 +206,7 @@ SYSTEMS = {
     "catboost": (fit_catboost, "catboost"),
     "autogluon": (fit_autogluon, "autogluon.tabular"),
     "autogluon-medium": (fit_autogluon_medium, "autogluon.tabular"),
+    **NETWORK_SYSTEMS,
 }
 
 
@@ -269,7 +217,7 @@ def facts_of(model, name, X_test, y_test, n_classes):
     """What only this kind of model can tell of itself."""
     if name.startswith("autogluon"):
         return {"models": len(model.predictor.model_names()), "best": model.predictor.model_best}
-    if name != "stackkit":
+    if not name.startswith("stackkit"):
         return {}
     board = model.leaderboard(marginal=False).iloc[1:]  # below the stack
     weights = board["weight"] if "weight" in board else pd.Series(np.nan, board.index)

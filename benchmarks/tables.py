@@ -11,7 +11,8 @@ no longer tell what new tables will bring.
 
 Systems: stackkit:PRESET; best-learner:PRESET (the one with the best out-of-fold score, of the run of stackkit:PRESET);
 sklearn (its stacker of six plain learners); lightgbm; catboost; autogluon:SECONDS and autogluon-medium:SECONDS
-(presets best_quality and medium_quality; without SECONDS no limit). `_table_systems.py` shows how each one is written.
+(presets best_quality and medium_quality; without SECONDS no limit); and those of `networks.py`. `_table_systems.py` and
+`_network_systems.py` show how each one is written.
 
 A quarter of the rows is held out by the seed. Losses are log-loss (probabilities below 1e-15 count as that) or RMSE.
 Each run is a fresh process; the systems take turns within a table, in an order that moves on by one each time. A run is
@@ -40,6 +41,7 @@ from _table_report import BEST_LEARNER, by_pair, by_system, by_table, markdown, 
 from _table_systems import METRICS, SYSTEMS
 
 HALVES = ("first", "second")
+SCRIPTS = ("_table_systems.py", "_network_systems.py", "_table_columns.py")  # the first one imports the others
 DEFAULT = ["stackkit:fast", "stackkit:balanced", "sklearn"]
 BUDGETS = {"fast": 10.0, "balanced": 60.0, "best": 600.0}  # seconds that a preset is meant for, on two cores
 OVER = 1.3  # times its budget
@@ -80,11 +82,11 @@ def one_run(system, table, seed, options):
 def in_own_process(job, python, folder, timeout):
     """What the run tells, or an error. Its output goes to a file: workers that stay may hold a pipe open.
 
-    The script is run as a copy that stands alone: beside this file, whoever asks for PyTables would import this file.
+    The scripts are run as copies that stand alone: beside this file, whoever asks for PyTables would import this file.
     """
     given, answer, log = (Path(folder, name) for name in ("job.json", "result.json", "log.txt"))
     given.write_text(json.dumps(job))
-    script = shutil.copy(Path(__file__).with_name("_table_systems.py"), folder)
+    script, *_ = (shutil.copy(Path(__file__).with_name(name), folder) for name in SCRIPTS)
     command = [python, script, str(given), str(answer)]
     with log.open("w") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output)  # noqa: S603
@@ -123,6 +125,7 @@ def budget_of(system):
 
 def run_all(tables, systems, seeds, options):
     """What is not there yet, a line at a time. The best learner is told by the run of its stack."""
+    print(f"Python {platform.python_version()}; {os.cpu_count()} cores, n_jobs={options.n_jobs}", flush=True)
     systems = list(dict.fromkeys(name.replace(BEST_LEARNER, "stackkit") for name in systems))
     lines = read_lines(options.output)
     failed = {key for key, line in lines.items() if "error" in line}
@@ -222,18 +225,25 @@ def chosen_tables(options):
 def check_systems(systems):
     for system in systems:
         name, colon, argument = system.partition(":")
-        if name in ("stackkit", BEST_LEARNER):
-            right = argument in BUDGETS
+        if takes_preset(name):
+            right = name in (BEST_LEARNER, *SYSTEMS) and argument in BUDGETS
         elif name.startswith("autogluon"):
             right = name in SYSTEMS and (not colon or argument.isdecimal())
         else:
             right = name in SYSTEMS and not colon
         if not right:
-            known = [f"stackkit:{preset}" for preset in BUDGETS] + [f"{BEST_LEARNER}:{preset}" for preset in BUDGETS]
-            known += [
-                f"{name}:SECONDS" if name.startswith("autogluon") else name for name in SYSTEMS if name != "stackkit"
-            ]
+            known = [spelling for name in (BEST_LEARNER, *SYSTEMS) for spelling in spellings(name)]
             sys.exit(f"--systems must be some of {', '.join(known)}; got {system}")
+
+
+def takes_preset(name):
+    return name == BEST_LEARNER or name.startswith("stackkit")
+
+
+def spellings(name):
+    if takes_preset(name):
+        return [f"{name}:{preset}" for preset in BUDGETS]
+    return [f"{name}:SECONDS" if name.startswith("autogluon") else name]
 
 
 def named_path(text):
@@ -243,10 +253,11 @@ def named_path(text):
     return name, path
 
 
-def parsed():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parser_of(description, default):
+    """What is asked of every script that runs these systems."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, help="file of results, one JSON line a run, appended")
-    parser.add_argument("--systems", nargs="+", help=f"default: {' '.join(DEFAULT)}; of a report: all")
+    parser.add_argument("--systems", nargs="+", help=f"default: {' '.join(default)}; of a report: all")
     parser.add_argument("--tables", nargs="+", help="names; default: all of the half")
     parser.add_argument("--half", choices=(*HALVES, "both"), default="first", help="default: %(default)s")
     parser.add_argument("--seeds", nargs="+", type=int, help="of the splits; default: 0; of a report: all")
@@ -256,18 +267,28 @@ def parsed():
     parser.add_argument("--timeout", type=float, default=3600, help="seconds a run; default: %(default)s")
     parser.add_argument("--again-failed", action="store_true", help="run again what was refused")
     parser.add_argument("--report", action="store_true", help="run nothing")
-    parser.add_argument("--against", help="system to whose losses the others' are given, table by table")
-    parser.add_argument("--with", dest="with_", nargs="+", type=Path, default=[], help="other results, for the report")
     parser.add_argument("--quick", action="store_true", help="few rows: does it run? The figures mean nothing")
+    return parser
+
+
+def parsed_by(parser):
     options = parser.parse_args()
     if options.quick == (options.output is not None):
         parser.error("give --output FILE, or --quick, whose results are not kept")
-    if absent := [str(path) for path in options.with_ if not path.is_file()]:
-        parser.error(f"--with must name files of results; there is no {', '.join(absent)}")
     options.python = dict(options.python)
     if options.systems:
         options.systems = [f"{name}:balanced" if name == BEST_LEARNER else name for name in options.systems]
         check_systems(options.systems)
+    return options
+
+
+def parsed():
+    parser = parser_of(__doc__, DEFAULT)
+    parser.add_argument("--against", help="system to whose losses the others' are given, table by table")
+    parser.add_argument("--with", dest="with_", nargs="+", type=Path, default=[], help="other results, for the report")
+    options = parsed_by(parser)
+    if absent := [str(path) for path in options.with_ if not path.is_file()]:
+        parser.error(f"--with must name files of results; there is no {', '.join(absent)}")
     return options
 
 
@@ -281,7 +302,6 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         options.output = options.output or Path(folder, "quick.jsonl")
         if not options.report:
-            print(f"Python {platform.python_version()}; {os.cpu_count()} cores, n_jobs={options.n_jobs}", flush=True)
             run_all(tables, options.systems or DEFAULT, options.seeds or [0], options)
         results = joined_results(options)
     if options.seeds:
