@@ -130,7 +130,8 @@ def fit_bn_mlp(X, y, job, **parameters):
     from stackkit import StackingModel, default_learners  # noqa: PLC0415
 
     network = with_parameters(dict(default_learners(job.task))["bn_mlp"], parameters)
-    common = {"task": job.task, "cv": folds_of(job), "n_jobs": job.n_jobs, "random_state": job.seed}
+    # All folds are one task on one thread: a second worker would only be started.
+    common = {"task": job.task, "cv": folds_of(job), "n_jobs": 1, "random_state": job.seed}
     stack = StackingModel([("bn_mlp", network)], **common)
     return stack.fit(X, y).named_estimators_["bn_mlp"]
 
@@ -174,10 +175,11 @@ def fit_on_preset_folds(X, y, job, preset, learners):
     return StackingModel(learners, task=job.task, cv=folds, n_jobs=job.n_jobs, random_state=job.seed).fit(X, y)
 
 
-# How each one is fitted, and what has to be installed for it besides scikit-learn.
+# How each one is fitted, and what has to be installed for it besides scikit-learn. That is imported before the clock
+# runs: stackkit.nn for torch, which comes with pytabkit, too.
 NETWORK_SYSTEMS = {
-    "bn_mlp": (fit_bn_mlp, "stackkit"),
-    "bn_mlp-before": (fit_bn_mlp_before, "stackkit"),
+    "bn_mlp": (fit_bn_mlp, "stackkit.nn"),
+    "bn_mlp-before": (fit_bn_mlp_before, "stackkit.nn"),
     "realmlp": (fit_realmlp, "pytabkit"),
     "realmlp-small": (fit_realmlp_small, "pytabkit"),
     "tabm": (fit_tabm, "pytabkit"),

@@ -120,12 +120,15 @@ def costs_and_losses(results):
 def draw(means, splits):
     figure = Figure(figsize=(7.2, 4.6), layout="constrained")
     axes = figure.subplots()
-    for name, mean in means.iterrows():
+    for place, (name, mean) in enumerate(means.sort_values("seconds").iterrows()):
         colour = OURS if name.startswith("bn_mlp") else OTHERS
         axes.scatter(mean["seconds"], mean["loss"], s=46, color="white" if "before" in name else colour, ec=colour)
-        axes.annotate(NAMES[name], mean, xytext=(7, 0), textcoords="offset points", va="center", color=colour)
+        side = 1 if place % 2 else -1  # above and below in turn: neighbours have room
+        centred = {"ha": "center", "va": "center", "color": colour}
+        axes.annotate(NAMES[name], mean, xytext=(0, 12 * side), textcoords="offset points", **centred)
     axes.set_xscale("log")
-    axes.margins(x=0.18, y=0.1)
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.margins(x=0.1, y=0.12)
     axes.set_xlabel("seconds to fit, geometric mean over the tables")
     axes.set_ylabel("loss / loss of the best, geometric mean")
     axes.spines[["top", "right"]].set_visible(False)
