@@ -142,11 +142,21 @@ def plain_optimizer(parameters, name, weight_decay):
     return name(groups, lr=0.0)
 
 
+def plain_optimizers(parameters, name, weight_decay):
+    """Muon leaves the output layer's weight, and all that is no matrix, to Adam."""
+    inner = [p for p in parameters if p.ndim > 1][:-1] if name == "muon" else []
+    others = [p for p in parameters if all(p is not one for one in inner)]
+    rest = plain_optimizer(others, "adam" if name == "muon" else name, weight_decay)
+    if not inner:
+        return [rest]
+    return [rest, torch.optim.Muon(inner, lr=0.0, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")]
+
+
 def train_by_hand(module, network_state, recipe, *, optimizers=None, generator=None):
     """Epoch for epoch the state and the losses; the learning rate is constant, or falls once along a cosine."""
     generator = generator_like(network_state.order) if generator is None else generator
     if optimizers is None:
-        optimizers = [plain_optimizer(list(module.parameters()), recipe.optimizer, recipe.weight_decay)]
+        optimizers = plain_optimizers(list(module.parameters()), recipe.optimizer, recipe.weight_decay)
     epochs = []
     for epoch in range(recipe.max_epochs):
         module.train()

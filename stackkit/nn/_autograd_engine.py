@@ -167,10 +167,14 @@ def _gathering(network: nn.Module, norms: list[Any]) -> Iterator[None]:
         norm.momentum = momentum
 
 
+def inner_weights(network: nn.Module) -> list[nn.Parameter]:
+    """What Muon moves: all weights but the output layer's, which come last, and nothing that waves are made of."""
+    return [parameter for name, parameter in network.named_parameters() if decays(name, parameter.ndim)][:-1]
+
+
 def _as_matrices(network: nn.Module) -> dict[Tensor, nn.Parameter]:
-    """Muon works on matrices: the inner layers' weights, sharing the parameters' memory."""
-    weights = [parameter for parameter in network.parameters() if parameter.ndim >= 2]
-    return {_as_matrix(weight.detach()): weight for weight in weights[:-1]}
+    """Muon works on matrices, sharing the parameters' memory."""
+    return {_as_matrix(weight.detach()): weight for weight in inner_weights(network)}
 
 
 def _as_matrix(weight: Tensor) -> Tensor:

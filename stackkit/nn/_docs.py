@@ -161,9 +161,9 @@ MLP = _entries("""
         or up and down again four times, each time twice as long as before, (1 - cos(2 pi log2(1 + 15 t))) / 2 with t
         from 0 to 1 [6]_.
 
-    optimizer : {"adam", "sgd"} or subclass of torch.optim.Optimizer, default="adam"
-        Adam (with decoupled weight decay), or gradient descent with Nesterov's momentum of 0.9. Networks of
-        your own class of optimizer are trained one by one.
+    optimizer : {"adam", "sgd", "muon"} or subclass of torch.optim.Optimizer, default="adam"
+        Adam (with decoupled weight decay), gradient descent with Nesterov's momentum of 0.9, or Muon [7]_ for the
+        hidden layers' weights with Adam for the rest. Networks of your own class of optimizer are trained one by one.
 
     beta_2 : float, default=0.95
         Adam's memory of squared gradients: the share that it keeps at each step; at least 0 and less than 1.

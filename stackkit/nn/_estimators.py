@@ -58,6 +58,8 @@ class BNMLPClassifier(TableNet, NetClassifier):
            NeurIPS 2022.
     .. [6] D. Holzmüller, L. Grinsztajn and I. Steinwart, "Better by Default: Strong Pre-Tuned MLPs and Boosted Trees
            on Tabular Data", NeurIPS 2024.
+    .. [7] K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024,
+           https://kellerjordan.github.io/posts/muon/
 
     Examples
     --------
@@ -214,6 +216,8 @@ class BNMLPRegressor(TableNet, NetRegressor):
            NeurIPS 2022.
     .. [6] D. Holzmüller, L. Grinsztajn and I. Steinwart, "Better by Default: Strong Pre-Tuned MLPs and Boosted Trees
            on Tabular Data", NeurIPS 2024.
+    .. [7] K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024,
+           https://kellerjordan.github.io/posts/muon/
 
     Examples
     --------

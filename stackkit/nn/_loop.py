@@ -20,6 +20,7 @@ from stackkit.nn._config import Recipe
 from stackkit.nn._modules import BNMLP
 from stackkit.nn._network_state import NetworkState, load_state
 from stackkit.nn._packed_engine import PackedMLP, is_exact_here, pack_size
+from stackkit.nn._packed_optimizers import MOMENTS
 
 
 class Engine(Protocol):
@@ -84,7 +85,7 @@ def train(training_runs: Sequence[TrainingRun], recipe: Recipe) -> None:
 
 def _engines(network_states: Sequence[NetworkState], recipe: Recipe) -> list[Engine]:
     """Networks that make as many steps an epoch, on one table, go together; longest part first."""
-    packable = recipe.optimizer in ("adam", "sgd") and is_exact_here()
+    packable = recipe.optimizer in MOMENTS and is_exact_here()
     if not packable or not all(_is_plain(network_state.network) for network_state in network_states):
         return [Solo([network_state], recipe) for network_state in network_states]
 

@@ -100,6 +100,7 @@ class BNMLP(nn.Module):
     ) -> None:
         super().__init__()
         widths = [n_features, *hidden_layer_sizes]
+        self.embedding = PeriodicEmbedding(n_periodic, [*widths[1:], n_outputs][0]) if n_periodic else None
         self.input_norm = nn.BatchNorm1d(n_features) if input_batch_norm else nn.Identity()
         self.linears = nn.ModuleList(
             nn.Linear(before, after, bias=not batch_norm) for before, after in pairwise(widths)
@@ -109,7 +110,6 @@ class BNMLP(nn.Module):
         self.activation_name = activation
         self.activation = ACTIVATIONS[activation]()
         self.dropout = nn.Dropout(dropout)
-        self.embedding = PeriodicEmbedding(n_periodic, [*widths[1:], n_outputs][0]) if n_periodic else None
 
     def forward(self, x: Tensor) -> Tensor:  # (n, d)
         waves: Any = 0.0

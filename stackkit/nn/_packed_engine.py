@@ -18,10 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from stackkit.nn._batches import batch_sizes, steps_of, stretches_of
-from stackkit.nn._config import ADAM_EPS, BETA_1, SGD_MOMENTUM, Recipe, loss_of
+from stackkit.nn._config import Recipe, loss_of
 from stackkit.nn._encoding import PackedEncoding
 from stackkit.nn._modules import BNMLP, decays, pace_of
 from stackkit.nn._network_state import NetworkState, TrainingTable
+from stackkit.nn._packed_optimizers import MOMENTS, Group, optimizers_of
 from stackkit.nn._torch_settings import LARGE_PRODUCT, held
 
 aten = torch.ops.aten
@@ -46,7 +47,6 @@ BACKWARD: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "silu": aten.silu_backward,
     "mish": aten.mish_backward,
 }
-MOMENTS = {"adam": ("exp_avg", "exp_avg_sq"), "sgd": ("momentum_buffer",)}
 
 LEAST_INT64 = -(2**63)
 CLIP_EPS = 1e-6  # torch's own
@@ -81,6 +81,13 @@ class Blocks:
     def part(self, name: str, i: int, shape: torch.Size) -> Tensor:
         """One network's own tensor; the block may be larger, with zeros for features that this network lacks."""
         return self.of[name][i][tuple(slice(length) for length in shape)]
+
+    def together(self, names: list[str]) -> Tensor:
+        """The tensors of neighbouring names as one: flat, but for a single one, which keeps its shape."""
+        first, last = self.of[names[0]], self.of[names[-1]]
+        if len(names) == 1:
+            return first
+        return self.flat[first.storage_offset() : last.storage_offset() + last.numel()]
 
     def select(self, keep: list[int]) -> "Blocks":
         chosen = Blocks(self.shapes, len(keep), self.flat)
@@ -193,7 +200,15 @@ class PackedMLP:
         running = {name: b.shape for name, b in first.named_buffers() if b.is_floating_point()}
         n = len(network_states)
         self._theta, self._gradient = Blocks(parameters, n, like), Blocks(parameters, n, like)
-        self._moments = {name: Blocks(parameters, n, like) for name in MOMENTS[str(recipe.optimizer)]}
+        self._optimizers = {
+            name: moved_by
+            for state in network_states
+            for name, moved_by in optimizers_of(state.network, str(recipe.optimizer)).items()
+        }
+        self._moments = {
+            key: Blocks({name: parameters[name] for name in parameters if key in self._keys(name)}, n, like)
+            for key in dict.fromkeys(key for name in parameters for key in self._keys(name))
+        }
         self._running = Blocks(running, n, like)
         self._step = torch.zeros((), dtype=torch.float32, device=like.device)  # all have made as many
         for i, network_state in enumerate(network_states):
@@ -214,7 +229,7 @@ class PackedMLP:
             for key, value in network_state.moments.get(parameter, {}).items():
                 if key == "step":
                     self._step.copy_(value)
-                else:
+                elif key in self._keys(name):  # the net may have had another optimizer
                     self._moments[key].part(name, i, parameter.shape).copy_(value)
         for name, buffer in network_state.network.named_buffers():
             if name in self._running.of:
@@ -222,15 +237,9 @@ class PackedMLP:
 
     def _prepare(self) -> None:
         """What depends on who is in the pack."""
-        self._moving = [
-            (
-                [self._theta.flat[part]],
-                [self._gradient.flat[part]],
-                [[blocks.flat[part]] for blocks in self._moments.values()],
-                decay,
-                pace,
-            )
-            for part, decay, pace in self._moving_parts()
+        self._groups = [
+            self._group(list(names), decay, pace)
+            for (_, decay, pace, _), names in groupby(self._theta.shapes, key=self._how_it_moves)
         ]
         self._views: dict[tuple[int, int], View] = {}
         self.__dict__.pop("_validation", None)
@@ -240,18 +249,26 @@ class PackedMLP:
         self._unseen = self._joined_unseen()
         self._n_train = torch.tensor([float(len(p.train)) for p in self.network_states], device=self._rows.device)
 
-    def _moving_parts(self) -> list[tuple[slice, float, float]]:
-        """Stretches of the flat buffer of one decay and one pace, which one call of the optimizer moves."""
-        parts, end = [], 0
-        lengths = {name: len(self.network_states) * shape.numel() for name, shape in self._theta.shapes.items()}
-        kinds = {
-            name: (self.recipe.weight_decay if decays(name, len(shape)) else 0.0, pace_of(name))
-            for name, shape in self._theta.shapes.items()
-        }
-        for (decay, pace), names in groupby(lengths, key=kinds.__getitem__):
-            start, end = end, end + sum(lengths[name] for name in names)
-            parts.append((slice(start, end), decay, pace))
-        return parts
+    def _keys(self, name: str) -> tuple[str, ...]:
+        """What the optimizer remembers of a parameter."""
+        return MOMENTS[self._optimizers[name]]
+
+    def _how_it_moves(self, name: str) -> tuple[str, float, float, str]:
+        """The same for neighbours that move in one call: only matrices decay, and Muon takes one layer at a time."""
+        optimizer = self._optimizers[name]
+        decay = self.recipe.weight_decay if decays(name, len(self._theta.shapes[name])) else 0.0
+        return optimizer, decay, pace_of(name), name if optimizer == "muon" else ""
+
+    def _group(self, names: list[str], decay: float, pace: float) -> Group:
+        return Group(
+            self._optimizers[names[0]],
+            self._theta.together(names),
+            self._gradient.together(names),
+            [self._moments[key].together(names) for key in self._keys(names[0])],
+            decay,
+            pace,
+            [_width_of(state.network, names[0]) for state in self.network_states],
+        )
 
     def _joined_unseen(self) -> Tensor | None:
         """What each network does not get to see, (n, inputs, 1)."""
@@ -419,18 +436,8 @@ class PackedMLP:
         if self.recipe.clip_norm is not None:
             self._shorten(self.recipe.clip_norm)
         self._step += 1
-        step = [self._step]
-        for theta, gradient, moments, decay, pace in self._moving:
-            if self.recipe.optimizer == "adam":  # the classes of torch.optim take longer than the arithmetic
-                torch._fused_adamw_(
-                    theta, gradient, moments[0], moments[1], [], step, lr=lr * pace, beta1=BETA_1,
-                    beta2=self.recipe.beta_2, weight_decay=decay, eps=ADAM_EPS, amsgrad=False, maximize=False,
-                )  # fmt: skip
-            else:
-                torch._fused_sgd_(
-                    theta, gradient, moments[0], weight_decay=decay, momentum=SGD_MOMENTUM, lr=lr * pace,
-                    dampening=0.0, nesterov=True, maximize=False, is_first_step=False,
-                )  # fmt: skip
+        for group in self._groups:
+            group.move(lr, self.recipe.beta_2, self._step)
 
     # --- between epochs --------------------------------------------------------------------------------
 
@@ -521,8 +528,8 @@ class PackedMLP:
     def moments(self, i: int) -> dict[Tensor, dict[str, Any]]:
         """What the optimizer remembers of network i, as torch's optimizers keep it."""
         return {
-            parameter: {key: blocks.part(name, i, parameter.shape).clone() for key, blocks in self._moments.items()}
-            | ({"step": self._step.clone()} if self.recipe.optimizer == "adam" else {})
+            parameter: {key: self._moments[key].part(name, i, parameter.shape).clone() for key in self._keys(name)}
+            | ({"step": self._step.clone()} if self._optimizers[name] == "adam" else {})
             for name, parameter in self.network_states[i].network.named_parameters()
         }
 
@@ -614,6 +621,11 @@ def _shapes_of(networks: Sequence[nn.Module]) -> dict[str, torch.Size]:
             known = shapes.get(name, parameter.shape)
             shapes[name] = torch.Size(max(a, b) for a, b in zip(known, parameter.shape, strict=True))
     return dict(sorted(shapes.items(), key=lambda item: (-pace_of(item[0]), not decays(item[0], len(item[1])))))
+
+
+def _width_of(network: nn.Module, name: str) -> int:
+    """Columns of one of its parameters; none of one that it lacks beside others."""
+    return next((parameter.shape[-1] for own, parameter in network.named_parameters() if own == name), 0)
 
 
 def _n_features(network: Any) -> int:

@@ -654,14 +654,15 @@ def test_partial_fit_keeps_to_the_rate(monkeypatch):
 
 
 @pytest.mark.parametrize("door", ["fit", "partial_fit"])
-def test_muon_goes_on_too(door):
+@pytest.mark.parametrize(("make", "rows"), [(classifier, X), (image_classifier, IMAGES)], ids=["mlp", "cnn"])
+def test_muon_goes_on_too(make, rows, door):
     params = ONE_BATCH | {"optimizer": "muon"}
-    whole = image_classifier(**params | {"max_epochs": 4}).fit(IMAGES, Y)
-    steps = image_classifier(**params | {"max_epochs": 1, "warm_start": True})
+    whole = make(**params | {"max_epochs": 4}).fit(rows, Y)
+    steps = make(**params | {"max_epochs": 1, "warm_start": True})
     for _ in range(4):
-        getattr(steps, door)(IMAGES, Y)
+        getattr(steps, door)(rows, Y)
     assert len(steps.net_.optimizer_.state) <= len(list(steps.net_.module_.parameters()))
-    np.testing.assert_allclose(steps.predict_proba(IMAGES), whole.predict_proba(IMAGES), atol=1e-9)
+    np.testing.assert_allclose(steps.predict_proba(rows), whole.predict_proba(rows), atol=1e-9)
 
 
 @KINDS
@@ -1240,6 +1241,7 @@ def test_a_fold_learns_beside_others_as_it_does_alone(make, y, folds):
         {"activation": "silu"},
         {"activation": "mish", "dropout": 0.4},
         {"optimizer": "muon"},
+        {"optimizer": "muon", "hidden_layer_sizes": (6, 7), "weight_decay": 0.5, "clip_norm": 0.1},
         {"optimizer": torch.optim.RMSprop},
         {"weight_decay": 0.5},
         {"schedule": "one-cycle"},

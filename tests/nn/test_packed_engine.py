@@ -20,6 +20,7 @@ from lessons import (
     plain_batches,
     plain_loss,
     plain_optimizer,
+    plain_optimizers,
     train_by_hand,
 )
 from torch import nn
@@ -36,7 +37,11 @@ from stackkit.nn._packed_engine import CACHE_BYTES, MOST_NETWORKS, PackedMLP, is
 from stackkit.nn.batchnorm import population_statistics
 
 RAGGED = (50, 47, 49, 45)  # rows; all make 6 batches of about 8
-OPTIMIZERS = [("adam", 0.0), ("adam", 0.1), ("sgd", 0.0), ("sgd", 0.1)]
+OPTIMIZERS = [("adam", 0.0), ("adam", 0.1), ("sgd", 0.0), ("sgd", 0.1), ("muon", 0.0), ("muon", 0.1)]
+
+# From 8 rows and columns on, torch multiplies many bfloat16 matrices at once to the same bits as one by one, as Muon in
+# torch does it; below, sums are in another order, and roundings may differ.
+WIDE = {"hidden": (9, 8)}
 
 each_optimizer = pytest.mark.parametrize(("optimizer", "weight_decay"), OPTIMIZERS)
 each_task = pytest.mark.parametrize("classifier", [True, False], ids=["classes", "values"])
@@ -186,8 +191,8 @@ def test_how_many_steps_are_made_at_once_is_without_effect(monkeypatch):
 def test_a_training_of_ragged_networks_is_that_of_plain_torch_loops(
     population, options, classifier, optimizer, weight_decay
 ):
-    table = make_table(classifier=classifier)
-    network_states = make_network_states(table, scaled=not classifier, weighted=True, **options)
+    table = make_table(d=9, classifier=classifier)
+    network_states = make_network_states(table, scaled=not classifier, weighted=True, **WIDE | options)
     how = recipe(
         classifier=classifier,
         optimizer=optimizer,
@@ -215,7 +220,7 @@ def test_a_training_of_ragged_networks_is_that_of_plain_torch_loops(
 )
 def test_networks_that_have_fewer_of_the_tables_columns_than_others_learn_as_if_alone(options, optimizer, weight_decay):
     # preprocessing may make other columns in each fold; the narrower parts are filled up with zeros
-    table, widths = make_table(n=sum(RAGGED), d=6), (4, 6, 3, 5)
+    table, widths, options = make_table(n=sum(RAGGED), d=12), (9, 12, 8, 10), WIDE | options
     places = torch.arange(sum(RAGGED)).split(RAGGED)
     network_states = []
     for i, (rows, width) in enumerate(zip(places, widths, strict=True)):
@@ -434,7 +439,7 @@ def test_gradients_of_waves_by_hand_are_autograds(hidden, classifier):
             torch.testing.assert_close(found, parameter.grad, rtol=1e-9, atol=1e-10)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "muon"])
 def test_networks_with_waves_learn_as_alone_by_autograd(optimizer):
     table = make_table(d=5)
     network_states = with_waves(table, (5, 3, 4, 5), (2, 3, 0, 4), (6, 5))
@@ -571,10 +576,20 @@ def test_a_network_that_is_packed_anew_with_its_moments_goes_on_as_if_it_had_not
         assert_same_state(trained(second, 3 - i), trained(whole, i), 1e-12)
 
 
+def test_what_another_optimizer_remembers_is_of_no_use():
+    network_states = make_network_states(make_table())
+    adam = pack_of(network_states, recipe())
+    adam.epoch(0)
+    for i, network_state in enumerate(adam.network_states):
+        network_state.moments = adam.moments(i)
+    pack, fresh = (PackedMLP(states, recipe(optimizer="sgd")) for states in (adam.network_states, network_states))
+    assert torch.equal(pack._moments["momentum_buffer"].flat, fresh._moments["momentum_buffer"].flat)
+
+
 @each_optimizer
 def test_torchs_own_optimizer_can_take_over_with_the_moments(optimizer, weight_decay):
-    table = make_table()
-    network_states = make_network_states(table)
+    table = make_table(d=9)
+    network_states = make_network_states(table, **WIDE)
     how = recipe(optimizer=optimizer, weight_decay=weight_decay)
     pack = pack_of(network_states, how)
     for epoch in range(2):
@@ -582,12 +597,13 @@ def test_torchs_own_optimizer_can_take_over_with_the_moments(optimizer, weight_d
     network_state = pack.network_states[1]
     network = network_state.network
     load_state(network, pack.state(1))
-    theirs = plain_optimizer(list(network.parameters()), optimizer, weight_decay)
+    theirs = plain_optimizers(list(network.parameters()), optimizer, weight_decay)
     moments = pack.moments(1)
     assert set(moments) == set(network.parameters())
-    for parameter, state in moments.items():
-        theirs.state[parameter] = state
-    after_2 = train_by_hand(network, network_state, replace(how, max_epochs=2, population=False), optimizers=[theirs])
+    for one in theirs:
+        for parameter in (parameter for group in one.param_groups for parameter in group["params"]):
+            one.state[parameter] = moments[parameter]
+    after_2 = train_by_hand(network, network_state, replace(how, max_epochs=2, population=False), optimizers=theirs)
     for epoch in range(2, 4):
         pack.epoch(epoch)
     assert len(after_2) == 2
@@ -639,9 +655,12 @@ def test_a_torch_that_differs_is_noticed(monkeypatch, functions):
 
 @pytest.mark.usefixtures("forget")
 @each_task
-def test_with_a_torch_that_differs_networks_are_trained_one_by_one_to_the_same_result(monkeypatch, classifier):
-    table = make_table(classifier=classifier)
-    how = recipe(classifier=classifier, weight_decay=0.1)
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "muon"])
+def test_with_a_torch_that_differs_networks_are_trained_one_by_one_to_the_same_result(
+    monkeypatch, classifier, optimizer
+):
+    table = make_table(d=9, classifier=classifier)
+    how = recipe(classifier=classifier, weight_decay=0.1, optimizer=optimizer)
 
     def members():
         courses = [make_course_on(table, rows, seed, classifier) for seed, rows in enumerate(parts())]
@@ -656,7 +675,7 @@ def test_with_a_torch_that_differs_networks_are_trained_one_by_one_to_the_same_r
 
 
 def make_course_on(table, rows, seed, classifier):
-    return make_lesson(table, rows, make=lambda: BNMLP(4, 3, (6,)), seeds=(seed,), classifier=classifier)
+    return make_lesson(table, rows, make=lambda: BNMLP(9, 3, (8,)), seeds=(seed,), classifier=classifier)
 
 
 @pytest.mark.usefixtures("forget")
