@@ -182,7 +182,7 @@ def test_a_learner_without_weight_is_dropped():
     compact = model.compact()
     assert list(compact.members_) == [name for name, weight in weights.items() if weight]
     assert "noise" in model.members_  # the model is as it was
-    ballast = {"Noisy", "OutOfFold", "Folds", "StackingModel", "DataFrame"}
+    ballast = {"Noisy", "OutOfFold", "Folds", "StackingModel"}
     assert ballast <= _classes_in(model)
     assert not ballast & _classes_in(compact)
     assert_same(compact, model, X)

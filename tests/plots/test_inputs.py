@@ -18,7 +18,8 @@ from stackkit.plots import LearningCurvesDisplay, ReliabilityDisplay
 @pytest.mark.parametrize("display", [*OF_TABLES, LearningCurvesDisplay])
 def test_what_is_no_model_and_no_table(display, binary):
     with pytest.raises(
-        TypeError, match=r"'model' parameter of from_estimator must be a fitted StackingModel; got a Gaus"
+        TypeError,
+        match=r"'model' parameter of from_estimator must be a fitted StackingModel, or a Pipeline .* got a Gaus",
     ):
         display.from_estimator(GaussianNB().fit(X2, Y2))
     with pytest.raises(TypeError, match=r"'model' parameter of from_estimator .* use from_oof"):
