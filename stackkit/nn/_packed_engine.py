@@ -177,12 +177,8 @@ class Batch:
 
     def part(self, rows: slice, masks: Sequence[Tensor]) -> "Batch":
         """Of some of the rows."""
-        inputs, target, weight, periodic = (
-            None if tensor is None else tensor[:, :, rows]
-            for tensor in (self.inputs, self.target, self.weight, self.periodic)
-        )
-        assert inputs is not None and target is not None  # noqa: S101, PT018
-        return Batch(inputs, target, weight, periodic, masks)
+        weight, periodic = (None if tensor is None else tensor[:, :, rows] for tensor in (self.weight, self.periodic))
+        return Batch(self.inputs[:, :, rows], self.target[:, :, rows], weight, periodic, masks)
 
 
 class PackedMLP:
