@@ -15,7 +15,7 @@ from stackkit._blending import (
 from stackkit._learners import default_learners
 from stackkit._model import CompactModel, StackingClassifier, StackingModel, StackingRegressor
 from stackkit._oof import OutOfFold, cross_fit
-from stackkit._persistence import load, save, skops_trusted_types
+from stackkit._persistence import load, save, skops_trusted_types, to_onnx
 from stackkit._store import Store, store_clear, store_info
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "skops_trusted_types",
     "store_clear",
     "store_info",
+    "to_onnx",
 ]
 
 
