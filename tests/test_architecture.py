@@ -49,6 +49,7 @@ INNER_FILES = {
     ("_persistence", "stackkit._learners.boosting"),
     ("_persistence", "stackkit._learners.cat_boosting"),
     ("_persistence", "stackkit._learners.light_boosting"),
+    ("_persistence", "stackkit.nn._packed_inference"),
 }
 # What loads torch or matplotlib is imported inside functions, except by modules that are themselves imported so.
 LAZY = {"nn", "report", "plots"}

@@ -32,7 +32,7 @@ def to_onnx(model: Any, path: str | Path) -> Path:
     Parameters
     ----------
     model : StackingModel or CompactModel
-        A fitted one. Learners of scikit-learn that skl2onnx knows, XGBoost and LightGBM can be converted; on
+        A fitted one. Learners of scikit-learn that skl2onnx knows, XGBoost, LightGBM and BN-MLPs can be converted; on
         top of them blends, and any of these.
     path : str or Path
         The file, such as "titanic.onnx"; written whole or not at all.

@@ -14,6 +14,7 @@ import numpy as np
 
 from stackkit._persistence.audit import full_name
 from stackkit._persistence.onnx_graph import OPSETS, Graph, NotConvertibleError, floats
+from stackkit._persistence.onnx_networks import add_mlp
 from stackkit._persistence.onnx_trees import (
     Tree,
     binned_tree,
@@ -186,4 +187,5 @@ CONVERTERS: dict[str, Converter] = {
     **{f"stackkit._learners.boosting.StoppedXGB{kind}": _xgboost for kind in ("Classifier", "Regressor")},
     **{f"lightgbm.sklearn.LGBM{kind}": _lightgbm for kind in ("Classifier", "Regressor")},
     **{f"stackkit._learners.light_boosting.LightGBM{kind}": _lightgbm for kind in ("Classifier", "Regressor")},
+    **{f"stackkit.nn._estimators.BNMLP{kind}": add_mlp for kind in ("Classifier", "Regressor")},
 }

@@ -35,8 +35,8 @@ class JointMLP:
         self.n_members, self.classifier = len(averages[0].members), averages[0].classifier
         first: Any = averages[0].members[0]
         self._activation = ACTIVATIONS[first.activation_name]()
-        self.n_features = [_layers(average.members[0])[0][0].shape[1] for average in averages]
-        layers = zip(*(_layers(member) for average in averages for member in average.members), strict=True)
+        self.n_features = [layers_of(average.members[0])[0][0].shape[1] for average in averages]
+        layers = zip(*(layers_of(member) for average in averages for member in average.members), strict=True)
         # Weights (K * M, out, in) and biases (K * M, out, 1).
         self._layers = [(_stacked([w for w, _ in layer]), _stacked([b for _, b in layer])) for layer in layers]
         self._affine = _joined([average.output_affine for average in averages])
@@ -86,14 +86,20 @@ def _joined(pairs: Sequence[Tensor | None]) -> Tensor | None:
     return torch.stack(given).unsqueeze(3) if given else None
 
 
-def _layers(network: Any) -> list[tuple[Tensor, Tensor]]:
-    """Weight (out, in) and bias (out, 1) of each layer in float64, with BN inside."""
+def layers_of(network: Any) -> list[tuple[Tensor, Tensor]]:
+    """Weight (out, in) and bias (out, 1) of each layer in float64, with BN inside.
+
+    The first layer's last columns are those of a periodic embedding's features.
+    """
     shift, scale = _affine_of(network.input_norm, network)
     layers = []
+    waves = None if network.embedding is None else network.embedding.into.weight.detach().double()
     for linear, norm in zip((*network.linears, network.output), (*network.norms, None), strict=True):
         weight = linear.weight.detach().double()
         bias = weight.new_zeros(len(weight)) if linear.bias is None else linear.bias.detach().double()
         bias, weight = bias + (weight * shift).sum(1), weight * scale
+        if waves is not None:
+            weight, waves = torch.cat([weight, waves], 1), None
         after, factor = _affine_of(norm, network)
         layers.append((weight * factor.view(-1, 1), (bias * factor + after).unsqueeze(1)))
         shift, scale = _affine_of(None, network)
