@@ -11,10 +11,11 @@ from stackkit._learners.defaults import default_learners, known_names, learners_
 from stackkit._learners.frames import as_frame
 from stackkit._learners.given import GivenNumbers, GivenProbabilities
 from stackkit._learners.kernel_map import KernelMap
-from stackkit._learners.number_columns import NumberColumns, parts_of_format
+from stackkit._learners.number_columns import LARGEST, NumberColumns, parts_of_format
 from stackkit._learners.portfolio import STARTING, Portfolio, check_preset
 from stackkit._learners.preparation import (
     FUNCTIONS,
+    MOST_DEVIATIONS,
     CodedPreparation,
     TablePreparation,
     column_kind,
@@ -24,6 +25,8 @@ from stackkit._learners.preparation import (
 
 __all__ = [
     "FUNCTIONS",
+    "LARGEST",
+    "MOST_DEVIATIONS",
     "STARTING",
     "CalendarColumns",
     "CodedPreparation",

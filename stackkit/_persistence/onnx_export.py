@@ -33,7 +33,7 @@ def to_onnx(model: Any, path: str | Path) -> Path:
     ----------
     model : StackingModel or CompactModel
         A fitted one. Learners of scikit-learn that skl2onnx knows, XGBoost, LightGBM and BN-MLPs can be converted; on
-        top of them blends, and any of these.
+        top of them blends, and any of these. Of the default preparation all but free text can be.
     path : str or Path
         The file, such as "titanic.onnx"; written whole or not at all.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -26,11 +27,17 @@ class Rows:
         Makes the values (n, 1) of the column of a place, of a kind.
     table : callable
         Makes all columns at once, as numbers.
+    names : sequence of str
+        Of the columns, where they have any.
     """
 
-    def __init__(self, source: Callable[[int, str], str], table: Callable[[], str]) -> None:
-        self.column, self._table = source, table
+    def __init__(self, source: Callable[[int, str], str], table: Callable[[], str], names: Sequence[str] = ()) -> None:
+        self.column, self._table, self._names = source, table, names
         self._made: str | None = None
+
+    def named(self, places: Sequence[int]) -> list[Any]:
+        """Columns, for an error to tell."""
+        return [str(self._names[place]) if len(self._names) else place for place in places]
 
     def table(self) -> str:
         """All of them as numbers, side by side."""
@@ -47,7 +54,7 @@ def raw_rows(graph: Graph, n_columns: int, names: Sequence[str]) -> Rows:
     def column(place: int, kind: str) -> str:
         return _input(graph, str(names[place]), kind, 1)
 
-    return Rows(column, lambda: graph.side_by_side([column(place, NUMBER) for place in range(n_columns)]))
+    return Rows(column, lambda: graph.side_by_side([column(place, NUMBER) for place in range(n_columns)]), names)
 
 
 def table_rows(graph: Graph, table: Callable[[], str]) -> Rows:

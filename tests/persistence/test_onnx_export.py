@@ -148,6 +148,9 @@ def test_missing_values_go_where_trees_send_them(tmp_path):
     gaps = np.where(np.random.default_rng(0).random(ILL.shape) < 0.2, np.nan, ILL)
     model = StackingRegressor(REGRESSORS[1:5], Ridge(), cv=2, random_state=0).fit(gaps, PROGRESS)
     _check_numbers(model, tmp_path / "gaps.onnx", gaps)
+    # Where the training rows had none, LightGBM takes them for zeros.
+    model = StackingRegressor(REGRESSORS[2:4], Ridge(), cv=2, random_state=0).fit(ILL, PROGRESS)
+    _check_numbers(model, tmp_path / "new_gaps.onnx", gaps)
 
 
 def test_onnx_runtime_and_numpy_are_enough(tmp_path):
