@@ -24,6 +24,11 @@ def add_mlp(graph: Graph, x: str, learner: Any) -> str:
         raise NotConvertibleError(
             f"its network is a {type(members[0]).__name__}, of module=. Leave module=None, or export it by torch.onnx."
         )
+    activation = ACTIVATIONS.get(members[0].activation_name)
+    if activation is None:
+        raise NotConvertibleError(
+            f"its activation is {members[0].activation_name!r}. Take one of {', '.join(map(repr, ACTIVATIONS))}."
+        )
     waves = ""
     if average.encoder is not None:
         x, waves = _encoded(graph, x, average.encoder.encoding())
@@ -31,7 +36,7 @@ def add_mlp(graph: Graph, x: str, learner: Any) -> str:
     for number, layer in enumerate(layers):
         # (M, in, out) and (M, 1, out); the first product broadcasts the rows to all members.
         weight, bias = (np.stack([part.cpu().numpy() for part in parts]) for parts in zip(*layer, strict=True))
-        x = graph.add(ACTIVATIONS[members[0].activation_name], x) if number else _with_waves(graph, x, waves, members)
+        x = graph.add(activation, x) if number else _with_waves(graph, x, waves, members)
         x = graph.add("Add", graph.add("MatMul", x, weight.transpose(0, 2, 1)), bias.transpose(0, 2, 1))
     if average.classifier:
         return graph.add("ReduceMean", graph.add("Softmax", x, axis=2), axes=[0], keepdims=0)

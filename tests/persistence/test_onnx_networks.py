@@ -62,6 +62,10 @@ def test_networks_that_have_no_form_are_named(tmp_path):
     model = StackingRegressor([("own", own)], cv=2).fit(X, y)
     with pytest.raises(TypeError, match=r"learner 'own': its network is a Linear, of module=. Leave module=None"):
         to_onnx(model, tmp_path / "no.onnx")
+    mish = BNMLPRegressor(activation="mish", max_epochs=1, random_state=0)
+    model = StackingRegressor([("mish", mish)], cv=2).fit(X, y)
+    with pytest.raises(TypeError, match=r"learner 'mish': its activation is 'mish'. Take one of 'relu', 'tanh'"):
+        to_onnx(model, tmp_path / "no.onnx")
     images = BNCNNRegressor(image_shape=(2, 5), max_epochs=1, random_state=0)
     model = StackingRegressor([("images", images)], cv=2).fit(X, y)
     with pytest.raises(TypeError, match=r"learner 'images': skl2onnx cannot convert it .* Leave it out"):
