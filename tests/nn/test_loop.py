@@ -522,9 +522,13 @@ def test_networks_of_one_pack_make_as_many_steps_on_one_table():
     assert {id(p) for engine in engines for p in engine.network_states} == {id(p) for p in network_states}
 
 
-@pytest.mark.parametrize("optimizer", ["muon", torch.optim.Adam])
-def test_optimizers_that_cannot_be_packed_train_one_by_one(optimizer):
-    assert sizes_of(_engines(pupils_of(3), recipe(optimizer=optimizer))) == [(Solo, 1)] * 3
+def test_optimizers_of_ones_own_train_one_by_one():
+    assert sizes_of(_engines(pupils_of(3), recipe(optimizer=torch.optim.Adam))) == [(Solo, 1)] * 3
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "muon"])
+def test_the_optimizers_that_have_names_are_packed(optimizer):
+    assert sizes_of(_engines(pupils_of(3), recipe(optimizer=optimizer))) == [(PackedMLP, 3)]
 
 
 def test_networks_of_ones_own_are_trained_one_by_one():
