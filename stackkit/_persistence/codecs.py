@@ -309,6 +309,14 @@ _PLAIN = (
     TablePreparation,
     TimeOrderSplit,
 )
+
+
+def _decode_text_type(state: Any, _: Reader) -> Any:
+    """Of columns of text: encoders of other packages note the types of the columns that they saw."""
+    storage, is_masked = state
+    return pd.StringDtype(str(storage)) if is_masked else pd.StringDtype(str(storage), na_value=np.nan)
+
+
 _BY_CLASS: dict[str, Codec] = {
     **{
         full_name(cls): Codec(cls.__name__, _encode_stack, plain_attributes(cls.__name__, cls).decode)
@@ -353,6 +361,7 @@ _BY_BASE: dict[Any, Codec] = {
     pd.Series: Codec("pandas.Series", lambda it, _: encode_series(it), lambda state, _: decode_series(state)),
     pd.DataFrame: Codec("pandas.DataFrame", lambda it, _: encode_frame(it), lambda state, _: decode_frame(state)),
     sparse.spmatrix | sparse.sparray: Codec("sparse", _encode_sparse, _decode_sparse),
+    pd.StringDtype: Codec("pandas.StringDtype", lambda it, _: [it.storage, it.na_value is pd.NA], _decode_text_type),
     np.dtype: Codec("dtype", lambda it, _: it.str, lambda state, _: np.dtype(str(state))),
     PurePath: Codec("path", lambda it, _: str(it), lambda state, _: Path(state)),
 }

@@ -380,3 +380,13 @@ def test_a_level_above_goes_with_the_model(tmp_path):
     again = load(tmp_path / "a.model")
     _assert_same(again, model, X)
     assert len(again.final_estimator_.cv.pairs) == 3
+
+
+@pytest.mark.parametrize("kind", [pd.StringDtype(), pd.Series(["text"]).dtype], ids=repr)
+def test_types_of_columns_of_text_come_back(kind, tmp_path):
+    """Encoders of other packages note the types of the columns that they saw."""
+    model = LogisticRegression(max_iter=1000).fit(X, y)
+    model.seen_ = {"kind": kind}
+    again = load(save(model, tmp_path / "model")).seen_["kind"]
+    assert again == kind
+    assert repr(again) == repr(kind)
