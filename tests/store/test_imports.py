@@ -323,6 +323,10 @@ def test_every_import_by_text_is_known():
         ("_persistence.codecs", "xgboost"),
         ("_persistence.codecs", "lightgbm"),
         ("_persistence.codecs", "catboost"),
+        ("_persistence.onnx_graph", "onnx"),
+        ("_persistence.onnx_learners", "onnx"),
+        ("_persistence.onnx_learners", "skl2onnx"),
+        ("_persistence.onnx_learners", "skl2onnx.common.data_types"),
         ("_model.stacking", "stackkit.report"),
         ("_persistence.trees", "sklearn.tree._tree"),
     }
