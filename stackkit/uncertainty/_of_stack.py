@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
@@ -64,6 +64,32 @@ class OfClassifier(ClassifierMixin, OfStack):
         """
         check_is_fitted(self)
         return self.model_.predict_proba(X)
+
+
+class TunedClassifier(OfClassifier):
+    """One number of it is chosen from the out-of-fold table."""
+
+    def _take(self, model: StackingModel, X: Any) -> Self:
+        raise NotImplementedError
+
+    def fit(self, X: Any, y: Any, *, groups: Any = None, sample_weight: Any = None) -> Self:
+        """Fit a clone of the stack, and choose the number from its out-of-fold table.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_rows, n_features)
+            Training rows.
+        y : array-like of shape (n_rows,)
+            Classes.
+        groups, sample_weight : array-like of shape (n_rows,), optional
+            As in ``StackingModel.fit``.
+
+        Returns
+        -------
+        object
+            This one, fitted.
+        """
+        return self._take(self._fitted_model(X, y, groups=groups, sample_weight=sample_weight), X)
 
 
 class CrossFitted:

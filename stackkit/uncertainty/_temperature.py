@@ -10,10 +10,10 @@ from sklearn.utils.validation import check_is_fitted
 from stackkit._assessment import choose_temperature, tempered
 from stackkit._model import StackingModel
 from stackkit.uncertainty._inputs import check_stack
-from stackkit.uncertainty._of_stack import CrossFitted, OfClassifier
+from stackkit.uncertainty._of_stack import CrossFitted, TunedClassifier
 
 
-class TemperatureClassifier(OfClassifier):
+class TemperatureClassifier(TunedClassifier):
     """A stack whose probabilities are made less, or more, certain by one number, where that helps.
 
     :func:`scale_temperature` makes one of a fitted stack, without a fit.
@@ -60,25 +60,6 @@ class TemperatureClassifier(OfClassifier):
 
     def __init__(self, model: Any = None) -> None:
         self.model = model
-
-    def fit(self, X: Any, y: Any, *, groups: Any = None, sample_weight: Any = None) -> Self:
-        """Fit a clone of the stack, and choose the temperature from its out-of-fold table.
-
-        Parameters
-        ----------
-        X : array-like or DataFrame of shape (n_rows, n_features)
-            Training rows.
-        y : array-like of shape (n_rows,)
-            Classes.
-        groups, sample_weight : array-like of shape (n_rows,), optional
-            As in ``StackingModel.fit``.
-
-        Returns
-        -------
-        TemperatureClassifier
-            This one, fitted.
-        """
-        return self._take(self._fitted_model(X, y, groups=groups, sample_weight=sample_weight), X)
 
     def _take(self, model: StackingModel, X: Any) -> Self:
         cross = CrossFitted(model, X, "scale_temperature")

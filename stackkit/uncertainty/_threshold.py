@@ -13,10 +13,10 @@ from stackkit._data import Target
 from stackkit._model import StackingModel
 from stackkit._utils import choice
 from stackkit.uncertainty._inputs import check_kind, check_stack
-from stackkit.uncertainty._of_stack import CrossFitted, OfClassifier
+from stackkit.uncertainty._of_stack import CrossFitted, TunedClassifier
 
 
-class ThresholdClassifier(OfClassifier):
+class ThresholdClassifier(TunedClassifier):
     """A stack that decides by a threshold of its own, or by what wrong decisions cost.
 
     :func:`tune_threshold` makes one of a fitted stack, without a fit.
@@ -75,25 +75,6 @@ class ThresholdClassifier(OfClassifier):
         self.scoring = scoring
         self.costs = costs
         self.pos_label = pos_label
-
-    def fit(self, X: Any, y: Any, *, groups: Any = None, sample_weight: Any = None) -> Self:
-        """Fit a clone of the stack, and choose the threshold from its out-of-fold table.
-
-        Parameters
-        ----------
-        X : array-like or DataFrame of shape (n_rows, n_features)
-            Training rows.
-        y : array-like of shape (n_rows,)
-            Classes.
-        groups, sample_weight : array-like of shape (n_rows,), optional
-            As in ``StackingModel.fit``.
-
-        Returns
-        -------
-        ThresholdClassifier
-            This one, fitted.
-        """
-        return self._take(self._fitted_model(X, y, groups=groups, sample_weight=sample_weight), X)
 
     def _take(self, model: StackingModel, X: Any) -> Self:
         oof = model.oof_
