@@ -6,10 +6,8 @@ view, without a copy. All parameters lie in one flat buffer, so that one call of
 all. Gradients are written by hand: on small tables autograd's bookkeeping costs more than the arithmetic.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from itertools import groupby, pairwise
 from typing import Any
 
@@ -22,6 +20,7 @@ from stackkit.nn._config import Recipe, loss_of
 from stackkit.nn._encoding import PackedEncoding
 from stackkit.nn._modules import BNMLP, decays, pace_of
 from stackkit.nn._network_state import NetworkState, TrainingTable
+from stackkit.nn._packed_layers import Batch, Dense, Norm, View, Waves, add_waves, backward, product
 from stackkit.nn._packed_optimizers import MOMENTS, Group, optimizers_of
 from stackkit.nn._torch_settings import LARGE_PRODUCT, held
 
@@ -94,91 +93,6 @@ class Blocks:
         for name, block in self.of.items():
             chosen.of[name].copy_(block[keep])
         return chosen
-
-
-@dataclass(frozen=True)
-class Norm:
-    """BN of one layer of some networks; parameters, statistics and gradients of shape (k * h,)."""
-
-    gamma: Tensor
-    beta: Tensor
-    mean: Tensor
-    var: Tensor
-    d_gamma: Tensor
-    d_beta: Tensor
-
-
-@dataclass(frozen=True)
-class Dense:
-    """One layer of some networks: weight (k, out, in), bias (k, out, 1) or None, and their gradients."""
-
-    weight: Tensor
-    bias: Tensor | None
-    d_weight: Tensor
-    d_bias: Tensor | None
-    norm: Norm | None = None
-
-
-@dataclass(frozen=True)
-class Waves:
-    """`PeriodicEmbedding` of some networks: each of its parameters (k, ...) and that one's gradient."""
-
-    frequency: Tensor  # (k, m, 16)
-    phase: Tensor  # (k, m, 16)
-    weight: Tensor  # (k, m, 3, 16)
-    into: Tensor  # (k, h, 3 m)
-    gradients: dict[str, Tensor]
-
-    def features(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (k, 3 m, b) of columns (k, m, b), and the angles (k, m, 16, b) that they are made of."""
-        angles = (2 * math.pi * self.frequency).unsqueeze(3) * x.unsqueeze(2) + self.phase.unsqueeze(3)
-        features = torch.matmul(self.weight, angles.cos())  # (k, m, 3, b)
-        return features.flatten(1, 2), angles
-
-    def backward(self, x: Tensor, features: Tensor, angles: Tensor, dz: Tensor) -> None:
-        """Write the gradients, given the one at the first layer's product, (k, h, b)."""
-        torch.bmm(dz, features.transpose(1, 2), out=self.gradients["into.weight"])
-        k, m, g, _ = self.weight.shape
-        d_features = torch.bmm(self.into.transpose(1, 2), dz).view(k, m, g, -1)  # (k, m, 3, b)
-        torch.matmul(d_features, angles.cos().transpose(2, 3), out=self.gradients["weight"])
-        d_angles = torch.matmul(self.weight.transpose(2, 3), d_features).mul_(angles.sin()).neg_()  # (k, m, 16, b)
-        torch.sum(d_angles, 3, out=self.gradients["phase"])
-        torch.matmul(d_angles, x.unsqueeze(3), out=self.gradients["frequency"].unsqueeze(3))
-        self.gradients["frequency"].mul_(2 * math.pi)
-
-
-@dataclass(frozen=True)
-class View:
-    """Some neighbouring networks of a pack."""
-
-    start: int
-    stop: int
-    encoding: PackedEncoding | None
-    waves: Waves | None
-    input_norm: Norm | None
-    hidden: list[Dense]
-    output: Dense
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What some networks learn from in one step.
-
-    ``inputs`` (k, d, b), or encoded (k, E, b), columns for waves (k, m, b) if there are any, ``target`` (k, c, b),
-    ``weight`` (k, 1, b) or None, and what dropout multiplies each hidden layer's activation by: ``masks``, each
-    (k, h, b).
-    """
-
-    inputs: Tensor
-    target: Tensor
-    weight: Tensor | None
-    periodic: Tensor | None = None
-    masks: Sequence[Tensor] = ()
-
-    def part(self, rows: slice, masks: Sequence[Tensor]) -> "Batch":
-        """Of some of the rows."""
-        weight, periodic = (None if tensor is None else tensor[:, :, rows] for tensor in (self.weight, self.periodic))
-        return Batch(self.inputs[:, :, rows], self.target[:, :, rows], weight, periodic, masks)
 
 
 class PackedMLP:
@@ -327,9 +241,9 @@ class PackedMLP:
         activation, tape = x, []
         for i, layer in enumerate(view.hidden):
             before = activation
-            z = _product(layer, before)
+            z = product(layer, before)
             if i == 0:
-                back_to_waves = _add_waves(view, batch, z)
+                back_to_waves = add_waves(view, batch, z)
             saved: Any = None
             if layer.norm is not None:
                 z, saved = self._normalise(z, layer.norm, self._momentum)
@@ -338,18 +252,18 @@ class PackedMLP:
             if mask is not None:
                 activation = activation * mask
             tape.append((layer, before, saved, z, mask))
-        output = _product(view.output, activation)
+        output = product(view.output, activation)
         if not tape:
-            back_to_waves = _add_waves(view, batch, output)
+            back_to_waves = add_waves(view, batch, output)
         loss, dz = self._loss(output, batch.target, batch.weight)
-        gradient = _backward(view.output, activation, dz, needs_input=bool(tape) or view.input_norm is not None)
+        gradient = backward(view.output, activation, dz, needs_input=bool(tape) or view.input_norm is not None)
         for i, (layer, before, saved, z, mask) in reversed(list(enumerate(tape))):
             if mask is not None:
                 gradient = gradient * mask
             dz = BACKWARD[self._activation](gradient, z)
             if layer.norm is not None:
                 dz = self._normalise_backward(dz, layer.norm, saved)
-            gradient = _backward(layer, before, dz, needs_input=i > 0 or view.input_norm is not None)
+            gradient = backward(layer, before, dz, needs_input=i > 0 or view.input_norm is not None)
         if back_to_waves is not None:
             back_to_waves(dz)
         if view.input_norm is not None:
@@ -476,16 +390,16 @@ class PackedMLP:
             scale, shift = self._as_affine(view.input_norm, x.shape[0])
             x = x * scale + shift
         for i, layer in enumerate(view.hidden):
-            x = _product(layer, x)
+            x = product(layer, x)
             if i == 0:
-                _add_waves(view, batch, x)
+                add_waves(view, batch, x)
             if layer.norm is not None:
                 scale, shift = self._as_affine(layer.norm, x.shape[0])
                 x = x * scale + shift
             x = FORWARD[self._activation](x)
-        x = _product(view.output, x)
+        x = product(view.output, x)
         if not view.hidden:
-            _add_waves(view, batch, x)
+            add_waves(view, batch, x)
         return x
 
     def _as_affine(self, norm: Norm, k: int) -> tuple[Tensor, Tensor]:
@@ -507,9 +421,9 @@ class PackedMLP:
                 if view.input_norm is not None:
                     x, _ = self._normalise(x, view.input_norm, share)
                 for i, layer in enumerate(view.hidden):
-                    x = _product(layer, x)
+                    x = product(layer, x)
                     if i == 0:
-                        _add_waves(view, batch, x)
+                        add_waves(view, batch, x)
                     if layer.norm is not None:
                         x, _ = self._normalise(x, layer.norm, share)
                     x = FORWARD[self._activation](x)
@@ -631,27 +545,6 @@ def _n_features(network: Any) -> int:
 def _stacked(tensors: Sequence[Tensor | None]) -> Tensor | None:
     given = [tensor for tensor in tensors if tensor is not None]
     return torch.stack(given) if given else None
-
-
-def _product(layer: Dense, x: Tensor) -> Tensor:
-    return torch.bmm(layer.weight, x) if layer.bias is None else torch.baddbmm(layer.bias, layer.weight, x)
-
-
-def _add_waves(view: View, batch: Batch, z: Tensor) -> Callable[[Tensor], None] | None:
-    """Add to the first layer's product what it makes of the waves; give what takes the gradient back to them."""
-    if view.waves is None or batch.periodic is None:
-        return None
-    features, angles = view.waves.features(batch.periodic)
-    z.baddbmm_(view.waves.into, features)
-    return partial(view.waves.backward, batch.periodic, features, angles)
-
-
-def _backward(layer: Dense, x: Tensor, dz: Tensor, *, needs_input: bool) -> Tensor:
-    """Write the layer's gradients; give the gradient at its input (nothing of use if nobody needs it)."""
-    torch.bmm(dz, x.transpose(1, 2), out=layer.d_weight)
-    if layer.d_bias is not None:
-        torch.sum(dz, 2, out=layer.d_bias)
-    return torch.bmm(layer.weight.transpose(1, 2), dz) if needs_input else dz
 
 
 @cache
