@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable
+from functools import cached_property
 from importlib import import_module
 from inspect import Parameter, isclass, isfunction, signature
 from textwrap import indent
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.pipeline import Pipeline
 
 from stackkit._learners import default_learners
 from stackkit._utils import versions
@@ -49,7 +51,7 @@ def _python(subject: Subject) -> str:
     model, writer = subject.model, _Writer()
     if subject.caveat:
         return _python_of_given(model, writer)
-    writer.know_defaults(subject)
+    writer.defaults_of = subject
     arguments = []
     for name, value in _changed(model):
         if name not in CHANGE_NOTHING:
@@ -88,8 +90,8 @@ class _Writer:
 
     def __init__(self) -> None:
         self.before: list[str] = []
+        self.defaults_of: Subject | None = None
         self._names: dict[str, str] = {}
-        self._defaults: dict[str, str] = {}
 
     def imports(self) -> list[str]:
         by_module: dict[str, list[str]] = {}
@@ -98,18 +100,20 @@ class _Writer:
         plain = ["import numpy as np"] if by_module.pop("", None) else []
         return plain + [f"from {module} import {', '.join(sorted(by_module[module]))}" for module in sorted(by_module)]
 
-    def know_defaults(self, subject: Subject) -> None:
-        """Learners of ``default_learners``, which are made of private parts, by how they were made."""
-        if not isinstance(subject.model.estimators, list):
-            return
+    @cached_property
+    def _defaults(self) -> list[tuple[Pipeline, str]]:
+        """Learners of ``default_learners``, which are made of private parts, and how they were made."""
+        subject, defaults = self.defaults_of, list[tuple[Pipeline, str]]()
+        if subject is None or not isinstance(subject.model.estimators, list):
+            return defaults
         task, n_classes = subject.target.task, max(2, subject.target.n_classes)
         like_X = np.empty((len(subject.oof.y), subject.model.n_features_in_))
         for X, given in ((like_X, ", X"), (None, "")):
             made = default_learners(task, X, n_classes=n_classes, preset="best")
             classes = f", n_classes={n_classes}" if n_classes > 2 else ""
             call = f'dict(default_learners("{task}"{given}{classes}, preset="best"))'
-            for name, learner in made:
-                self._defaults.setdefault(_whole(learner), f"{call}[{name!r}]")
+            defaults += [(learner, f"{call}[{name!r}]") for name, learner in made]
+        return defaults
 
     def or_placeholder(self, name: str, value: Any) -> str:
         if name == "estimators" and isinstance(value, list | tuple):
@@ -168,10 +172,11 @@ class _Writer:
 
     def _object(self, value: Any) -> str:
         """An estimator, a splitter or the like: whose attributes are the parameters of its class."""
-        default = self._defaults.get(_whole(value)) if hasattr(value, "get_params") else None
-        if default is not None:
-            self._names["default_learners"] = "stackkit"
-            return default
+        if isinstance(value, Pipeline):  # as all are that default_learners makes
+            for learner, code in self._defaults:
+                if _is_alike(value, learner):
+                    self._names["default_learners"] = "stackkit"
+                    return code
         name = self.name_of(type(value))
         positional = [self.code(value.steps)] if name == "Pipeline" else []
         changed = [(key, item) for key, item in _changed(value) if not (positional and key == "steps")]
@@ -222,6 +227,12 @@ def _changed(value: Any) -> Iterable[tuple[str, Any]]:
         given = known[parameter.name]
         if parameter.default is Parameter.empty or repr(given) != repr(parameter.default):
             yield parameter.name, given
+
+
+def _is_alike(value: Pipeline, learner: Pipeline) -> bool:
+    # Most differ in what their steps are; writing all of their settings out takes a tenth of a second.
+    kinds = [[type(step) for _, step in pipeline.steps] for pipeline in (value, learner)]
+    return kinds[0] == kinds[1] and _whole(value) == _whole(learner)
 
 
 def _whole(value: Any) -> str:
