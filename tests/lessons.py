@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from stackkit.nn._modules import BNMLP
+from stackkit.nn._modules import BNMLP, FrontScale
 from stackkit.nn._network_state import NetworkState, TrainingTable, state_of
 from stackkit.nn._setup import make_net, make_network_states, make_training_run
 
@@ -48,6 +48,8 @@ def make_mlp(d=4, c=3, hidden=(6, 5), seed=0, **options):
     draws = torch.Generator().manual_seed(seed + 1)
     with torch.no_grad():
         for norm in network.modules():
+            if isinstance(norm, FrontScale):
+                norm.weight.copy_(1 + torch.rand(len(norm.weight), generator=draws))
             if isinstance(norm, nn.BatchNorm1d):
                 norm.weight.copy_(1 + torch.rand(len(norm.weight), generator=draws))
                 norm.bias.copy_(torch.randn(len(norm.bias), generator=draws) / 2)
@@ -92,6 +94,7 @@ def as_plain(network, masks=None):
     twin, layers = copy.deepcopy(network), []
     if isinstance(twin.input_norm, nn.BatchNorm1d):
         layers.append(twin.input_norm)
+    layers.append(twin.front_scale)
     for i, (linear, norm) in enumerate(zip(twin.linears, twin.norms, strict=True)):
         layers.append(linear)
         if isinstance(norm, nn.BatchNorm1d):

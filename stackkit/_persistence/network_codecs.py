@@ -204,6 +204,7 @@ _BEFORE_OF_TABLES = _BEFORE | {
     "n_bins": "auto",
     "missing": "error",
     "beta_2": 0.999,
+    "front_scale": False,
 }
 _BY_CLASS = {
     **{

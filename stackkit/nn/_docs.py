@@ -122,6 +122,10 @@ MLP = _entries("""
     input_batch_norm : bool, default=False
         Normalize the input too, batch by batch. Helps where the features are not scaled beforehand.
 
+    front_scale : bool, default=True
+        A learned factor for each input of the first layer, one at the start, which Adam moves at 20 times the learning
+        rate [6]_: columns, and pieces of them, that are of no use are turned down as a whole.
+
     dropout : float, default=0.15
         Share of the hidden activations set to zero in training; below 1.
 

@@ -28,9 +28,9 @@ class BNMLPClassifier(TableNet, NetClassifier):
     Parameters
     ----------
     {hidden_layer_sizes} {scaling} {num_embedding} {n_bins} {missing} {activation} {batch_norm} {input_batch_norm}
-    {dropout} {n_members} {snapshots} {max_epochs} {batch_size} {lr} {schedule} {optimizer} {beta_2} {weight_decay}
-    {clip_norm} {early_stopping} {validation_fraction} {n_iter_no_change} {tol} {batch_stats} {class_weight}
-    {warm_start} {module} {device} {dtype} {n_threads} {random_state} {callbacks} {verbose}
+    {front_scale} {dropout} {n_members} {snapshots} {max_epochs} {batch_size} {lr} {schedule} {optimizer} {beta_2}
+    {weight_decay} {clip_norm} {early_stopping} {validation_fraction} {n_iter_no_change} {tol} {batch_stats}
+    {class_weight} {warm_start} {module} {device} {dtype} {n_threads} {random_state} {callbacks} {verbose}
 
     Attributes
     ----------
@@ -84,6 +84,7 @@ class BNMLPClassifier(TableNet, NetClassifier):
         activation: Any = "relu",
         batch_norm: bool = True,
         input_batch_norm: bool = False,
+        front_scale: bool = True,
         dropout: float = 0.15,
         n_members: Any = "auto",
         snapshots: Any = None,
@@ -118,6 +119,7 @@ class BNMLPClassifier(TableNet, NetClassifier):
         self.activation = activation
         self.batch_norm = batch_norm
         self.input_batch_norm = input_batch_norm
+        self.front_scale = front_scale
         self.dropout = dropout
         self.n_members = n_members
         self.snapshots = snapshots
@@ -188,9 +190,9 @@ class BNMLPRegressor(TableNet, NetRegressor):
     Parameters
     ----------
     {hidden_layer_sizes} {scaling} {num_embedding} {n_bins} {missing} {activation} {batch_norm} {input_batch_norm}
-    {dropout} {n_members} {snapshots} {max_epochs} {batch_size} {lr} {schedule} {optimizer} {beta_2} {weight_decay}
-    {clip_norm} {early_stopping} {validation_fraction} {n_iter_no_change} {tol} {batch_stats} {warm_start}
-    {module} {device} {dtype} {n_threads} {random_state} {callbacks} {verbose}
+    {front_scale} {dropout} {n_members} {snapshots} {max_epochs} {batch_size} {lr} {schedule} {optimizer} {beta_2}
+    {weight_decay} {clip_norm} {early_stopping} {validation_fraction} {n_iter_no_change} {tol} {batch_stats}
+    {warm_start} {module} {device} {dtype} {n_threads} {random_state} {callbacks} {verbose}
 
     Attributes
     ----------
@@ -240,6 +242,7 @@ class BNMLPRegressor(TableNet, NetRegressor):
         activation: Any = "relu",
         batch_norm: bool = True,
         input_batch_norm: bool = False,
+        front_scale: bool = True,
         dropout: float = 0.15,
         n_members: Any = "auto",
         snapshots: Any = None,
@@ -273,6 +276,7 @@ class BNMLPRegressor(TableNet, NetRegressor):
         self.activation = activation
         self.batch_norm = batch_norm
         self.input_batch_norm = input_batch_norm
+        self.front_scale = front_scale
         self.dropout = dropout
         self.n_members = n_members
         self.snapshots = snapshots

@@ -53,6 +53,7 @@ class TableNet(NetLearner):
     n_bins: Any
     missing: Any
     input_batch_norm: bool
+    front_scale: bool
     beta_2: Any
 
     @staticmethod
@@ -92,6 +93,7 @@ class TableNet(NetLearner):
             activation=self.activation,
             batch_norm=self.batch_norm,
             input_batch_norm=self.input_batch_norm,
+            front_scale=self.front_scale,
             dropout=self.dropout,
             **({"n_periodic": n_periodic[0]} if any(n_periodic) else {}),
         )

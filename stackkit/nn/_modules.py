@@ -55,13 +55,33 @@ class PeriodicEmbedding(nn.Module):
         return h
 
 
+# By how much faster factors of inputs learn: each acts on one input alone, and all weights behind it follow.
+FRONT_PACE = 20.0
+
+
+class FrontScale(nn.Module):
+    """Each input times a learned factor, one at the start: what is of no use can be turned down as a whole.
+
+    The scaling layer of D. Holzmüller, L. Grinsztajn and I. Steinwart, "Better by Default" (NeurIPS 2024), section 3.
+    """
+
+    def __init__(self, n_inputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(n_inputs))
+
+    def forward(self, x: Tensor) -> Tensor:  # (n, d)
+        return x * self.weight
+
+
 def decays(name: str, n_axes: int) -> bool:
     """Whether a parameter of a network decays: matrices and filters do, and nothing that waves are made of."""
     return n_axes > 1 and pace_of(name) == 1.0
 
 
-def pace_of(name: str) -> float:
-    """Of a parameter of a network: what its learning rate is multiplied by."""
+def pace_of(name: str, optimizer: str = "adam") -> float:
+    """Of a parameter of a network: what its learning rate is multiplied by, by its own optimizer."""
+    if name.startswith("front_scale."):
+        return FRONT_PACE if optimizer == "adam" else 1.0  # steps of others are as long as the gradient makes them
     return EMBEDDING_PACE if name.startswith("embedding.") and not name.startswith("embedding.into.") else 1.0
 
 
@@ -80,6 +100,8 @@ class BNMLP(nn.Module):
         False leaves BN out, for comparison; the layers then have biases.
     input_batch_norm : bool, default=False
         BN of the input, before the first layer: puts features on one scale.
+    front_scale : bool, default=False
+        A `FrontScale` of the input, behind its BN.
     dropout : float, default=0.0
         Share of the activations that are set to zero in training.
     n_periodic : int, default=0
@@ -95,6 +117,7 @@ class BNMLP(nn.Module):
         activation: str = "relu",
         batch_norm: bool = True,
         input_batch_norm: bool = False,
+        front_scale: bool = False,
         dropout: float = 0.0,
         n_periodic: int = 0,
     ) -> None:
@@ -102,6 +125,7 @@ class BNMLP(nn.Module):
         widths = [n_features, *hidden_layer_sizes]
         self.embedding = PeriodicEmbedding(n_periodic, [*widths[1:], n_outputs][0]) if n_periodic else None
         self.input_norm = nn.BatchNorm1d(n_features) if input_batch_norm else nn.Identity()
+        self.front_scale = FrontScale(n_features) if front_scale else nn.Identity()
         self.linears = nn.ModuleList(
             nn.Linear(before, after, bias=not batch_norm) for before, after in pairwise(widths)
         )
@@ -116,7 +140,7 @@ class BNMLP(nn.Module):
         if self.embedding is not None:
             n_periodic = len(self.embedding.frequency)
             x, waves = x[:, :-n_periodic], self.embedding(x[:, -n_periodic:])
-        x = self.input_norm(x)
+        x = self.front_scale(self.input_norm(x))
         for linear, norm in zip(self.linears, self.norms, strict=True):
             x = self.dropout(self.activation(norm(linear(x) + waves)))  # (n, h)
             waves = 0.0

@@ -167,7 +167,7 @@ class PackedMLP:
         """The same for neighbours that move in one call: only matrices decay, and Muon takes one layer at a time."""
         optimizer = self._optimizers[name]
         decay = self.recipe.weight_decay if decays(name, len(self._theta.shapes[name])) else 0.0
-        return optimizer, decay, pace_of(name), name if optimizer == "muon" else ""
+        return optimizer, decay, pace_of(name, optimizer), name if optimizer == "muon" else ""
 
     def _group(self, names: list[str], decay: float, pace: float) -> Group:
         return Group(
@@ -504,7 +504,15 @@ class PackedMLP:
             self._gradient.of[f"{name}.weight"][start:stop],
             d_bias,
             self._norm(norm, start, stop),
+            **self._front_scale(name, start, stop),
         )
+
+    def _front_scale(self, layer: str, start: int, stop: int) -> dict[str, Tensor]:
+        """Factors of the first layer's inputs, and their gradients."""
+        name = "front_scale.weight"
+        if name not in self._theta.of or layer != ("linears.0" if self._depth else "output"):
+            return {}
+        return {"scale": self._theta.of[name][start:stop], "d_scale": self._gradient.of[name][start:stop]}
 
     def _norm(self, name: str, start: int, stop: int) -> Norm | None:
         if f"{name}.weight" not in self._theta.of:

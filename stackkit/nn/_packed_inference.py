@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from stackkit.nn._encoding import PackedEncoding
-from stackkit.nn._modules import ACTIVATIONS, BNMLP, Average
+from stackkit.nn._modules import ACTIVATIONS, BNMLP, Average, FrontScale
 from stackkit.nn._torch_settings import held
 
 CACHE_BYTES = 2_000_000  # an activation of all networks should not take more
@@ -92,6 +92,9 @@ def layers_of(network: Any) -> list[tuple[Tensor, Tensor]]:
     The first layer's last columns are those of a periodic embedding's features.
     """
     shift, scale = _affine_of(network.input_norm, network)
+    if isinstance(network.front_scale, FrontScale):
+        factor = network.front_scale.weight.detach().double()
+        shift, scale = shift * factor, scale * factor
     layers = []
     waves = None if network.embedding is None else network.embedding.into.weight.detach().double()
     for linear, norm in zip((*network.linears, network.output), (*network.norms, None), strict=True):

@@ -116,6 +116,7 @@ def test_gradients_by_hand_are_autograds(activation, hidden, dropout, weighted, 
             scaled=not classifier,
             batch_norm=batch_norm,
             input_batch_norm=input_batch_norm,
+            front_scale=input_batch_norm,
             **options,
         )
         pack = pack_of(network_states, recipe(classifier=classifier))
@@ -470,6 +471,43 @@ def test_waves_learn_at_a_tenth_of_the_rate_and_do_not_decay(engine):
     assert moved["norms.0.weight"] == pytest.approx(1e-3, rel=0.01)
     for name in ("embedding.into.weight", "linears.0.weight"):
         assert moved[name] != pytest.approx(1e-3, rel=0.01)  # decayed beside
+
+
+@each_optimizer
+@pytest.mark.parametrize("hidden", [(), (9, 8)], ids=["0 layers", "2 layers"])
+def test_networks_with_factors_of_inputs_learn_as_alone_by_autograd(hidden, optimizer, weight_decay):
+    table, widths = make_table(n=sum(RAGGED), d=12), (9, 12, 8, 10)
+    network_states = []
+    for i, (rows, width) in enumerate(zip(torch.arange(sum(RAGGED)).split(RAGGED), widths, strict=True)):
+        network = make_mlp(width, seed=i, hidden=hidden, front_scale=True)
+        network_states.append(make_pupil(network, table, rows, seed=i, n_features=width))
+        network_states[-1].valid = rows[:9]
+    how = recipe(optimizer=optimizer, weight_decay=weight_decay, population=True)
+    pack, alone = pack_of(network_states, how), [Solo([clone_of(state)], how) for state in network_states]
+    for epoch in range(3):
+        expected = [solo.epoch(epoch)[0] for solo in alone]
+        assert pack.epoch(epoch) == pytest.approx(expected, rel=1e-9)
+    assert pack.validation_losses() == pytest.approx([solo.validation_losses()[0] for solo in alone], rel=1e-9)
+    for i, solo in enumerate(alone):
+        assert_same_state(trained(pack, i), solo.network_states[0].network)
+
+
+@pytest.mark.parametrize("engine", [PackedMLP, Solo])
+@pytest.mark.parametrize(("optimizer", "pace"), [("adam", 20), ("muon", 20), ("sgd", 1)])
+def test_factors_of_inputs_learn_faster_where_adam_moves_them_and_do_not_decay(optimizer, pace, engine):
+    table = make_table()
+    state = make_pupil(make_mlp(front_scale=True), table, torch.arange(60))
+    before, twin = dict(state.network.named_parameters()), clone_of(state).network.train()
+    plain_loss(twin, state, state.train, classifier=True).backward()
+    gradient = twin.front_scale.weight.grad
+    trainer = engine([clone_of(state)], recipe(optimizer=optimizer, lr=1e-3, weight_decay=5.0, batch_size=60))
+    trainer.epoch(0)
+    after = copy.deepcopy(state.network)
+    load_state(after, trainer.state(0))
+    moved = after.front_scale.weight - before["front_scale.weight"]
+    # One step of Adam is as long as the rate, whatever the gradient; the first of SGD with Nesterov's momentum, 1.9.
+    step = gradient.sign() if pace > 1 else 1.9 * gradient
+    torch.testing.assert_close(moved, -1e-3 * pace * step, rtol=1e-3, atol=0)
 
 
 def test_adams_memory_of_squared_gradients_is_as_long_as_asked_for():

@@ -25,6 +25,7 @@ SHAPES = {
     "one hidden layer": {"hidden_layer_sizes": (7,)},
     "no batch norm": {"batch_norm": False},
     "input batch norm": {"input_batch_norm": True},
+    "no factors": {"front_scale": False},
     "tanh": {"activation": "tanh", "dropout": 0.3},
     "selu": {"activation": "selu"},
     "silu": {"activation": "silu"},
