@@ -15,6 +15,7 @@ N_FOLDS = 5
 BEFORE = {
     "scaling": None,
     "num_embedding": None,
+    "front_scale": False,
     "dropout": 0.0,
     "lr": 0.002,
     "beta_2": 0.999,

@@ -102,6 +102,7 @@ def our_learner(task, seed):
         task.hidden,
         scaling=None,
         num_embedding=None,
+        front_scale=False,
         dropout=0.0,
         beta_2=0.999,
         early_stopping=False,

@@ -27,7 +27,14 @@ TUNED = "bn_mlp, tuned"
 
 def learners(X):
     tuned = BNMLPClassifier(
-        max_epochs=5, lr=0.002, scaling=None, num_embedding=None, dropout=0.0, beta_2=0.999, early_stopping=False
+        max_epochs=5,
+        lr=0.002,
+        scaling=None,
+        num_embedding=None,
+        front_scale=False,
+        dropout=0.0,
+        beta_2=0.999,
+        early_stopping=False,
     )
     return [
         *default_learners("classification", X),

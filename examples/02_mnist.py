@@ -82,7 +82,14 @@ def _cut(X: np.ndarray, y: np.ndarray, train: int, test: int) -> tuple[np.ndarra
 
 
 # Pixels are on one scale already, and there are digits enough to go through all of them ten times.
-PLAIN = {"scaling": None, "num_embedding": None, "early_stopping": False, "lr": 0.002, "beta_2": 0.999}
+PLAIN = {
+    "scaling": None,
+    "num_embedding": None,
+    "front_scale": False,
+    "early_stopping": False,
+    "lr": 0.002,
+    "beta_2": 0.999,
+}
 
 
 def make_stack(quick: bool, n_jobs: int, seed: int) -> StackingClassifier:

@@ -157,7 +157,14 @@ def distances(view: BaseEstimator) -> Pipeline:
 
 
 # How long each network learns was chosen beforehand, and the views of the counts are on one scale.
-PLAIN = {"scaling": None, "num_embedding": None, "early_stopping": False, "lr": 0.002, "beta_2": 0.999}
+PLAIN = {
+    "scaling": None,
+    "num_embedding": None,
+    "front_scale": False,
+    "early_stopping": False,
+    "lr": 0.002,
+    "beta_2": 0.999,
+}
 
 
 def knn(n_neighbors: int) -> KNeighborsClassifier:
