@@ -188,12 +188,11 @@ def _optimizers(
     network: nn.Module, matrices: dict[Tensor, nn.Parameter], recipe: Recipe
 ) -> list[torch.optim.Optimizer]:
     inner = set(matrices.values())
-    rest = "adam" if recipe.optimizer in ("adam", "muon") else "other"  # what moves all that Muon does not
     kinds: dict[tuple[float, float], list[Tensor]] = {}
     for name, parameter in network.named_parameters():
         if parameter not in inner:
             decay = recipe.weight_decay if decays(name, parameter.ndim) else 0.0
-            kinds.setdefault((decay, pace_of(name, rest)), []).append(parameter)
+            kinds.setdefault((decay, pace_of(name, recipe.lr)), []).append(parameter)
     groups = [{"params": found, "weight_decay": decay, "pace": pace} for (decay, pace), found in kinds.items()]
     if isinstance(recipe.optimizer, type):
         own: Any = recipe.optimizer

@@ -123,8 +123,8 @@ MLP = _entries("""
         Normalize the input too, batch by batch. Helps where the features are not scaled beforehand.
 
     front_scale : bool, default=True
-        A learned factor for each input of the first layer, one at the start, which Adam moves at 20 times the learning
-        rate [6]_: columns, and pieces of them, that are of no use are turned down as a whole.
+        A learned factor for each input of the first layer, one at the start, which moves at 20 times the learning rate,
+        but at 0.06 at most [6]_: columns, and pieces of them, that are of no use are turned down as a whole.
 
     dropout : float, default=0.15
         Share of the hidden activations set to zero in training; below 1.

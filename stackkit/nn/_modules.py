@@ -55,8 +55,8 @@ class PeriodicEmbedding(nn.Module):
         return h
 
 
-# By how much faster factors of inputs learn: each acts on one input alone, and all weights behind it follow.
-FRONT_PACE = 20.0
+# How much faster factors of inputs learn, since each acts on one input alone; and their fastest rate: they begin at one.
+FRONT_PACE, FRONT_RATE = 20.0, 0.06
 
 
 class FrontScale(nn.Module):
@@ -75,14 +75,18 @@ class FrontScale(nn.Module):
 
 def decays(name: str, n_axes: int) -> bool:
     """Whether a parameter of a network decays: matrices and filters do, and nothing that waves are made of."""
-    return n_axes > 1 and pace_of(name) == 1.0
+    return n_axes > 1 and not _makes_waves(name)
 
 
-def pace_of(name: str, optimizer: str = "adam") -> float:
-    """Of a parameter of a network: what its learning rate is multiplied by, by its own optimizer."""
+def pace_of(name: str, lr: float) -> float:
+    """Of a parameter of a network: what the learning rate ``lr`` is multiplied by."""
     if name.startswith("front_scale."):
-        return FRONT_PACE if optimizer == "adam" else 1.0  # steps of others are as long as the gradient makes them
-    return EMBEDDING_PACE if name.startswith("embedding.") and not name.startswith("embedding.into.") else 1.0
+        return FRONT_PACE if FRONT_PACE * lr <= FRONT_RATE else FRONT_RATE / lr
+    return EMBEDDING_PACE if _makes_waves(name) else 1.0
+
+
+def _makes_waves(name: str) -> bool:
+    return name.startswith("embedding.") and not name.startswith("embedding.into.")
 
 
 class BNMLP(nn.Module):

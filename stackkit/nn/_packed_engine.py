@@ -167,7 +167,7 @@ class PackedMLP:
         """The same for neighbours that move in one call: only matrices decay, and Muon takes one layer at a time."""
         optimizer = self._optimizers[name]
         decay = self.recipe.weight_decay if decays(name, len(self._theta.shapes[name])) else 0.0
-        return optimizer, decay, pace_of(name, optimizer), name if optimizer == "muon" else ""
+        return optimizer, decay, pace_of(name, self.recipe.lr), name if optimizer == "muon" else ""
 
     def _group(self, names: list[str], decay: float, pace: float) -> Group:
         return Group(
@@ -538,7 +538,7 @@ def _shapes_of(networks: Sequence[nn.Module]) -> dict[str, torch.Size]:
         for name, parameter in network.named_parameters():
             known = shapes.get(name, parameter.shape)
             shapes[name] = torch.Size(max(a, b) for a, b in zip(known, parameter.shape, strict=True))
-    return dict(sorted(shapes.items(), key=lambda item: (-pace_of(item[0]), not decays(item[0], len(item[1])))))
+    return dict(sorted(shapes.items(), key=lambda item: (-pace_of(item[0], 0.0), not decays(item[0], len(item[1])))))
 
 
 def _width_of(network: nn.Module, name: str) -> int:

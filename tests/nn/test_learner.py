@@ -561,7 +561,7 @@ def test_population_statistics_are_those_of_the_papers_algorithm(batch_size, opt
         member.input_norm.bias.detach().numpy(),
         member.input_norm.eps,
     )
-    weight = member.linears[0].weight.detach().numpy()
+    weight = (member.linears[0].weight * member.front_scale.weight).detach().numpy()
     hidden = [
         (gamma * (batch - batch.mean(axis=0)) / np.sqrt(batch.var(axis=0) + eps) + beta) @ weight.T for batch in batches
     ]

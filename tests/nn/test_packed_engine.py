@@ -465,7 +465,7 @@ def test_waves_learn_at_a_tenth_of_the_rate_and_do_not_decay(engine):
     trainer.epoch(0)
     after = copy.deepcopy(state.network)
     load_state(after, trainer.state(0))
-    moved = {name: float((value - before[name]).abs().median()) for name, value in after.named_parameters()}
+    moved = {name: float((value - before[name]).detach().abs().median()) for name, value in after.named_parameters()}
     for name in ("frequency", "phase", "weight"):
         assert moved[f"embedding.{name}"] == pytest.approx(1e-4, rel=0.01)
     assert moved["norms.0.weight"] == pytest.approx(1e-3, rel=0.01)
@@ -493,21 +493,22 @@ def test_networks_with_factors_of_inputs_learn_as_alone_by_autograd(hidden, opti
 
 
 @pytest.mark.parametrize("engine", [PackedMLP, Solo])
-@pytest.mark.parametrize(("optimizer", "pace"), [("adam", 20), ("muon", 20), ("sgd", 1)])
-def test_factors_of_inputs_learn_faster_where_adam_moves_them_and_do_not_decay(optimizer, pace, engine):
+@pytest.mark.parametrize("lr", [1e-3, 2e-2])
+@pytest.mark.parametrize("optimizer", ["adam", "muon", "sgd"])
+def test_factors_of_inputs_learn_faster_and_do_not_decay(optimizer, lr, engine):
     table = make_table()
     state = make_pupil(make_mlp(front_scale=True), table, torch.arange(60))
     before, twin = dict(state.network.named_parameters()), clone_of(state).network.train()
     plain_loss(twin, state, state.train, classifier=True).backward()
     gradient = twin.front_scale.weight.grad
-    trainer = engine([clone_of(state)], recipe(optimizer=optimizer, lr=1e-3, weight_decay=5.0, batch_size=60))
+    trainer = engine([clone_of(state)], recipe(optimizer=optimizer, lr=lr, weight_decay=5.0, batch_size=60))
     trainer.epoch(0)
     after = copy.deepcopy(state.network)
     load_state(after, trainer.state(0))
     moved = after.front_scale.weight - before["front_scale.weight"]
     # One step of Adam is as long as the rate, whatever the gradient; the first of SGD with Nesterov's momentum, 1.9.
-    step = gradient.sign() if pace > 1 else 1.9 * gradient
-    torch.testing.assert_close(moved, -1e-3 * pace * step, rtol=1e-3, atol=0)
+    step = 1.9 * gradient if optimizer == "sgd" else gradient.sign()
+    torch.testing.assert_close(moved, -min(20 * lr, 0.06) * step, rtol=1e-3, atol=0)
 
 
 def test_adams_memory_of_squared_gradients_is_as_long_as_asked_for():
