@@ -55,7 +55,7 @@ class PeriodicEmbedding(nn.Module):
         return h
 
 
-# How much faster factors of inputs learn, since each acts on one input alone; and their fastest rate: they begin at one.
+# How much faster factors of inputs learn, since each acts on one input only, and their fastest rate: they start at one.
 FRONT_PACE, FRONT_RATE = 20.0, 0.06
 
 
