@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from stackkit.nn._batches import batch_sizes, steps_of, stretches_of
 from stackkit.nn._config import Recipe, loss_of
-from stackkit.nn._encoding import PackedEncoding
 from stackkit.nn._modules import BNMLP, decays, pace_of
 from stackkit.nn._network_state import NetworkState, TrainingTable
-from stackkit.nn._packed_layers import Batch, Dense, Norm, View, Waves, add_waves, backward, product
+from stackkit.nn._packed_buffers import Blocks, Views
+from stackkit.nn._packed_layers import Batch, Norm, View, add_waves, backward, product
 from stackkit.nn._packed_optimizers import MOMENTS, Group, optimizers_of
 from stackkit.nn._torch_settings import LARGE_PRODUCT, held
 
@@ -60,39 +60,6 @@ GATHERED_BYTES = 4_000_000
 def pack_size(widest: int, batch_size: int, itemsize: int) -> int:
     """How many networks go together best."""
     return max(1, min(MOST_NETWORKS, CACHE_BYTES // (widest * batch_size * itemsize)))
-
-
-class Blocks:
-    """N networks' tensors of several names in one flat buffer, a block (N, *shape) a name."""
-
-    def __init__(self, shapes: dict[str, torch.Size], n: int, like: Tensor) -> None:
-        self.shapes = shapes
-        self.flat = torch.zeros(
-            n * sum(shape.numel() for shape in shapes.values()), dtype=like.dtype, device=like.device
-        )
-        self.of: dict[str, Tensor] = {}
-        start = 0
-        for name, shape in shapes.items():
-            end = start + n * shape.numel()
-            self.of[name] = self.flat[start:end].view(n, *shape)
-            start = end
-
-    def part(self, name: str, i: int, shape: torch.Size) -> Tensor:
-        """One network's own tensor; the block may be larger, with zeros for features that this network lacks."""
-        return self.of[name][i][tuple(slice(length) for length in shape)]
-
-    def together(self, names: list[str]) -> Tensor:
-        """The tensors of neighbouring names as one: flat, but for a single one, which keeps its shape."""
-        first, last = self.of[names[0]], self.of[names[-1]]
-        if len(names) == 1:
-            return first
-        return self.flat[first.storage_offset() : last.storage_offset() + last.numel()]
-
-    def select(self, keep: list[int]) -> "Blocks":
-        chosen = Blocks(self.shapes, len(keep), self.flat)
-        for name, block in self.of.items():
-            chosen.of[name].copy_(block[keep])
-        return chosen
 
 
 class PackedMLP:
@@ -151,7 +118,9 @@ class PackedMLP:
             self._group(list(names), decay, pace)
             for (_, decay, pace, _), names in groupby(self._theta.shapes, key=self._how_it_moves)
         ]
-        self._views: dict[tuple[int, int], View] = {}
+        encodings = [state.encoding for state in self.network_states]
+        widths = self._n_features, self._n_inputs
+        self._view = cache(Views(self._theta, self._gradient, self._running, encodings, widths, self._depth))
         self.__dict__.pop("_validation", None)
         self._weight = _stacked([network_state.weight for network_state in self.network_states])
         self._mean = _stacked([network_state.mean for network_state in self.network_states])
@@ -458,77 +427,6 @@ class PackedMLP:
         self._learn(view, self._batch(view, self.network_states[0].train.unsqueeze(0)))
         found = [self._gradient.of[name][0] for name, _ in self.network_states[0].network.named_parameters()]
         return all(torch.allclose(a, b, atol=1e-10) for a, b in zip(found, expected, strict=True))
-
-    # --- views ------------------------------------------------------------------------------------------
-
-    def _view(self, start: int, stop: int) -> View:
-        if (start, stop) not in self._views:
-            self._views[start, stop] = View(
-                start,
-                stop,
-                self._encoding(start, stop),
-                self._waves(start, stop),
-                self._norm("input_norm", start, stop),
-                [self._dense(f"linears.{i}", start, stop, f"norms.{i}") for i in range(self._depth)],
-                self._dense("output", start, stop),
-            )
-        return self._views[start, stop]
-
-    def _encoding(self, start: int, stop: int) -> PackedEncoding | None:
-        given = [state.encoding for state in self.network_states[start:stop]]
-        encodings = [encoding for encoding in given if encoding is not None]
-        if not encodings:
-            return None
-        n_periodic = self._theta.shapes.get("embedding.frequency", (0,))[0]
-        return PackedEncoding(encodings, self._n_features, self._n_inputs, n_periodic, self._theta.flat)
-
-    def _waves(self, start: int, stop: int) -> Waves | None:
-        names = [name for name in self._theta.of if name.startswith("embedding.")]
-        if not names:
-            return None
-        theta, gradient = (
-            {name.removeprefix("embedding."): blocks.of[name][start:stop] for name in names}
-            for blocks in (self._theta, self._gradient)
-        )
-        return Waves(into=theta.pop("into.weight"), **theta, gradients=gradient)
-
-    def _dense(self, name: str, start: int, stop: int, norm: str = "") -> Dense:
-        def cut(blocks: Blocks, what: str) -> Tensor | None:
-            block = blocks.of.get(f"{name}.{what}")
-            return None if block is None else block[start:stop]
-
-        bias, d_bias = cut(self._theta, "bias"), cut(self._gradient, "bias")
-        return Dense(
-            self._theta.of[f"{name}.weight"][start:stop],
-            None if bias is None else bias.unsqueeze(2),
-            self._gradient.of[f"{name}.weight"][start:stop],
-            d_bias,
-            self._norm(norm, start, stop),
-            **self._front_scale(name, start, stop),
-        )
-
-    def _front_scale(self, layer: str, start: int, stop: int) -> dict[str, Tensor]:
-        """Factors of the first layer's inputs, and their gradients."""
-        name = "front_scale.weight"
-        if name not in self._theta.of or layer != ("linears.0" if self._depth else "output"):
-            return {}
-        return {"scale": self._theta.of[name][start:stop], "d_scale": self._gradient.of[name][start:stop]}
-
-    def _norm(self, name: str, start: int, stop: int) -> Norm | None:
-        if f"{name}.weight" not in self._theta.of:
-            return None
-
-        def cut(blocks: Blocks, what: str) -> Tensor:
-            return blocks.of[f"{name}.{what}"][start:stop].view(-1)
-
-        return Norm(
-            cut(self._theta, "weight"),
-            cut(self._theta, "bias"),
-            cut(self._running, "running_mean"),
-            cut(self._running, "running_var"),
-            cut(self._gradient, "weight"),
-            cut(self._gradient, "bias"),
-        )
 
 
 def _shapes_of(networks: Sequence[nn.Module]) -> dict[str, torch.Size]:
