@@ -1,8 +1,9 @@
-"""Lesson nine: three levels, as they won Kaggle's Otto challenge.
+"""Three levels, as they won Kaggle's Otto challenge
+=================================================
 
 61,878 products of nine classes, each described by 93 counts that nobody explained. The stack that won in 2015 had
 some 33 learners, three models on top of their predictions (XGBoost, a neural network, AdaBoost), and a weighted mean
-of those. Here is its like, on one ordinary machine:
+of those. Here is its like, on one ordinary machine::
 
     first level    nearest neighbours of several kinds, forests, boosting, linear models, naive Bayes, networks, each
                    on its own view of the counts; some see how far a product is from its neighbours in each class
@@ -23,7 +24,7 @@ hold-out, 4.2 GB of memory; log-loss on the hold-out
 The second level is better than the first by 0.017 (standard error 0.002). The mean is not: its 0.0004 over XGBoost
 alone (standard error 0.0004) may be chance.
 
-Run it (offline; with Otto's train.csv or train.csv.gz in otto/ of the folder that STACKKIT_DATA names, or of data/):
+Run it (offline; with Otto's train.csv or train.csv.gz in otto/ of the folder that STACKKIT_DATA names, or of data/)::
 
     python examples/09_otto.py --quick       # 6,000 products, about a minute on two cores
     python examples/09_otto.py               # all of them; killed and started again, it goes on where it was
@@ -68,7 +69,9 @@ from stackkit import ConvexClassifier, StackingClassifier, store_info
 from stackkit.datasets import load_otto
 from stackkit.nn import BNMLPClassifier
 
-# --- 1. The products --------------------------------------------------------------------------------
+# %%
+# 1. The products
+# ---------------
 
 
 @dataclass
@@ -97,7 +100,9 @@ def load(quick: bool) -> Products:
     return Products(X, y, X_new, y_new)
 
 
-# --- 2. Views of the counts -------------------------------------------------------------------------
+# %%
+# 2. Views of the counts
+# ----------------------
 
 
 def of_rows(X: np.ndarray) -> np.ndarray:
@@ -153,7 +158,9 @@ def distances(view: BaseEstimator) -> Pipeline:
     return make_pipeline(view, ClassDistances())
 
 
-# --- 3. The stack -----------------------------------------------------------------------------------
+# %%
+# 3. The stack
+# ------------
 
 
 # How long each network learns was chosen beforehand, and the views of the counts are on one scale.
@@ -254,7 +261,9 @@ def make_stack(quick: bool, n_counts: int, n_jobs: int, memory: Path | None, see
     return StackingClassifier(first_level(quick), above, passthrough=True, cv=folds, **run)
 
 
-# --- 4. What came out -------------------------------------------------------------------------------
+# %%
+# 4. What came out
+# ----------------
 
 
 TOP = "weighted mean"
@@ -313,6 +322,10 @@ def verdict(table: pd.DataFrame, losses: dict[tuple[int, str], np.ndarray]) -> l
     return said
 
 
+LEVELS = {1: ("first level: learners", "#56B4E9"), 2: ("second level", "#0072B2"), 3: ("third level", "#D55E00")}
+CAPTION = "The shorter a bar, the better. How much is gained from one level to the next, and how much by the third?"
+
+
 def draw(table: pd.DataFrame) -> Figure:
     """The hold-out losses of all models, by level."""
     figure = Figure(figsize=(7.2, 7.6), layout="constrained")
@@ -320,17 +333,22 @@ def draw(table: pd.DataFrame) -> Figure:
     table = table.sort_values(["level", "hold_out"], ascending=[True, False], ignore_index=True)
     places = np.arange(len(table)) + 1.2 * table["level"]
     most = 3 * table["hold_out"].min()
-    for level, colour in ((1, "#56B4E9"), (2, "#0072B2"), (3, "#D55E00")):
+    for level, (label, colour) in LEVELS.items():
         of_level = table["level"] == level
         axes.barh(places[of_level], table["hold_out"][of_level].clip(upper=most), color=colour, height=0.75)
+        axes.text(0, places[of_level].max() + 0.55, label, size=8, weight="bold", color=colour)
     for place, loss in zip(places, table["hold_out"], strict=True):
         axes.text(min(loss, most), place, f" {loss:.3f}{'' if loss <= most else ' (cut off)'}", va="center", size=8)
-    axes.set_yticks(places, table["model"], size=8)
+    known = table["model"].duplicated(keep=False)  # the second level has an "mlp", too
+    names = table["model"].where(
+        ~known | (table["level"] == 1), table["model"] + " of level " + table["level"].astype(str)
+    )
+    axes.set_yticks(places, names, size=8)
     axes.tick_params(length=0)
     axes.spines[["top", "right", "bottom"]].set_visible(False)
     axes.set_xticks([])
     axes.set_xlim(0, 1.15 * most)
-    axes.set_title("Log-loss on the hold-out: learners, second level, weighted mean", loc="left", fontweight="bold")
+    axes.set_title("Log-loss of three levels on the hold-out", loc="left", fontweight="bold")
     return figure
 
 
@@ -358,7 +376,9 @@ class PeakMemory:
             self.peak = max(self.peak, now)
 
 
-# --- 5. From the first to the last ------------------------------------------------------------------
+# %%
+# 5. From the first to the last
+# -----------------------------
 
 
 def arguments() -> argparse.Namespace:
@@ -399,7 +419,7 @@ def main() -> None:
     print(f"Peak memory of all processes together: {memory.peak / 1e9:.1f} GB.")
     if options.memory is not None:
         print(store_info(options.memory))
-    draw(table).savefig(options.picture, dpi=120)
+    draw(table).savefig(options.picture, dpi=120, metadata={"Description": CAPTION})
     print(f"Picture: {options.picture}")
 
 

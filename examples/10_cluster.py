@@ -1,16 +1,17 @@
-"""Lesson ten: the same stack on several machines, one of which dies.
+"""The same stack on several machines, one of which dies
+=====================================================
 
 A stack is a flat list of tasks, learner times fold, and none needs another's answer. So it does not matter
 which machine a task runs on, nor in which order, nor how often: every task carries its own seed. On a Dask
 cluster the data go to each machine once, the tasks follow, and the predictions are equal to the last bit
 to those of a single process.
 
-A cluster is three kinds of processes. On one host the scheduler:
+A cluster is three kinds of processes. On one host the scheduler::
 
     pip install -c constraints.txt -e ".[dask]"
     dask scheduler --host ADDRESS --port 8786
 
-on each of the others, with the same versions of everything installed, N workers, as many as it has cores:
+on each of the others, with the same versions of everything installed, N workers, as many as it has cores::
 
     dask worker tcp://ADDRESS:8786 --nworkers N --nthreads 1
 
@@ -18,7 +19,7 @@ and the program that wants to be helped: Client("tcp://ADDRESS:8786"). Run it on
 
     python examples/10_cluster.py tcp://ADDRESS:8786
 
-or, to see it on one machine (offline, less than a minute), with those very commands on loopback:
+or, to see it on one machine (offline, less than a minute), with those very commands on loopback::
 
     python examples/10_cluster.py
 
@@ -57,7 +58,9 @@ except ImportError:
     print("This example needs Dask: pip install -c constraints.txt -e '.[dask]'")
     sys.exit(0)
 
-# --- 1. Data and a stack ----------------------------------------------------------------------------
+# %%
+# 1. Data and a stack
+# -------------------
 
 
 def make_data() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -77,7 +80,9 @@ def make_stack(n_jobs: int | None = None, memory: Path | None = None) -> Stackin
     return StackingClassifier(learners, cv=5, random_state=0, n_jobs=n_jobs, memory=memory)
 
 
-# --- 2. A cluster on this machine -------------------------------------------------------------------
+# %%
+# 2. A cluster on this machine
+# ----------------------------
 
 
 @contextmanager
@@ -107,7 +112,9 @@ def running(*arguments: str) -> Iterator[None]:
             process.terminate()  # a nanny ends its workers first
 
 
-# --- 3. Who does what -------------------------------------------------------------------------------
+# %%
+# 3. Who does what
+# ----------------
 
 
 def watch(client: Any, work: Counter[str], done: threading.Event, *, kill: bool) -> None:
@@ -146,7 +153,9 @@ def fit_on(client: Any, memory: Path, *, kill: bool) -> StackingClassifier:
     return model
 
 
-# --- 4. From the first to the last ------------------------------------------------------------------
+# %%
+# 4. From the first to the last
+# -----------------------------
 
 
 def main() -> None:

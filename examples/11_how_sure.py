@@ -1,7 +1,8 @@
-"""Lesson eleven: how sure is a stack, row by row?
+"""How sure is a stack, row by row?
+================================
 
 A stack keeps the models of all folds, and a table of what they said of rows that they had not seen. That is enough to
-tell, without another fit of a learner, how far a prediction may be off:
+tell, without another fit of a learner, how far a prediction may be off::
 
     intervals    `conformal(model).predict_interval(X, 0.9)`: nine of ten hold the true number, whatever the learners
     by group     a promise on the whole is kept by easy rows at the expense of hard ones; `by=` keeps it in each group
@@ -12,13 +13,14 @@ tell, without another fit of a learner, how far a prediction may be off:
 
 The data are made, or the passengers of the Titanic, and what is promised is counted on rows held out.
 
-Run it (offline, about half a minute on two cores):
+Run it (offline, about half a minute on two cores)::
 
     python examples/11_how_sure.py
 """
 
 from __future__ import annotations
 
+import argparse
 import warnings
 from collections.abc import Iterator
 
@@ -42,7 +44,9 @@ from stackkit.uncertainty import conformal, scale_temperature, spread, tune_thre
 
 CONFIDENCE = 0.9
 
-# --- 1. Numbers: prices of flats in the old town and outside ----------------------------------------
+# %%
+# 1. Numbers: prices of flats in the old town and outside
+# -------------------------------------------------------
 
 
 def flats(n: int, seed: int) -> Bunch:
@@ -95,7 +99,9 @@ def price_flats() -> Iterator[str]:
     yield f"The fold models' spread ranks rows by error ({rank:.2f}), for nothing but their predictions."
 
 
-# --- 2. Time ----------------------------------------------------------------------------------------
+# %%
+# 2. Time
+# -------
 
 
 def follow_prices(axes: object) -> Iterator[str]:
@@ -133,7 +139,9 @@ def draw_time(axes: object, day: np.ndarray, y: np.ndarray, fixed: np.ndarray, a
     axes.legend(loc="upper left", ncols=3, frameon=False)
 
 
-# --- 3. Classes, probabilities, decisions -----------------------------------------------------------
+# %%
+# 3. Classes, probabilities, decisions
+# ------------------------------------
 
 NUMBERS, CLASSES = ["age", "fare", "sibsp", "parch"], ["sex", "embarked"]
 
@@ -199,10 +207,19 @@ def decide() -> Iterator[str]:
     yield f"By a threshold for their costs, decisions cost {way}: {spent['tuned']:.2f} against {spent['0.5']:.2f}."
 
 
-# --- 4. From the first to the last ------------------------------------------------------------------
+# %%
+# 4. From the first to the last
+# -----------------------------
+
+
+CAPTION = (
+    "Left: as prices move away from those of the fit, fixed intervals miss them, and adapting ones follow. Right: most "
+    "passengers get a set of one class or two; three where nothing can be excluded."
+)
 
 
 def main() -> None:
+    argparse.ArgumentParser(description="Intervals, sets of classes and thresholds of a stack.").parse_args()
     figure = Figure(figsize=(10, 4), layout="constrained")
     of_time, of_sets = figure.subplots(1, 2, width_ratios=[2.2, 1])
     learned = []
@@ -217,7 +234,8 @@ def main() -> None:
     print("\nLearned:\n")
     for sentence in learned:
         print(f"- {sentence}")
-    figure.savefig("how_sure.png", dpi=110)
+    figure.suptitle("How sure is a stack?", x=0.01, ha="left", fontweight="bold")
+    figure.savefig("how_sure.png", dpi=110, metadata={"Description": CAPTION})
     print("\nPicture: how_sure.png")
 
 

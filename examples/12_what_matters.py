@@ -1,7 +1,8 @@
-"""Lesson twelve: what matters, and which labels are wrong.
+"""What matters, and which labels are wrong
+========================================
 
 The out-of-fold table knows more than how good the stack is. Each row in it was predicted by models that did not see it,
-so the table can be asked what a single model can only be asked with rows held out or with many more fits:
+so the table can be asked what a single model can only be asked with rows held out or with many more fits::
 
     columns          shuffle one among the rows that a fold did not see: how much worse are they predicted?
     groups           columns that tell the same make up for each other: shuffle them together
@@ -10,12 +11,14 @@ so the table can be asked what a single model can only be asked with rows held o
                      purpose, so that it is known
     numbers          the same, by residuals beside those of rows that are predicted alike
 
-Run it (offline, about half a minute on two cores):
+Run it (offline, about half a minute on two cores)::
 
     python examples/12_what_matters.py
 """
 
 from __future__ import annotations
+
+import argparse
 
 import numpy as np
 import pandas as pd
@@ -39,7 +42,9 @@ from stackkit.inspection import label_issues, permutation_importance
 NUMBERS, CLASSES = ["age", "fare", "sibsp", "parch"], ["pclass", "sex", "embarked"]
 GROUPS = {"sex": ["sex"], "age": ["age"], "ticket (class, fare)": ["pclass", "fare"], "family": ["sibsp", "parch"]}
 
-# --- 1. Columns, groups and learners ------------------------------------------------------------------
+# %%
+# 1. Columns, groups and learners
+# -------------------------------
 
 
 def titanic_stack() -> StackingClassifier:
@@ -68,7 +73,9 @@ def on_held_out_rows(model: StackingClassifier, X: pd.DataFrame, y: pd.Series) -
     return pd.Series(found.importances_mean, X.columns)
 
 
-# --- 2. Labels ----------------------------------------------------------------------------------------
+# %%
+# 2. Labels
+# ---------
 
 
 def with_wrong_labels(y: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
@@ -90,6 +97,7 @@ def digits_stack() -> StackingClassifier:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description="Which columns and learners count, and which labels are wrong.").parse_args()
     X, y = load_titanic(return_X_y=True)
     X = X[[*NUMBERS, *CLASSES]]
     train, test = train_test_split(np.arange(len(X)), test_size=0.3, stratify=y, random_state=0)

@@ -1,4 +1,5 @@
-"""Lesson thirteen: predictions that others made.
+"""Predictions that others made
+============================
 
 Three people predict who survived the Titanic. Each fits a learner of his own, in a program of his own, and sends two
 files: predictions of the training passengers, each by a model that did not see him, and predictions of the new ones.
@@ -9,13 +10,14 @@ No model comes along, and the files are as files are: rows in any order, commas 
     the command      the same without Python: stackkit blend oof_*.csv --target survived --test test_*.csv
     one who cheats   a fourth file, of predictions by a model that saw the rows: what it claims, and what is true
 
-Run it (offline, about half a minute on two cores):
+Run it (offline, about half a minute on two cores)::
 
     python examples/13_blend_files.py
 """
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
@@ -39,7 +41,9 @@ from stackkit.evaluation import nested_scores
 
 NUMBERS, CLASSES = ["age", "fare", "sibsp", "parch"], ["pclass", "sex", "embarked"]
 
-# --- 1. Who predicts ----------------------------------------------------------------------------------
+# %%
+# 1. Who predicts
+# ---------------
 
 
 def learner_of(classifier: object) -> object:
@@ -78,7 +82,9 @@ def write_files(folder: Path, name: str, train: pd.DataFrame, test: pd.DataFrame
     test.to_csv(folder / f"test_{name}.csv", **how)
 
 
-# --- 2. From files to a blend -----------------------------------------------------------------------
+# %%
+# 2. From files to a blend
+# ------------------------
 
 
 def read_frames(folder: Path, names: list[str]) -> tuple[dict, dict, pd.Series, pd.Series]:
@@ -112,6 +118,7 @@ def run_command(folder: Path) -> tuple[pd.Series, list[str]]:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description="Blend predictions that others made, in files.").parse_args()
     X, y = load_titanic(return_X_y=True)
     y = y.to_numpy().astype(int)
     rows, held_out = train_test_split(np.arange(len(X)), test_size=418, stratify=y, random_state=0)

@@ -1,4 +1,4 @@
-"""The examples and the README's code do what they say."""
+"""The examples do what they say."""
 
 import os
 import re
@@ -26,16 +26,32 @@ needs_otto = pytest.mark.skipif(
 )
 
 
-def _run(folder, *arguments, example="01_titanic.py", **variables):
+def _run(folder, *arguments, example, **variables):
     environment = os.environ | {"MPLBACKEND": "Agg"} | variables
     command = [sys.executable, str(ROOT / "examples" / example), *map(str, arguments)]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
+def test_first_stack_prints_what_the_start_page_shows(tmp_path):
+    done = _run(tmp_path, example="00_first_stack.py")
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["first_stack.png"]
+    page = (ROOT / "docs" / "index.md").read_text(encoding="utf8")
+    shown = re.search(r"```text\n(.*?)```", page, re.DOTALL)[1]
+    tables = [[line.split() for line in text.splitlines() if line] for text in (shown, done.stdout)]
+    for told, came in zip(*tables, strict=True):
+        assert told[0] == came[0]
+        scores = [
+            [float(word.rstrip("%")) for word in line[1:] if re.fullmatch(r"-?[\d.]+%?", word)] for line in (told, came)
+        ]
+        np.testing.assert_allclose(scores[1][:2], scores[0][:2], atol=0.02)  # other processors round in other ways
+
+
 def test_titanic_tells_no_passenger_his_own_fate():
     lesson = runpy.run_path(str(ROOT / "examples" / "01_titanic.py"))
-    problem = lesson["passenger_list"](0)
-    X, y = lesson["own_features"](problem.X).reset_index(drop=True), problem.y
+    X, y, *_ = lesson["passenger_list"]()
+    X = lesson["own_features"](X).reset_index(drop=True)
     told = lesson["TicketParty"]().fit_transform(X, y)
     assert told.loc[told["companions"] > 0, "all_share"].nunique() > 10
     shares = ["all_share", "first_share"]  # of an imagined companion, too, whose chance is that of all
@@ -48,7 +64,7 @@ def test_titanic_tells_no_passenger_his_own_fate():
 
 @pytest.mark.slow
 def test_titanic_offline(tmp_path):
-    done = _run(tmp_path)
+    done = _run(tmp_path, example="01_titanic.py")
     assert done.returncode == 0, done.stderr
     for shown in ("P1  891 x 1    p1  418 x 1", "P   891 x 7    p   418 x 7", "random_forest", "the stack"):
         assert shown in done.stdout
@@ -61,7 +77,16 @@ def test_titanic_offline(tmp_path):
 @pytest.mark.nightly
 @needs_kaggle
 def test_titanic_with_kaggles_files(tmp_path):
-    done = _run(tmp_path, "--train", KAGGLE / "train.csv", "--test", KAGGLE / "test.csv", "--output", "submission.csv")
+    done = _run(
+        tmp_path,
+        "--train",
+        KAGGLE / "train.csv",
+        "--test",
+        KAGGLE / "test.csv",
+        "--output",
+        "submission.csv",
+        example="01_titanic.py",
+    )
     assert done.returncode == 0, done.stderr
     submission = pd.read_csv(tmp_path / "submission.csv", dtype=str)
     expected = pd.read_csv(KAGGLE / "test.csv", dtype=str)["PassengerId"]
@@ -77,23 +102,21 @@ def test_titanic_with_kaggles_files(tmp_path):
     [
         (["--train", "train.csv"], "--train and --test go together"),
         (["--train", "train.csv", "--test", "test.csv"], "No such file or directory: 'train.csv'"),
-        (["--output", "no/folder/submission.csv"], "cannot write no/folder/submission.csv"),
-        (["--picture", "picture.doc"], "--picture must end in one of"),
     ],
 )
-def test_titanic_says_in_one_line_what_is_wrong(tmp_path, arguments, message):
-    done = _run(tmp_path, *arguments)
-    assert done.returncode == 1
+def test_titanic_says_what_is_wrong(tmp_path, arguments, message):
+    done = _run(tmp_path, *arguments, example="01_titanic.py")
+    assert done.returncode == 2
     assert message in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow
 @needs_kaggle
 def test_titanic_refuses_a_file_without_the_target(tmp_path):
-    done = _run(tmp_path, "--train", KAGGLE / "test.csv", "--test", KAGGLE / "test.csv")
-    assert done.returncode == 1
+    done = _run(tmp_path, "--train", KAGGLE / "test.csv", "--test", KAGGLE / "test.csv", example="01_titanic.py")
+    assert done.returncode == 2
     assert "has no column survived" in done.stderr
 
 
@@ -109,7 +132,7 @@ DIGITS_OR_MNIST = pytest.mark.parametrize(
 
 @DIGITS_OR_MNIST
 def test_mnist(tmp_path, data):
-    done = _run(tmp_path, "--quick", example="02_mnist.py", STACKKIT_DATA=data)
+    done = _run(tmp_path, "--quick", example="08_mnist.py", STACKKIT_DATA=data)
     assert done.returncode == 0, done.stderr
     assert ("MNIST is not here" in done.stdout) == (data == "nowhere")
     table = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line.startswith("  ")}
@@ -124,7 +147,7 @@ def test_mnist(tmp_path, data):
 
 @DIGITS_OR_MNIST
 def test_batch_norm(tmp_path, data):
-    done = _run(tmp_path, "--quick", example="03_batch_norm.py", STACKKIT_DATA=data)
+    done = _run(tmp_path, "--quick", example="07_batch_norm.py", STACKKIT_DATA=data)
     assert done.returncode == 0, done.stderr
     assert ("MNIST is not here" in done.stdout) == (data == "nowhere")
     _, seen = done.stdout.split("What was seen:")
@@ -142,7 +165,7 @@ def test_batch_norm(tmp_path, data):
 
 @pytest.mark.slow
 def test_decision_regions(tmp_path):
-    done = _run(tmp_path, "--quick", example="04_decision_regions.py")
+    done = _run(tmp_path, "--quick", example="06_decision_regions.py")
     assert done.returncode == 0, done.stderr
     for name in ("knn", "forest", "bayes", "stack"):
         assert re.search(rf"Accuracy: 0\.\d\d \(\+/- 0\.\d\d\) \[{name}\]", done.stdout)
@@ -153,7 +176,7 @@ def test_decision_regions(tmp_path):
 
 @pytest.mark.slow
 def test_your_own_learner(tmp_path):
-    done = _run(tmp_path, example="05_your_own_learner.py")
+    done = _run(tmp_path, example="04_your_own_learner.py")
     assert done.returncode == 0, done.stderr
     assert "3 of 3 classes" in done.stdout
     assert float(re.search(r"of any probability: (\S+)", done.stdout)[1]) < 1e-6
@@ -163,7 +186,7 @@ def test_your_own_learner(tmp_path):
 
 @pytest.mark.slow
 def test_groups_and_time(tmp_path):
-    done = _run(tmp_path, "--quick", example="06_groups_and_time.py")
+    done = _run(tmp_path, "--quick", example="03_groups_and_time.py")
     assert done.returncode == 0, done.stderr
     claims = re.findall(
         r"- ([\w ]+): (\S+) was claimed for the stack, (\S+) is true: it (flatters|does not)", done.stdout
@@ -177,7 +200,7 @@ def test_groups_and_time(tmp_path):
 
 @pytest.mark.slow
 def test_resume_and_add_learners(tmp_path):
-    done = _run(tmp_path, example="07_resume_and_add_learners.py")
+    done = _run(tmp_path, example="05_resume_and_add_learners.py")
     assert done.returncode == 0, done.stderr
     assert "equal, bit for bit" in done.stdout
     killed, begun = (int(re.search(rf"{what} (\d+)", done.stdout)[1]) for what in ("after", "started again:"))
@@ -189,7 +212,7 @@ def test_resume_and_add_learners(tmp_path):
 
 @pytest.mark.slow
 def test_sklearn_pipeline(tmp_path):
-    done = _run(tmp_path, example="08_sklearn_pipeline.py")
+    done = _run(tmp_path, example="02_sklearn_pipeline.py")
     assert done.returncode == 0, done.stderr
     for learned in ("predicts the same bits", "random_state: yes", "asked for, and for nobody else", "in 'sex'"):
         assert learned in done.stdout
@@ -310,14 +333,3 @@ def test_every_example_is_run_here():
     text = Path(__file__).read_text(encoding="utf8")
     for path in (ROOT / "examples").glob("*.py"):
         assert f'example="{path.name}"' in text, path
-
-
-@pytest.mark.slow
-def test_the_code_of_the_readme_runs(capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # it makes a store
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf8"), re.DOTALL)
-    assert len(blocks) == 8
-    for block in blocks:
-        few = re.sub(r"(RandomForestClassifier|ExtraTreesClassifier)\(\)", r"\1(10)", block)  # trees take long
-        exec(compile(few, "README.md", "exec"), {"__name__": "readme"})
-    assert "(75, 6) (75, 6)" in capsys.readouterr().out

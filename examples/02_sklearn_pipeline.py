@@ -1,7 +1,8 @@
-"""Lesson eight: a stack is a scikit-learn estimator, and goes wherever one goes.
+"""A stack is a scikit-learn estimator, and goes wherever one goes
+===============================================================
 
 What scikit-learn can do with a logistic regression it can do with a stack: put it behind preparation in a Pipeline,
-cross-validate and tune it, hand weights through it, look inside it, stack it again. On the passengers of the Titanic:
+cross-validate and tune it, hand weights through it, look inside it, stack it again. On the passengers of the Titanic::
 
     a Pipeline whose ColumnTransformer keeps names (set_output), with a stack as its last step
     cross_validate and GridSearchCV, over a parameter of a learner inside the stack
@@ -10,13 +11,14 @@ cross-validate and tune it, hand weights through it, look inside it, stack it ag
     permutation importance: what the whole pipeline lives on
     clone and pickle
 
-Run it (offline, about half a minute on two cores):
+Run it (offline, about half a minute on two cores)::
 
-    python examples/08_sklearn_pipeline.py
+    python examples/02_sklearn_pipeline.py
 """
 
 from __future__ import annotations
 
+import argparse
 import pickle
 
 import numpy as np
@@ -39,7 +41,9 @@ from stackkit.datasets import load_titanic
 FOLDS = StratifiedKFold(5, shuffle=True, random_state=0)
 NUMBERS, CLASSES = ["age", "fare", "sibsp", "parch"], ["pclass", "sex", "embarked"]
 
-# --- 1. A pipeline ----------------------------------------------------------------------------------
+# %%
+# 1. A pipeline
+# -------------
 
 
 def preparation() -> Pipeline:
@@ -72,7 +76,9 @@ def show_names(model: Pipeline) -> None:
     print(f"  its table P has {', '.join(stack.get_feature_names_out())}")
 
 
-# --- 2. Cross-validated and tuned -------------------------------------------------------------------
+# %%
+# 2. Cross-validated and tuned
+# ----------------------------
 
 
 def cross_validated(model: Pipeline, X: pd.DataFrame, y: pd.Series) -> float:
@@ -98,7 +104,9 @@ def tuned(model: Pipeline, X: pd.DataFrame, y: pd.Series) -> GridSearchCV:
     return search
 
 
-# --- 3. Weights, for those who ask ------------------------------------------------------------------
+# %%
+# 3. Weights, for those who ask
+# -----------------------------
 
 
 def weighted(X: pd.DataFrame, y: pd.Series) -> tuple[float, float]:
@@ -119,7 +127,9 @@ def weighted(X: pd.DataFrame, y: pd.Series) -> tuple[float, float]:
     return change["forest"], change["logistic"]
 
 
-# --- 4. A stack of stacks ---------------------------------------------------------------------------
+# %%
+# 4. A stack of stacks
+# --------------------
 
 
 def two_levels() -> StackingClassifier:
@@ -128,10 +138,13 @@ def two_levels() -> StackingClassifier:
     return StackingClassifier(second, ConvexClassifier(), cv=FOLDS)
 
 
-# --- 5. From the first to the last ------------------------------------------------------------------
+# %%
+# 5. From the first to the last
+# -----------------------------
 
 
 def main() -> None:
+    argparse.ArgumentParser(description="A stack in pipelines, searches and metadata routing.").parse_args()
     X, y = load_titanic(return_X_y=True)
     X = X[NUMBERS + CLASSES]
     X_train, X_new, y_train, y_new = train_test_split(X, y, test_size=400, stratify=y, random_state=0)

@@ -1,8 +1,9 @@
-"""Lesson five: a learner of your own.
+"""A learner of your own
+=====================
 
 A stack lives on learners that err in different ways, and the one that knows your data is often the one you write
 yourself. Nothing is asked of it but scikit-learn's contract: settings in `__init__`, what is learned in `fit`, answers
-from `predict_proba` (or `predict`). Five ways, on scikit-learn's small handwritten digits:
+from `predict_proba` (or `predict`). Five ways, on scikit-learn's small handwritten digits::
 
     a class        the nearest class mean, shrunken: a dozen lines; scikit-learn's own checks say whether it is right
     a function     features that a function computes, wrapped by FunctionTransformer, in front of any classifier
@@ -10,13 +11,14 @@ from `predict_proba` (or `predict`). Five ways, on scikit-learn's small handwrit
     all at once    `fit_folds` trains the models of all folds in one call: for a learner whose folds share work
     one that fails with `on_error="drop"` it leaves, the others are stacked, and it is said why
 
-Run it (offline, about fifteen seconds on two cores):
+Run it (offline, about fifteen seconds on two cores)::
 
-    python examples/05_your_own_learner.py
+    python examples/04_your_own_learner.py
 """
 
 from __future__ import annotations
 
+import argparse
 import warnings
 from collections.abc import Sequence
 from copy import copy
@@ -42,7 +44,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from stackkit import StackingClassifier, cross_fit
 from stackkit.evaluation import nested_scores
 
-# --- 1. A class -------------------------------------------------------------------------------------
+# %%
+# 1. A class
+# ----------
 #
 # The rules: `__init__` stores its arguments and does nothing else; `fit` checks its input, sets what ends in an
 # underscore and returns self. `classes_` tells whose probability each column is.
@@ -73,7 +77,9 @@ class ShrunkenMeans(ClassifierMixin, BaseEstimator):
         return self.classes_[best]
 
 
-# --- 2. A function ----------------------------------------------------------------------------------
+# %%
+# 2. A function
+# -------------
 
 
 def strokes(X: np.ndarray) -> np.ndarray:
@@ -84,7 +90,9 @@ def strokes(X: np.ndarray) -> np.ndarray:
     return np.hstack([*ink, *mirrored])
 
 
-# --- 3. All folds at once ---------------------------------------------------------------------------
+# %%
+# 3. All folds at once
+# --------------------
 
 
 class Waves(ClassifierMixin, BaseEstimator):
@@ -172,7 +180,9 @@ def show_saving(X: np.ndarray, y: np.ndarray, n_folds: int = 10) -> float:
     return alone / together if apart < 1e-6 else 0.0
 
 
-# --- 4. One that fails ------------------------------------------------------------------------------
+# %%
+# 4. One that fails
+# -----------------
 
 
 class Careless(ShrunkenMeans):
@@ -190,7 +200,9 @@ class Careless(ShrunkenMeans):
             return softmax(-((X[:, np.newaxis] / self.spread_ - self.means_) ** 2).sum(axis=2), axis=1)
 
 
-# --- 5. Side by side --------------------------------------------------------------------------------
+# %%
+# 5. Side by side
+# ---------------
 
 
 def make_stack(*, on_error: str) -> StackingClassifier:
@@ -223,6 +235,7 @@ def show_learners(board: pd.DataFrame) -> None:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description="Learners of your own in a stack.").parse_args()
     digits = load_digits()
     X, y = digits.data / 16, digits.target
     print("Scikit-learn's checks of an estimator, on our own classes:\n")

@@ -1,8 +1,9 @@
-"""Lesson seven: a fit that is killed, and nothing is lost.
+"""A fit that is killed, and nothing is lost
+=========================================
 
 A stack is a list of tasks, learner times fold, and with `memory=` each task's result goes into a folder as soon as
 it is there. It lies there under a key made of all that decides it: the rows, the fold, the learner with its code,
-its parameters and its seed, the versions of the libraries. So a fit first looks up what it is about to do:
+its parameters and its seed, the versions of the libraries. So a fit first looks up what it is about to do::
 
     killed and started again   only what was not there yet is fitted, and the result has the same bits
     a learner more             its folds are fitted, nobody else's
@@ -12,13 +13,14 @@ its parameters and its seed, the versions of the libraries. So a fit first looks
 To believe that, one has to count. Every learner here leaves a line in a file whenever it is fitted, in whichever
 process that happens.
 
-Run it (offline, about twenty seconds on two cores):
+Run it (offline, about twenty seconds on two cores)::
 
-    python examples/07_resume_and_add_learners.py
+    python examples/05_resume_and_add_learners.py
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -40,7 +42,9 @@ from stackkit import ConvexClassifier, LogPoolClassifier, StackingClassifier, St
 
 FOLDER = "LESSON_SEVEN"  # the environment variable that tells all processes where the store and the list of fits are
 
-# --- 1. Learners that can be counted ----------------------------------------------------------------
+# %%
+# 1. Learners that can be counted
+# -------------------------------
 
 
 class Counted(ClassifierMixin, BaseEstimator):
@@ -77,7 +81,9 @@ def forget() -> None:
     list_of_fits().write_text("", encoding="utf8")
 
 
-# --- 2. Data, a stack and its store -----------------------------------------------------------------
+# %%
+# 2. Data, a stack and its store
+# ------------------------------
 
 
 def make_data() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -107,7 +113,9 @@ def make_store() -> Store:
     return Store(folder / "store", key_file=folder / "store.key")
 
 
-# --- 3. Killed --------------------------------------------------------------------------------------
+# %%
+# 3. Killed
+# ---------
 
 
 def fit_and_kill(enough: int) -> tuple[int, int]:
@@ -147,7 +155,9 @@ def _bits(equal: bool) -> str:
     return "equal, bit for bit" if equal else "DIFFERENT"
 
 
-# --- 4. Added, exchanged, searched ------------------------------------------------------------------
+# %%
+# 4. Added, exchanged, searched
+# -----------------------------
 
 
 def fits_of_changes() -> dict[str, int]:
@@ -185,7 +195,9 @@ def fits_of_search() -> tuple[int, int, GridSearchCV]:
     return fits[0], fits[1], search
 
 
-# --- 5. From the first to the last ------------------------------------------------------------------
+# %%
+# 5. From the first to the last
+# -----------------------------
 
 
 def main() -> None:
@@ -211,7 +223,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["child"]:
+    parser = argparse.ArgumentParser(description="Kill a fit, start it again, add learners: nothing is done twice.")
+    parser.add_argument("role", nargs="?", choices=["child"], help="what the example calls itself with, to be killed")
+    if parser.parse_args().role == "child":
         rows, target, _ = make_data()
         make_stack(memory=make_store()).fit(rows, target)
     else:

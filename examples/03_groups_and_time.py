@@ -1,7 +1,8 @@
-"""Lesson six: rows that belong together, and rows that come later.
+"""Rows that belong together, and rows that come later
+===================================================
 
 Folds stand for the future: each part is predicted as new rows will be. That only holds where the rows left out are as
-new as those will be. Twice they are not:
+new as those will be. Twice they are not::
 
     groups   Ten rows a patient. In random folds, other rows of the same patient are among the training rows, and who
              recognises the patient knows the diagnosis. New patients nobody recognises. GroupKFold leaves out whole
@@ -13,9 +14,9 @@ Such a leak flatters, and it may do more: the final estimator learns from the ta
 best.
 Here the truth is known, for the data are made: 500 new patients, and what came after.
 
-Run it (offline, about half a minute on two cores; with --quick, fewer series):
+Run it (offline, about half a minute on two cores; with --quick, fewer series)::
 
-    python examples/06_groups_and_time.py
+    python examples/03_groups_and_time.py
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ from sklearn.utils import Bunch
 from stackkit import StackingClassifier, StackingRegressor
 from stackkit.evaluation import nested_scores
 
-# --- 1. Patients ------------------------------------------------------------------------------------
+# %%
+# 1. Patients
+# -----------
 
 VISITS = 10
 RANDOM = KFold(5, shuffle=True, random_state=0)
@@ -84,7 +87,9 @@ def score_patients(known: Bunch, new: Bunch) -> dict[str, pd.DataFrame]:
     return found
 
 
-# --- 2. Days ----------------------------------------------------------------------------------------
+# %%
+# 2. Days
+# -------
 
 DAYS, FUTURE = 600, 100
 SHUFFLED = KFold(5, shuffle=True, random_state=0)
@@ -135,7 +140,9 @@ def score_series(n_series: int) -> tuple[dict[str, pd.DataFrame], int]:
     return {title: sum(tables[1:], start=tables[0]) / n_series for title, tables in found.items()}, uncovered
 
 
-# --- 3. What was claimed, and what is true ----------------------------------------------------------
+# %%
+# 3. What was claimed, and what is true
+# -------------------------------------
 
 
 def show(found: dict[str, pd.DataFrame], metric: str) -> None:
@@ -167,13 +174,22 @@ def findings(found: dict[str, pd.DataFrame], unit: str) -> Iterator[str]:
     )
 
 
-# --- 4. One picture ---------------------------------------------------------------------------------
+# %%
+# 4. One picture
+# --------------
 
 BLUE, ORANGE = "#0072B2", "#D55E00"  # told apart by colour-blind people; shapes differ too
 
 
+CAPTION = (
+    "The further a diamond lies to the right of its dot, the more the folds flatter. Above: random folds; below: folds "
+    "that leave out what new rows will be, whole patients or later days."
+)
+
+
 def draw(panels: dict[str, dict[str, pd.DataFrame]]) -> Figure:
-    figure = Figure(figsize=(10, 4.4), layout="constrained")
+    figure = Figure(figsize=(10, 4.7), layout="constrained")
+    figure.suptitle("What folds claim, and what is true of new rows", x=0.01, ha="left", fontweight="bold")
     for axes, (title, found) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
         _draw_claims(axes, found)
         axes.set_title(title, loc="left")
@@ -202,7 +218,9 @@ def _draw_claims(axes: Axes, found: dict[str, pd.DataFrame]) -> None:
     axes.set_axisbelow(True)
 
 
-# --- 5. From the first to the last ------------------------------------------------------------------
+# %%
+# 5. From the first to the last
+# -----------------------------
 
 
 def main() -> None:
@@ -224,7 +242,9 @@ def main() -> None:
     print("\nLearned:\n")
     for sentence in (*findings(groups, "log-loss"), *findings(time, "rmse")):
         print(f"- {sentence}")
-    draw({"Patients: log-loss": groups, "Sales by day: rmse": time}).savefig("groups_and_time.png", dpi=110)
+    draw({"Patients: log-loss": groups, "Sales by day: rmse": time}).savefig(
+        "groups_and_time.png", dpi=110, metadata={"Description": CAPTION}
+    )
     print("\nPicture: groups_and_time.png")
 
 

@@ -1,8 +1,9 @@
-"""Lesson two: a stack on handwritten digits, with networks among the learners.
+"""A stack on handwritten digits, with networks among the learners
+===============================================================
 
 The 70,000 digits of MNIST: 60,000 to learn from, 10,000 to be judged by. On images, convolutional networks are
 far ahead of everything else, and three of them differ less from each other than any of them from a forest. What
-can a stack still gain? This lesson shows where it comes from:
+can a stack still gain? This lesson shows where it comes from::
 
     unlike learners   Convolutional networks of three shapes, a multi-layer perceptron, nearest neighbours, a random
                       forest, naive Bayes. All get the same flat rows of 784 pixels; a BN-CNN makes images of them.
@@ -10,10 +11,10 @@ can a stack still gain? This lesson shows where it comes from:
     honest columns    What the pool learns from are answers about digits that the answering network has not seen.
     five of each      A new digit is shown to the five fold models of each learner, and their mean goes in.
 
-Run it (offline; with the four files of MNIST in mnist/ of the folder that STACKKIT_DATA names, or of data/):
+Run it (offline; with the four files of MNIST in mnist/ of the folder that STACKKIT_DATA names, or of data/)::
 
-    python examples/02_mnist.py --quick        # 3,000 digits, less than a minute on two cores
-    python examples/02_mnist.py                # all of them, about half an hour
+    python examples/08_mnist.py --quick        # 3,000 digits, less than a minute on two cores
+    python examples/08_mnist.py                # all of them, about half an hour
 
 Without MNIST it takes the 1,797 small digits that come with scikit-learn.
 """
@@ -43,7 +44,9 @@ from stackkit import StackingClassifier
 from stackkit.datasets import load_mnist
 from stackkit.nn import BNCNNClassifier, BNMLPClassifier, ConvBlock
 
-# --- 1. The digits ----------------------------------------------------------------------------------
+# %%
+# 1. The digits
+# -------------
 
 
 @dataclass
@@ -78,7 +81,9 @@ def _cut(X: np.ndarray, y: np.ndarray, train: int, test: int) -> tuple[np.ndarra
     return parts[0], parts[2], parts[1], parts[3]
 
 
-# --- 2. The stack -----------------------------------------------------------------------------------
+# %%
+# 2. The stack
+# ------------
 
 
 # Pixels are on one scale already, and there are digits enough to go through all of them ten times.
@@ -117,7 +122,9 @@ def _cnn(blocks: list[ConvBlock], **settings: object) -> BNCNNClassifier:
     return BNCNNClassifier(None, blocks=blocks, lr=0.02, **settings)
 
 
-# --- 3. What came out -------------------------------------------------------------------------------
+# %%
+# 3. What came out
+# ----------------
 
 
 def scores(model: StackingClassifier, digits: Digits, p: np.ndarray, stack: np.ndarray) -> pd.DataFrame:
@@ -161,7 +168,9 @@ def verdict(table: pd.DataFrame) -> str:
     )
 
 
-# --- 4. Two pictures --------------------------------------------------------------------------------
+# %%
+# 4. Two pictures
+# ---------------
 
 
 def draw_confusion(y: np.ndarray, guess: np.ndarray) -> Figure:
@@ -205,7 +214,9 @@ def draw_hardest(X: np.ndarray, y: np.ndarray, probabilities: np.ndarray) -> Fig
     return figure
 
 
-# --- 5. From the first to the last ------------------------------------------------------------------
+# %%
+# 5. From the first to the last
+# -----------------------------
 
 
 def arguments() -> argparse.Namespace:
@@ -237,8 +248,15 @@ def main() -> None:
 
     confusion = draw_confusion(digits.y_test, stack.argmax(axis=1))
     hardest = draw_hardest(digits.X_test, digits.y_test, stack)
-    for name, figure in (("mnist_confusion.png", confusion), ("mnist_hardest.png", hardest)):
-        figure.savefig(options.pictures / name, dpi=120)
+    pictures = {
+        "mnist_confusion.png": (confusion, "Off the diagonal: which digits the stack takes for which."),
+        "mnist_hardest.png": (
+            hardest,
+            "In orange: digits that the stack gets wrong. Of most, people are not sure either.",
+        ),
+    }
+    for name, (figure, caption) in pictures.items():
+        figure.savefig(options.pictures / name, dpi=120, metadata={"Description": caption})
         print(f"  Picture: {options.pictures / name}")
 
 

@@ -1,8 +1,9 @@
-"""Lesson four: the well-known picture of stacking, and what it shows once one counts.
+"""The well-known picture of stacking, and what it shows once one counts
+=====================================================================
 
 Every introduction to stacking has it: Iris with two of its four measurements, three learners, and their stack. Four
 panels show which regions of the plane each gives to which species; above them stands an accuracy, and the stack's is
-the highest. The classic report, three folds, mean (+/- standard deviation over the folds):
+the highest. The classic report, three folds, mean (+/- standard deviation over the folds)::
 
     k-nearest neighbours (k = 1)                             0.91 (+/- 0.01)
     random forest                                            0.91 (+/- 0.06)
@@ -14,9 +15,9 @@ with other folds, and compares stack and learners on the same flowers. The three
 `refit=True` each is fitted once more on all training rows, and nested evaluation scores these fits beside the stack
 that they belong to. Nothing is fitted for it that the stack does not need anyway.
 
-Run it (offline, less than a minute on two cores; with --quick, three rounds and a shorter learning curve):
+Run it (offline, less than a minute on two cores; with --quick, three rounds and a shorter learning curve)::
 
-    python examples/04_decision_regions.py
+    python examples/06_decision_regions.py
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ from sklearn.neighbors import KNeighborsClassifier
 from stackkit import StackingClassifier
 from stackkit.evaluation import NestedScores, nested_scores
 
-# --- 1. The flowers ---------------------------------------------------------------------------------
+# %%
+# 1. The flowers
+# --------------
 
 REPORTED = pd.DataFrame(
     {"accuracy": [0.91, 0.91, 0.92, 0.95], "spread": [0.01, 0.06, 0.03, 0.03]},
@@ -72,7 +75,9 @@ def _score(learner: BaseEstimator, X: np.ndarray, y: np.ndarray) -> np.ndarray:
     return cross_val_score(learner, X, y, cv=3)
 
 
-# --- 2. Three learners and their stack --------------------------------------------------------------
+# %%
+# 2. Three learners and their stack
+# ---------------------------------
 
 
 def deterministic() -> list[tuple[str, BaseEstimator]]:
@@ -87,7 +92,9 @@ def make_stack(n_jobs: int | None = None) -> StackingClassifier:
     return StackingClassifier(learners, LogisticRegression(), cv=folds, refit=True, n_jobs=n_jobs, random_state=0)
 
 
-# --- 3. Many times three folds ----------------------------------------------------------------------
+# %%
+# 3. Many times three folds
+# -------------------------
 
 
 def evaluate(X: np.ndarray, y: np.ndarray, n_rounds: int) -> NestedScores:
@@ -122,7 +129,9 @@ def show(table: pd.DataFrame) -> None:
         print(f"  {name:<10}{report:>16}{ours:>18}{row.low:>12.2f} to {row.high:.2f}")
 
 
-# --- 4. What holds up -------------------------------------------------------------------------------
+# %%
+# 4. What holds up
+# ----------------
 
 
 def findings(nested: NestedScores, table: pd.DataFrame) -> Iterator[str]:
@@ -163,7 +172,9 @@ def ten_trees(X: np.ndarray, y: np.ndarray, n_rounds: int) -> float:
     return float(cross_val_score(RandomForestClassifier(10, random_state=0), X, y, cv=cv).mean())
 
 
-# --- 5. One picture ---------------------------------------------------------------------------------
+# %%
+# 5. One picture
+# --------------
 
 # Told apart by colour-blind people; shapes and line styles differ too.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6B6B6B"
@@ -171,11 +182,18 @@ SPECIES = [(BLUE, "o"), (ORANGE, "^"), (GREEN, "s")]
 TITLES = {"knn": "1 nearest neighbour", "forest": "random forest", "bayes": "naive Bayes", "stack": "their stack"}
 
 
+CAPTION = (
+    "Left: which regions each gives to which species. Right: over many rounds the bars' whiskers overlap, and so do "
+    "the bands of the learning curves: the lead that the classic report claims for the stack does not hold up."
+)
+
+
 def draw(
     X: np.ndarray, y: np.ndarray, axes_names: list[str], species: np.ndarray, table: pd.DataFrame, *, n_repeats: int
 ) -> Figure:
     """Four panels of regions, the accuracies, and the stack's accuracy by the number of training rows."""
-    figure = Figure(figsize=(13, 7.6), layout="constrained")
+    figure = Figure(figsize=(13, 7.9), layout="constrained")
+    figure.suptitle("Iris by two of its measurements: three learners and their stack", x=0.01, ha="left", weight="bold")
     panels = figure.subplot_mosaic([["knn", "forest", "bars"], ["bayes", "stack", "curve"]], width_ratios=[4, 4, 5])
     model = make_stack(n_jobs=2).fit(X, y)
     for name in REPORTED.index:
@@ -240,7 +258,9 @@ def _tidy(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
-# --- 6. From the first to the last ------------------------------------------------------------------
+# %%
+# 6. From the first to the last
+# -----------------------------
 
 
 def main() -> None:
@@ -262,7 +282,8 @@ def main() -> None:
     print("\nLearned:\n")
     for sentence in findings(nested, table):
         print(f"- {sentence}")
-    draw(X, y, axes_names, species, table, n_repeats=n_repeats).savefig("decision_regions.png", dpi=110)
+    figure = draw(X, y, axes_names, species, table, n_repeats=n_repeats)
+    figure.savefig("decision_regions.png", dpi=110, metadata={"Description": CAPTION})
     print("\nPicture: decision_regions.png")
 
 
