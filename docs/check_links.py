@@ -32,7 +32,11 @@ class Page(HTMLParser):
 
 def faults(site: Path) -> list[str]:
     """A sentence for each link that leads nowhere."""
-    pages = {path: Page(path.read_text(encoding="utf8")) for path in sorted(site.rglob("*.html"))}
+    pages = {
+        path: Page(path.read_text(encoding="utf8"))
+        for path in sorted(site.rglob("*.html"))
+        if "_static" not in path.parts
+    }
     found = []
     for path, page in pages.items():
         name = path.relative_to(site)

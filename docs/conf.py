@@ -32,6 +32,7 @@ extensions = [
 exclude_patterns = ["_build", "**.ipynb", "gallery/*.py", "gallery/*.json", "gallery/*.zip"]
 templates_path = ["_templates"]
 root_doc = "index"
+default_role = "literal"  # `single backticks` of docstrings
 nitpicky = True
 # Only our own names have to be found: there is no inventory of others', for nothing is downloaded.
 nitpick_ignore_regex = [(r"py:.*", r"(?!stackkit\b).*")]
@@ -73,6 +74,7 @@ sphinx_gallery_conf = {
     "doc_module": ("stackkit",),
     "remove_config_comments": True,
     "show_memory": False,
+    "write_computation_times": False,  # their page loads scripts from elsewhere
     "download_all_examples": False,
     "show_signature": False,
     "abort_on_example_error": False,

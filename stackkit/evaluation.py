@@ -211,7 +211,7 @@ def nested_scores(
     scoring : str, callable or None
         A scorer of scikit-learn; a callable gets y as an array, and higher is better. None means what the leaderboard
         ranks by: "neg_log_loss", or "accuracy" where the stack gives no probabilities; for numbers
-        "neg_root_mean_squared_error". Losses ("neg_...") are shown as positive numbers: but for that sign, the
+        "neg_root_mean_squared_error". Losses (``neg_...``) are shown as positive numbers: but for that sign, the
         stack's scores are those of scikit-learn's ``cross_val_score``, bit for bit.
     groups : array-like of shape (n_rows,), optional
         Passed to the outer splitter, and to whom ``fit`` passes it.

@@ -33,7 +33,7 @@ class ConvexClassifier(BlendClassifier):
         Number of Newton steps.
     n_features_in_ : int
         Number of columns seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns, where all are strings.
 
     References
@@ -88,7 +88,7 @@ class ConvexRegressor(BlendRegressor):
         Weight of each learner; 0.0, exactly, for those that do not help.
     n_features_in_ : int
         Number of columns seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns, where all are strings.
 
     References

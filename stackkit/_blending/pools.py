@@ -123,7 +123,7 @@ class LogPoolClassifier(BlendClassifier):
         Number of Newton steps.
     n_features_in_ : int
         Number of columns seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns, where all are strings.
 
     References
@@ -195,7 +195,7 @@ class LinearPoolRegressor(BlendRegressor):
         What is added, in units of the target.
     n_features_in_ : int
         Number of columns seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns, where all are strings.
 
     References

@@ -168,7 +168,7 @@ class RidgePoolRegressor(BlendRegressor):
         What predictions are brought within, in units of the target.
     n_features_in_ : int
         Number of columns seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns, where all are strings.
 
     See Also

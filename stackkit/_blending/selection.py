@@ -154,7 +154,7 @@ class EnsembleSelectionClassifier(BlendClassifier):
         Labels, sorted.
     n_features_in_ : int
         Number of columns seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns, where all are strings.
 
     References
@@ -230,7 +230,7 @@ class EnsembleSelectionRegressor(BlendRegressor):
         Weight of each learner, a multiple of one over the number of picks; 0.0 for those never picked.
     n_features_in_ : int
         Number of columns seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns, where all are strings.
 
     References
