@@ -29,10 +29,12 @@ extensions = [
     "mathml",
     "commands",
 ]
-exclude_patterns = ["_build", "**.ipynb", "gallery/*.py", "gallery/*.json", "gallery/*.zip"]
+exclude_patterns = ["_build", "sg_execution_times.rst", "**.ipynb", "gallery/*.py", "gallery/*.json", "gallery/*.zip"]
 templates_path = ["_templates"]
 root_doc = "index"
 default_role = "literal"  # `single backticks` of docstrings
+highlight_language = "none"  # of blocks that do not say what they are
+toc_object_entries_show_parents = "hide"
 nitpicky = True
 # Only our own names have to be found: there is no inventory of others', for nothing is downloaded.
 nitpick_ignore_regex = [(r"py:.*", r"(?!stackkit\b).*")]

@@ -151,7 +151,7 @@ def show_held_out(y: np.ndarray, survival: np.ndarray, p: pd.DataFrame, best: st
     print(f"  {'':<32}{'log-loss':>8}{'accuracy':>11}{'right':>8}    the stack is better by")
     rivals = {f"the best learner, {best}": p[best], "the mean of all learners": p.mean(axis=1)}
     told = pd.DataFrame({"the stack": survival, **rivals})
-    losses = -np.log(told.where(y[:, np.newaxis] == 1, 1 - told).clip(1e-15))
+    losses = -np.log(told.sub(1 - y, axis=0).abs().clip(1e-15))  # of the probability of what happened
     for name, probability in told.items():
         gain, right = losses[name] - losses["the stack"], (probability > 0.5) == y
         by = "" if name == "the stack" else f"{gain.mean():>10.3f} (standard error {gain.sem():.3f})"

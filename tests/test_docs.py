@@ -57,6 +57,15 @@ def test_the_start_page_has_the_first_example():
         assert line in example.splitlines(), line
 
 
+def test_examples_are_called_by_their_names():
+    """They have been renumbered once."""
+    pages = [*DOCS.rglob("*.md"), *ROOT.glob("*.md"), *(ROOT / "benchmarks").glob("*.md")]
+    examples = {path.name for path in (ROOT / "examples").glob("*.py")}
+    called = {(page.name, name) for page in pages for name in re.findall(r"\d\d_\w+\.py", page.read_text("utf8"))}
+    assert {name for _, name in called} >= {"00_first_stack.py", "13_blend_files.py"}
+    assert not {(page, name) for page, name in called if name not in examples}
+
+
 def test_the_reference_has_every_public_name():
     """A page has `.. currentmodule:: stackkit.plots`, and below it the names, each on a line of its own."""
     found = []

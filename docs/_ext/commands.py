@@ -23,10 +23,10 @@ def write_page(app: Sphinx) -> None:
 
 
 def _sections() -> list[str]:
-    above = click.Context(main, info_name="stackkit", max_content_width=100)
+    above = click.Context(main, info_name="stackkit")
     pages = [("stackkit", main.get_help(above))]
     for name, command in main.commands.items():
-        context = click.Context(command, info_name=name, parent=above, max_content_width=100)
+        context = click.Context(command, info_name=name, parent=above)
         pages.append((f"stackkit {name}", command.get_help(context)))
     return [f"## {name}\n\n```text\n{page.strip()}\n```\n" for name, page in pages]
 

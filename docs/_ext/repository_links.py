@@ -1,7 +1,8 @@
 """Links of Markdown files, which are right in the repository, lead to pages of the site.
 
 The same text is read in both places: `[an example](../examples/01_titanic.py)` opens the file there, and the page of
-the gallery here. What has no page is written as code: the site does not know where the repository is.
+the gallery here; so does the bare name of an example. What has no page is written as code: the site does not know where
+the repository is.
 """
 
 import re
@@ -20,6 +21,7 @@ PAGES = {
     "benchmarks/README.md": "/benchmarks/index.md",
     "benchmarks/defaults.md": "/benchmarks/defaults.md",
 }
+EXAMPLE = re.compile(r"(?<![\[`])`examples/(?P<name>\d\d_\w+)\.py`(?![\]`])")
 LINK = re.compile(r"(!?)\[(?P<text>[^\]]*)\]\((?P<path>[^)#\s:]+)(?P<anchor>#[^)\s]*)?\)")
 logger = logging.getLogger(__name__)
 
@@ -52,6 +54,7 @@ def translate(text: str, folder: Path) -> str:
             return f"{link['text']} (`{path.relative_to(ROOT).as_posix()}`)" if not link[1] else link[0]
         return f"{link[1]}[{link['text']}]({page}{link['anchor'] or ''})"
 
+    text = EXAMPLE.sub(lambda found: f"[{found[0]}](/{OUTPUT_FOLDER}/{found['name']}.rst)", text)
     return LINK.sub(replaced, text)
 
 
