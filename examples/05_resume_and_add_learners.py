@@ -120,8 +120,8 @@ def make_store() -> Store:
 
 def fit_and_kill(enough: int) -> tuple[int, int]:
     """Fit in another process, kill it after so many fits; return how many it had done, and its workers left alive."""
-    command = [sys.executable, __file__, "child"]
-    child = subprocess.Popen(command, stderr=subprocess.DEVNULL)  # noqa: S603 - this very file
+    command = [sys.executable, sys.argv[0], "child"]
+    child = subprocess.Popen(command, stderr=subprocess.DEVNULL)  # noqa: S603 -- this very file
     give_up = monotonic() + 120
     while count() < enough and child.poll() is None and monotonic() < give_up:
         sleep(0.005)

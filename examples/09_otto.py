@@ -336,7 +336,7 @@ def draw(table: pd.DataFrame) -> Figure:
     for level, (label, colour) in LEVELS.items():
         of_level = table["level"] == level
         axes.barh(places[of_level], table["hold_out"][of_level].clip(upper=most), color=colour, height=0.75)
-        axes.text(0, places[of_level].max() + 0.55, label, size=8, weight="bold", color=colour)
+        axes.text(0.006 * most, places[of_level].max() + 0.6, label, size=8, weight="bold", color="#444444")
     for place, loss in zip(places, table["hold_out"], strict=True):
         axes.text(min(loss, most), place, f" {loss:.3f}{'' if loss <= most else ' (cut off)'}", va="center", size=8)
     known = table["model"].duplicated(keep=False)  # the second level has an "mlp", too
