@@ -5,6 +5,8 @@
 writes docs/out_of_fold.svg.
 """
 
+# ruff: noqa: INP001 - a script, in no package
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -22,8 +24,9 @@ TOP, BOTTOM = 7.6, 2.6  # upper edges of the two rows of tables
 STYLE = {"font.size": 10, "svg.fonttype": "path", "svg.hashsalt": "stackkit", "text.color": INK}
 
 
-def _strips(axes: Axes, x: float, top: float, width: float, height: float, colours: list[str]) -> None:
+def _strips(axes: Axes, corner: tuple[float, float], size: tuple[float, float], colours: list[str]) -> None:
     """A table, or a column, cut into as many parts as there are colours."""
+    (x, top), (width, height) = corner, size
     part = height / len(colours)
     for number, colour in enumerate(colours):
         below = top - (number + 1) * part
@@ -41,12 +44,12 @@ def _box(axes: Axes, x: float, y: float, text: str) -> None:
 
 def _training_rows(axes: Axes) -> None:
     middle = TOP - TALL / 2
-    _strips(axes, 0.2, TOP, 1.3, TALL, list(COLOURS))
+    _strips(axes, (0.2, TOP), (1.3, TALL), list(COLOURS))
     axes.text(0.85, TOP + 0.2, "X: 891 rows\nin 5 folds", ha="center")
     _arrow(axes, (1.65, middle), (2.35, middle))
     for fold in range(N_FOLDS):  # what each of the five fits sees; the coloured part is left out and predicted
         parts = [COLOURS[row] if row == fold else PALE for row in range(N_FOLDS)]
-        _strips(axes, 2.5 + 0.52 * fold, TOP, 0.4, TALL, parts)
+        _strips(axes, (2.5 + 0.52 * fold, TOP), (0.4, TALL), parts)
     axes.text(3.74, TOP + 0.2, "learner 1, fitted 5 times on the\ngrey rows (712 or 713)", ha="center")
     axes.text(3.74, TOP - TALL - 0.15, "each predicts the rows\nthat it did not see", ha="center", va="top")
     _arrow(axes, (5.2, middle), (5.9, middle))
@@ -58,20 +61,20 @@ def _training_rows(axes: Axes) -> None:
 def _columns(axes: Axes, x: float, top: float, height: float, colours: list[str]) -> None:
     """The first learner's column alone, then beside those of the others."""
     middle = top - height / 2
-    _strips(axes, x, top, 0.3, height, colours)
+    _strips(axes, (x, top), (0.3, height), colours)
     _arrow(axes, (x + 0.5, middle), (x + 1.2, middle))
-    _strips(axes, x + 1.4, top, 0.3, height, colours)
+    _strips(axes, (x + 1.4, top), (0.3, height), colours)
     for learner in range(1, N_LEARNERS):
-        _strips(axes, x + 1.4 + 0.34 * learner, top, 0.3, height, [OTHER] * len(colours))
+        _strips(axes, (x + 1.4 + 0.34 * learner, top), (0.3, height), [OTHER] * len(colours))
 
 
 def _new_rows(axes: Axes) -> None:
     middle = BOTTOM - LOW / 2
-    _strips(axes, 0.2, BOTTOM, 1.3, LOW, [OTHER])
+    _strips(axes, (0.2, BOTTOM), (1.3, LOW), [OTHER])
     axes.text(0.85, BOTTOM + 0.2, "new X:\n418 rows", ha="center")
     _arrow(axes, (1.65, middle), (2.35, middle))
     for fold, colour in enumerate(COLOURS):
-        _strips(axes, 2.5 + 0.52 * fold, BOTTOM, 0.4, LOW, [colour])
+        _strips(axes, (2.5 + 0.52 * fold, BOTTOM), (0.4, LOW), [colour])
     axes.text(3.74, BOTTOM + 0.2, "all 5 fold models of learner 1\npredict all new rows", ha="center")
     _arrow(axes, (5.2, middle), (5.9, middle))
     axes.text(5.55, middle + 0.15, "mean", ha="center")
@@ -100,7 +103,6 @@ def main() -> None:
     with rc_context(STYLE):
         path = Path(__file__).parent.parent / "out_of_fold.svg"
         draw().savefig(path, metadata={"Date": None})
-    print(path.name)
 
 
 if __name__ == "__main__":
