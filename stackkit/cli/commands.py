@@ -24,7 +24,7 @@ from stackkit.cli.options import ENCODING, NA, OF_DATA, OF_FILES, OF_GIVEN, OUTE
 @click.version_option(metadata.version("stackkit"), prog_name="stackkit")
 @click.pass_context
 def main(ctx: click.Context) -> None:
-    """Stack many learners on a table: leak-free, from a file to predictions.
+    """Stack many learners on a table without leaks: from a file to predictions.
 
     \b
     stackkit fit train.csv --target Survived --id PassengerId \\
@@ -50,7 +50,7 @@ def fit(train: Path, **options: Any) -> None:
     "$12,300", "45.3%" or "1.234,5" are read where a whole column is written
     so. Codes with leading zeros, such as 007, are text; so are dates that may
     have the day or the month first. Classes and IDs are written back as they
-    are spelled. Scores are of rows that a learner did not see.
+    are spelled. Scores are out of fold: of rows that a learner did not see.
 
     \b
     Examples:
@@ -70,9 +70,8 @@ def fit(train: Path, **options: Any) -> None:
 def compare(train: Path, outer: int, **options: Any) -> None:
     """Does stacking help on TRAIN? Nested cross-validation and a verdict.
 
-    The stack, its best learner, their plain mean and each learner are scored
-    on rows that nothing was learned from. This takes --outer times as long as
-    fit.
+    The stack, its best learner, the plain mean and each learner are scored on
+    outer folds that no model saw. This takes --outer times as long as fit.
 
     \b
     Example:
@@ -90,13 +89,13 @@ def compare(train: Path, outer: int, **options: Any) -> None:
 @ENCODING
 @SEP
 @NA
-@option("Run", "--jobs", type=int, metavar="N", default=-1, help="Threads. Default: -1, all cores.")
-@option("Run", "--quiet", is_flag=True, help="Say nothing on stderr but errors.")
+@option("Run", "--jobs", type=int, metavar="N", default=-1, help="Number of threads. Default: -1, all cores.")
+@option("Run", "--quiet", is_flag=True, help="Print nothing but errors to stderr.")
 def predict(model: Path, new: Path, **options: Any) -> None:
     """Predict the rows of NEW with a MODEL that `stackkit fit --model` wrote.
 
-    Nothing in a model file is run. Columns that the model does not know are
-    ignored, the target too. NEW may be - for standard input.
+    No code in a model file is run. Columns that the model does not know are
+    ignored, also the target. NEW may be - for standard input.
 
     \b
     Example:
@@ -110,16 +109,18 @@ def predict(model: Path, new: Path, **options: Any) -> None:
 @click.argument("oof", type=FILE, nargs=-1, required=True, metavar="OOF...")
 @OF_GIVEN
 def blend(oof: tuple[Path, ...], **options: Any) -> None:
-    """Blend predictions that others made, a file a learner: no model is needed.
+    """Blend predictions that others made, one file per learner.
 
-    OOF... are out-of-fold predictions of the training rows: the ID, a column of
-    predictions (of classes the probability of the last one, or a column a class),
-    and the target, unless --train has it. Files of --test are of new rows. Which
-    belong together is told by their names: oof_xgb.csv and test_xgb.csv are both
-    of xgb. Rows are matched by --id, without it by their place.
+    No model is needed. OOF... are files of out-of-fold predictions of the
+    training rows: the ID, the predictions, and the target, unless --train has
+    it. Predictions of classes are one column, the probability of the last
+    class, or one column per class. Files of --test hold predictions of new
+    rows. The names tell which files belong together: oof_xgb.csv and
+    test_xgb.csv are both of xgb. Rows are matched by --id, without it by
+    their place.
 
-    Nothing in such files tells that a row was predicted by a model that did not
-    see it. With --folds the blend learns on the folds of the predictions.
+    Nothing in such files shows that a row was predicted by a model that did
+    not see it. With --folds the blend learns on the folds of the predictions.
 
     \b
     Example:

@@ -36,20 +36,20 @@ def _scorer(_ctx: click.Context, _option: click.Parameter, value: str | None) ->
 
 
 ENCODING = option(
-    "Files", "--encoding", metavar="NAME", help="Of text files, such as latin-1 or utf-16. Default: told by the file."
+    "Files", "--encoding", metavar="NAME", help="Encoding of text files, such as latin-1 or utf-16. Default: detected."
 )
 SEP = option(
     "Files",
     "--sep",
     callback=_separator,
     metavar="CHAR",
-    help="Between columns, such as ';' or tab. Default: told by the first lines.",
+    help="Delimiter between columns, such as ';' or tab. Default: detected from the first lines.",
 )
 DECIMAL = option(
     "Files",
     "--decimal",
     type=click.Choice([".", ","]),
-    help="Before decimals. Default: told by each column, and by the others where it may be either.",
+    help="Decimal sign. Default: detected for each column; where both would do, from the other columns.",
 )
 NA = option(
     "Files",
@@ -57,7 +57,7 @@ NA = option(
     multiple=True,
     callback=_texts,
     metavar="TEXT,TEXT",
-    help="Count as missing, besides NA, NULL, nan and the like; may be repeated.",
+    help="Texts that count as missing, in addition to NA, NULL, nan and the like; may be repeated.",
 )
 _OF_READING = together(ENCODING, SEP, DECIMAL, NA)
 PROBABILITIES = option(
@@ -67,22 +67,22 @@ PROBABILITIES = option(
     flag_value="all",
     metavar="[positive|CLASS]",
     help="Write one column of probabilities per class instead of the class; with 'positive', or the name of a class, "
-    "one column of its probability. Of two classes the positive one is the last by name or number, such as 1 or yes.",
+    "only the probability of that class. Of two classes the positive one is the last by name or number, such as 1.",
 )
-TARGET = option("Columns", "--target", required=True, metavar="COL", help="What is to be predicted.")
-ID = option("Columns", "--id", metavar="COL", help="Names the rows, in the output too; no feature.")
+TARGET = option("Columns", "--target", required=True, metavar="COL", help="Column to predict.")
+ID = option("Columns", "--id", metavar="COL", help="Names the rows, also in the output; not a feature.")
 DROP = option("Columns", "--drop", multiple=True, metavar="COL", help="Leave a column out; may be repeated.")
 TASK = option(
     "Columns",
     "--task",
     type=click.Choice(["classification", "regression"]),
-    help="By default told from the target: text and few different numbers are classes.",
+    help="Default: follows from the target; text and few different numbers are classes.",
 )
 FINAL = option(
     "Stack",
     "--final",
     metavar="NAME",
-    help="What weighs the learners. Classification: log_pool (default), convex, ensemble_selection, logistic; "
+    help="Meta-learner. Classification: log_pool (default), convex, ensemble_selection, logistic; "
     "regression: ridge_pool (default), linear_pool, convex, ensemble_selection, ridge.",
 )
 METRIC = option(
@@ -90,13 +90,13 @@ METRIC = option(
     "--metric",
     callback=_scorer,
     metavar="NAME",
-    help="To rank by: log_loss, roc_auc, f1, rmse, mae, r2 or another scorer of scikit-learn. Default: log_loss; "
-    "for regression rmse.",
+    help="Metric to rank by: log_loss, roc_auc, f1, rmse, mae, r2 or another scorer of scikit-learn. Default: "
+    "log_loss; for regression rmse.",
 )
 JSON = option("Run", "--json", "as_json", is_flag=True, help="Print one JSON document instead of tables.")
-QUIET = option("Run", "--quiet", is_flag=True, help="Say nothing on stderr but errors.")
+QUIET = option("Run", "--quiet", is_flag=True, help="Print nothing but errors to stderr.")
 OUTPUT = option("Files", "--output", type=FILE, metavar="FILE", help="Predictions for --test: .csv, .csv.gz, .parquet.")
-REPORT = option("Files", "--report", type=FILE, metavar="FILE", help="One HTML page of what was learned.")
+REPORT = option("Files", "--report", type=FILE, metavar="FILE", help="Write a report, one HTML page.")
 OF_DATA = together(
     _OF_READING,
     TARGET,
@@ -105,14 +105,21 @@ OF_DATA = together(
     TASK,
     option("Folds", "--cv", type=click.IntRange(2), default=5, show_default=True, help="Number of folds."),
     option(
-        "Folds", "--repeats", type=click.IntRange(1), default=1, show_default=True, help="With other folds each time."
+        "Folds",
+        "--repeats",
+        type=click.IntRange(1),
+        default=1,
+        show_default=True,
+        help="How often to repeat the folds, with other ones each time.",
     ),
-    option("Folds", "--groups", metavar="COL", help="Rows of a group stay in one fold; no feature."),
+    option(
+        "Folds", "--groups", metavar="COL", help="Column of groups: rows of a group stay in one fold; not a feature."
+    ),
     option(
         "Folds",
         "--time-order",
         metavar="COL",
-        help="Learn from the past, test on what follows; rows of one time stay together; no feature.",
+        help="Column of times: train on the past, test on what follows; equal times stay together; not a feature.",
     ),
     option(
         "Folds",
@@ -121,44 +128,49 @@ OF_DATA = together(
         default=0,
         show_default=True,
         metavar="N",
-        help="With --time-order: learn nothing from the N times, such as days, right before those of a test part.",
+        help="With --time-order: leave out the N times, such as days, right before each test part.",
     ),
-    option("Folds", "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of folds and learners."),
+    option("Folds", "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of folds and learners."),
     option(
         "Stack",
         "--preset",
         type=click.Choice(["fast", "balanced", "best"]),
-        help="How many learners, how costly: for some 10, 60 or 600 seconds on two cores. Default: fast, or with "
-        "--time-limit those for that time.",
+        help="Learners for about 10, 60 or 600 seconds on two cores. Default: fast; with --time-limit, those for that "
+        "time.",
     ),
     option(
         "Stack",
         "--learners",
         callback=_names,
         metavar="NAME,NAME",
-        help="Instead of the preset's: some of bn_mlp, splines, lightgbm, kernel, extra_trees, xgboost, random_forest, "
-        "lightgbm_slow, lightgbm_extra, lightgbm_small, hist_gradient_boosting, bn_mlp_wide, knn, catboost; for "
-        "classification also logistic, lda, naive_bayes, for regression ridge, lightgbm_linear.",
+        help="Learners in place of the preset's, out of bn_mlp, splines, lightgbm, kernel, extra_trees, xgboost, "
+        "random_forest, lightgbm_slow, lightgbm_extra, lightgbm_small, hist_gradient_boosting, bn_mlp_wide, knn, "
+        "catboost; for classification also logistic, lda, naive_bayes, for regression ridge, lightgbm_linear.",
     ),
     FINAL,
     METRIC,
     option(
-        "Run", "--jobs", type=int, default=-1, metavar="N", help="Workers. Changes no result. Default: -1, all cores."
+        "Run",
+        "--jobs",
+        type=int,
+        default=-1,
+        metavar="N",
+        help="Number of workers; the result is the same. Default: -1, all cores.",
     ),
     option(
         "Run",
         "--memory",
         type=FILE,
         metavar="DIR",
-        help="Keep what was computed: after a stop the same command goes on.",
+        help="Folder that keeps what was computed: after a stop, the same command resumes.",
     ),
     option(
         "Run",
         "--time-limit",
         type=click.FloatRange(min=0, min_open=True),
         metavar="SECONDS",
-        help="Choose learners for so much time, unless --preset or --learners does; start no fits after it, and stack "
-        "what is there.",
+        help="Choose learners for this time, unless --preset or --learners is given; after it no fit starts, and what "
+        "is there is stacked.",
     ),
     JSON,
     QUIET,
@@ -173,31 +185,42 @@ OF_FILES = together(
         "--model",
         type=FILE,
         metavar="FILE",
-        help="The model, for `stackkit predict`, and stackkit.load in Python.",
+        help="Save the model, for `stackkit predict` and for stackkit.load in Python.",
     ),
     REPORT,
     option(
         "Stack",
         "--verdict",
         is_flag=True,
-        help=f"Say at the end whether stacking helps, by nested cross-validation: {OUTER} times the fits on top.",
+        help=f"Tell at the end whether stacking helps, by nested cross-validation: {OUTER} times the fits in addition.",
     ),
 )
 OF_GIVEN = together(
     _OF_READING,
     TARGET,
     ID,
-    option("Columns", "--folds", metavar="COL", help="The fold of each row, on which the predictions were made."),
+    option(
+        "Columns",
+        "--folds",
+        metavar="COL",
+        help="Column with the fold of each row, on which the predictions were made.",
+    ),
     DROP,
     TASK,
-    option("Files", "--train", type=FILE, metavar="FILE", help="Where the target is, if not beside the predictions."),
+    option(
+        "Files",
+        "--train",
+        type=FILE,
+        metavar="FILE",
+        help="File with the target, if it is not in the files of predictions.",
+    ),
     option(
         "Files",
         "--test",
         type=FILE,
         multiple=True,
         metavar="FILE...",
-        help="Predictions of new rows, a file for each of the others, of like names: all words up to the next option.",
+        help="Predictions of new rows, one file for each OOF file, with a like name: all words up to the next option.",
     ),
     OUTPUT,
     PROBABILITIES,
