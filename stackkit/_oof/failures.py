@@ -45,7 +45,7 @@ def _in_order(results: Iterable[Result], names: list[str]) -> list[Result]:
 def _raise_if_needed(failed: list[Result], sentences: dict[int, str], n_learners: int, on_error: OnError) -> None:
     broken = [result for result in failed if not is_late(result)]
     if broken and on_error == "raise":
-        advice = "Mend it, or go on without it: on_error='drop'."
+        advice = "Fix it, or leave it out with on_error='drop'."
         cause = broken[0].failure.cause  # type: ignore[union-attr]
         raise LearnerFailedError(f"{sentences[id(broken[0])]} {advice}") from cause
     first: dict[str, str] = {}

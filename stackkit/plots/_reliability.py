@@ -166,7 +166,7 @@ class ReliabilityDisplay:
         Raises
         ------
         ValueError
-            The target is not one class a row, no learner gives probabilities, only one of X and y is given, y has
+            The target is not one class per row, no learner gives probabilities, only one of X and y is given, y has
             classes that the stack does not know, or a parameter is not usable.
         """
         oof, fitted = oof_of(model), fitted_stack(model)
@@ -290,7 +290,7 @@ class ReliabilityDisplay:
         shown += [(so_many_others(others), self.curves_[others[0]])] if others else []
         labels, curves = zip(*shown, strict=True)
         handles = [curve.line_ for curve in curves] + [reference]
-        legend_above(ax, handles, [*labels, "as often as foretold"])
+        legend_above(ax, handles, [*labels, "perfectly calibrated"])
         entitle(ax, "Reliability of the probabilities")
         if self.event is None:
             ax.set_xlabel(f"confidence: probability of the predicted class (top-label), {self.source}")
@@ -323,9 +323,9 @@ class ReliabilityDisplay:
 
 def _check_single_label(oof: OutOfFold) -> None:
     if not isinstance(oof.classes, np.ndarray):
-        got = "numbers" if oof.classes is None else "several labels a row"
+        got = "numbers" if oof.classes is None else "several labels per row"
         raise ValueError(  # noqa: TRY004 - it is the target that does not suit
-            f"ReliabilityDisplay needs a target with one class a row; got {got}. Use another display, or a stack a "
+            f"ReliabilityDisplay needs a target with one class per row; got {got}. Use another display, or a stack a "
             "label."
         )
 

@@ -303,7 +303,7 @@ def _failing(**params):
 def test_a_learner_that_fails_is_named_with_its_inner_and_outer_fold():
     message = (
         r"The learner 'bad' \(FailsOnce\) failed in inner fold 2 of outer fold 1 \(54 training rows, .* test rows\), "
-        r"in fit: RuntimeError: boom Mend it, or go on without it: on_error='drop'."
+        r"in fit: RuntimeError: boom Fix it, or leave it out with on_error='drop'."
     )
     with pytest.raises(LearnerFailedError, match=message) as caught:
         nested_scores(_failing(), IDS, Y, cv=KFold(3))

@@ -52,7 +52,7 @@ def test_without_failures_the_table_is_empty_but_has_its_columns():
 def test_the_first_by_learner_and_fold_is_raised_whatever_came_first(order):
     results = [_failed("a", 0), _failed("z", 2, message="second"), _failed("z", 1, message="first"), _good("m")]
     expected = re.escape("The learner 'z' (GaussianNB) failed in fold 1 of 3 (21 training rows, 9 test rows), in fit: ")
-    with pytest.raises(LearnerFailedError, match=f"{expected}first.*Mend it, .*on_error='drop'") as caught:
+    with pytest.raises(LearnerFailedError, match=f"{expected}first.*Fix it, .*on_error='drop'") as caught:
         _handle(results[::order], "raise")
     assert caught.value.__cause__ is CAUSE
 
