@@ -98,8 +98,8 @@ class NestedScores(Summarised):
     constant : float
         The score of a constant prediction: the classes' shares, or the mean, of each outer fold's training rows.
     margin : float
-        The largest gain that is too small to matter: 1 % of what "best learner" lacks to a perfect score, or of its
-        lead over the constant prediction, whichever is less.
+        The largest gain that is too small to matter: 1 % of the distance from "best learner" to a perfect score, or
+        of its lead over the constant prediction, whichever is less.
     folds : Folds
         The outer folds.
     failures : DataFrame
@@ -155,7 +155,7 @@ class NestedScores(Summarised):
         return {"helps": True, "does not help": False, "cannot be told": None}[self.outcome]
 
     def verdict(self) -> str:
-        """Whether stacking helps, by how much and against whom; else what to use instead, or why it cannot be told.
+        """Whether stacking helps, by how much and over what; else what to use instead, or why it cannot be told.
 
         Returns
         -------
@@ -188,7 +188,7 @@ def nested_scores(
     sample_weight: Any = None,
     **params: Any,
 ) -> NestedScores:
-    """Cross-validate the whole stack, and each of its learners by the way.
+    """Cross-validate the whole stack, together with each of its learners.
 
     On each outer fold the stack is built from the other rows alone: inner folds, learners, final estimator. Its
     learners' outer scores come from the very fold models that the stack consists of; so do that of their plain mean

@@ -8,7 +8,7 @@ class LearnerFailedError(ValueError):
 
 
 class OtherVersionsError(RuntimeError):
-    """A worker of a cluster has other versions of the libraries: it would compute something else."""
+    """A worker of a cluster has other versions of the libraries, and would give other results."""
 
 
 class ModelFileError(ValueError):
@@ -24,7 +24,7 @@ class LearnerDroppedWarning(UserWarning):
 
 
 class MissingClassWarning(UserWarning):
-    """Rows to train on lacked a class, whose probability is then 0, or one of the values of a label."""
+    """The training rows of a fold lacked a class, whose probability is then 0, or one of the values of a label."""
 
 
 class IgnoredWeightsWarning(UserWarning):
@@ -32,11 +32,11 @@ class IgnoredWeightsWarning(UserWarning):
 
 
 class MissingScoreWarning(UserWarning):
-    """The test rows of a fold all weigh zero: there is no score of them."""
+    """All test rows of a fold have weight zero: there is no score of them."""
 
 
 class RowOrderWarning(UserWarning):
-    """The order of the rows does not suit the folds: scores of learners may be far off."""
+    """The order of the rows does not suit the folds: scores may be far off."""
 
 
 class UnreadValuesWarning(UserWarning):
@@ -44,7 +44,7 @@ class UnreadValuesWarning(UserWarning):
 
 
 class MissingPackageWarning(UserWarning):
-    """A package that the default learners ask for cannot be used: they are without those that need it."""
+    """A package cannot be used: the default learners that need it are left out."""
 
 
 class NotProbabilitiesWarning(UserWarning):
@@ -52,8 +52,8 @@ class NotProbabilitiesWarning(UserWarning):
 
 
 class StoreWarning(UserWarning):
-    """Results could not be kept in the store, or kept ones not be used: they are computed again."""
+    """Results could not be kept in the store, or could not be read from it: they are computed again."""
 
 
 class OtherVersionsWarning(UserWarning):
-    """A model was saved with other versions of the libraries: it may predict something else."""
+    """A model was saved with other versions of the libraries, and may give other predictions."""

@@ -44,7 +44,7 @@ def permutation_importance(
     """Shuffle a column of the training rows, or a learner: how much worse does the stack predict them?
 
     Each row is predicted by models that did not see it, and no learner is fitted again. Within the test rows of a
-    fold a column is shuffled; the fold's own models predict these rows anew; and a final estimator that was fitted to
+    fold a column is shuffled; the fold's own models predict these rows again; and a final estimator that was fitted to
     the table's rows of the fold's training part alone turns that into the stack's prediction. This is the final
     estimator that gives the stack its own score in ``leaderboard()``, cross-fitted on the out-of-fold table. It is not
     ``final_estimator_``, which saw the targets of all rows: by that, the score to begin with would be too good.
@@ -52,7 +52,7 @@ def permutation_importance(
 
     Of learners it is their out-of-fold predictions that are shuffled: what the final estimator goes by. By how much the
     stack gets worse without a learner is another question, which ``leaderboard()`` answers ("marginal"): there the
-    final estimator is fitted anew, and others make up for what is gone.
+    final estimator is fitted again, and others make up for what is gone.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def permutation_importance(
     Raises
     ------
     ValueError
-        X are not the training rows or lack, the fold models are not there, or a parameter cannot be used.
+        X is missing or is not the training rows, the fold models are not there, or a parameter cannot be used.
     TypeError
         ``model`` is not a StackingModel.
 
@@ -227,8 +227,8 @@ def label_issues(model: StackingModel, X: Any = None, *, learner: str | None = N
     Parameters
     ----------
     model : StackingModel
-        Fitted, to classes with probabilities or to one number a row. Its predictions are those of its final estimator,
-        cross-fitted on the out-of-fold table: that of a row did not learn from the row's label.
+        Fitted, to classes with probabilities or to one number per row. Its predictions are those of its final
+        estimator, cross-fitted on the out-of-fold table: no row is predicted by one that learned from its label.
     X : array-like or DataFrame of shape (n_rows, n_features), optional
         The training rows; needed with ``passthrough``.
     learner : str, optional

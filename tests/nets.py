@@ -22,7 +22,7 @@ class Layers(nn.Module):
 
 
 class OneLogit(Layers):
-    """One number a row, without a column."""
+    """One number per row, without a column."""
 
     def __init__(self, n_inputs=4):
         super().__init__(n_inputs, n_outputs=1)

@@ -105,7 +105,7 @@ def test_jackknife_plus_is_the_same_with_folds_of_one_row():
     X, y = numbers(35)
     model = StackingModel([("ridge", Ridge())], LinearRegression(), cv=LeaveOneOut()).fit(X[:30], y[:30])
     made = conformal(model)
-    assert len(made._stacks.parts) == 30  # one a row, though final estimators are fitted ten times
+    assert len(made._stacks.parts) == 30  # one per row, though final estimators are fitted ten times
     assert np.isfinite(made.predict_interval(X[30:], 0.9)).all()
     np.testing.assert_allclose(made.scores_, np.abs(y[:30] - _second_level(model)[:, 0]))
 
@@ -713,7 +713,7 @@ def test_bad_input_is_refused(regression, classification, rare):
     labels = StackingModel([("knn", KNeighborsClassifier())], cv=3).fit(*multilabel)
     refused(ValueError, "of several labels", conformal, labels)
     outputs = StackingModel([("ridge", Ridge())], cv=3).fit(X, X[:, :2])
-    refused(ValueError, "needs a stack that predicts numbers, one a row", conformal, outputs)
+    refused(ValueError, "needs a stack that predicts numbers, one per row", conformal, outputs)
     refitted = StackingModel(REGRESSORS, LinearRegression(), cv=3, refit=True).fit(X, X[:, 0])
     refused(ValueError, "fold models of 'ridge' are not there", conformal, refitted)
     refused(ValueError, "fold models of 'ridge' are not there", spread, refitted, X)

@@ -101,7 +101,7 @@ class FoldStacks:
 def fold_stacks(
     final: Any, oof: OutOfFold, *, X: Any = None, picked: Sequence[int] = (), n_jobs: int | None = None
 ) -> FoldStacks:
-    """Of each fold of a fitted stack: no learner is fitted again, ``final`` once a fold, to rows of the table.
+    """Of each fold of a fitted stack: no learner is fitted again, ``final`` once per fold, to rows of the table.
 
     ``picked`` are the positions of the columns of ``X`` that it sees beside the table.
     """
@@ -161,7 +161,7 @@ def width_of(block: Block) -> int:
 
 
 def fold_members(oof: OutOfFold) -> dict[str, list[Member]]:
-    """The fold models of each learner, one a fold; an error where the stack has not kept them."""
+    """The fold models of each learner, one per fold; an error where the stack has not kept them."""
     lacking = [name for name in oof.blocks if not oof.members.get(name)]
     if lacking:
         raise ValueError(

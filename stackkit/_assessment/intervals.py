@@ -23,7 +23,7 @@ class Interval(NamedTuple):
 
 
 def corrected_interval(values: np.ndarray, folds: Folds) -> Interval:
-    """The corrected resampled t-test of Nadeau and Bengio (2003), section 4.2.1: one value a fold.
+    """The corrected resampled t-test of Nadeau and Bengio (2003), section 4.2.1: one value per fold.
 
     Folds are not independent, for their training rows overlap: the variance of the mean is not s^2 / J, but nearer to
     (1 / J + n_test / n_train) s^2. With one fold, or a value that is missing, nothing can be said.

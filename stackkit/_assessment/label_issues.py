@@ -36,7 +36,7 @@ def label_doubts(oof: OutOfFold, learner: str) -> pd.DataFrame:
         found = {"given": y, "suggested": predicted, "doubt": doubt, "issue": doubt > FAR_OUT}
     else:
         raise ValueError(
-            f"label_issues needs probabilities of classes, or one number a row; {learner!r} gives "
+            f"label_issues needs probabilities of classes, or one number per row; {learner!r} gives "
             f"{block.kind!r} columns by {block.method}. Use learners and a final estimator with predict_proba."
         )
     return pd.DataFrame(found, index=pd.Index(rows, name="position"))
@@ -46,7 +46,7 @@ def label_doubts(oof: OutOfFold, learner: str) -> pd.DataFrame:
 
 
 def mislabelled(y: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """Rows whose label is likely wrong, by confident learning; ``y`` holds codes, ``p`` a column a class.
+    """Rows whose label is likely wrong, by confident learning; ``y`` holds codes, ``p`` one column per class.
 
     For each pair of a given class and a likely true one as many rows are taken as the counts say, those first whose
     probability of the likely class is largest beside that of the given one ("prune by noise rate" in Northcutt et

@@ -71,7 +71,7 @@ def answers_of(values: np.ndarray, block: Block, classes: Any) -> Answers:
 
 
 def _as_scorers_take_them(values: np.ndarray, block: Block) -> np.ndarray:
-    """A column a class. What rounds to a little off one, as of 32-bit floats, is good enough for us, not for them."""
+    """One column per class. Sums a little off one, as of 32-bit floats, are good enough for us, not for scorers."""
     values = np.clip(values, 0, 1)
     if block.n_classes == 2:
         return np.column_stack([1 - values, values])

@@ -50,7 +50,7 @@ def _as_probabilities(estimator: Any, X: NDArray[np.floating]) -> Floats:
     n_classes = len(estimator.classes_)
     table, faults = _as_table(X, n_classes)
     if faults:
-        shape = "one column a learner" if n_classes == 2 else f"blocks of {n_classes} columns a learner"
+        shape = "one column per learner" if n_classes == 2 else f"blocks of {n_classes} columns per learner"
         which = "of the second class" if n_classes == 2 else "that sum to 1, in the order of the classes"
         warnings.warn(
             f"{type(estimator).__name__} expects {shape}: probabilities {which}; got {'; '.join(faults)}. "
@@ -74,7 +74,7 @@ class BlendClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_rows, n_learners * width)
-            Probabilities that did not see the row's label (out-of-fold), a block of columns a learner. For
+            Probabilities that did not see the row's label (out-of-fold), a block of columns per learner. For
             two classes a block is one column, the probability of the second class; for more it has a column
             a class. Classes stand in sorted order.
         y : array-like of shape (n_rows,)
@@ -151,7 +151,7 @@ class BlendRegressor(RegressorMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_rows, n_learners)
-            Predictions that did not see the row's target (out-of-fold), one column a learner.
+            Predictions that did not see the row's target (out-of-fold), one column per learner.
         y : array-like of shape (n_rows,)
             Targets.
         sample_weight : array-like of shape (n_rows,), default=None
@@ -173,7 +173,7 @@ class BlendRegressor(RegressorMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_rows, n_learners)
-            Predictions, one column a learner.
+            Predictions, one column per learner.
 
         Returns
         -------

@@ -41,7 +41,7 @@ def weights_of_mean_one(sample_weight: ArrayLike | None, n_rows: int) -> Floats:
         return np.ones(n_rows)
     weights: Floats = check_array(sample_weight, ensure_2d=False, dtype=float, input_name="sample_weight")
     if weights.shape != (n_rows,):
-        raise ValueError(f"sample_weight must have the shape ({n_rows},), one a row; got {weights.shape}.")
+        raise ValueError(f"sample_weight must have the shape ({n_rows},), one per row; got {weights.shape}.")
     if weights.min() < 0:
         raise ValueError(f"sample_weight must not be negative; got {weights.min()!r} as the smallest.")
     if not weights.any():

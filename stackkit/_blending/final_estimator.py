@@ -23,7 +23,7 @@ from stackkit._members import Block, Member, as_columns, asking, last_step, one_
 from stackkit._utils import sums_held
 from stackkit.exceptions import MissingClassWarning
 
-# Meta-learners that give one weight a learner: where it is zero, the learner need not be fitted
+# Meta-learners that give one weight per learner: where it is zero, the learner need not be fitted
 # on all rows, nor asked for predictions.
 PROBABILITY_BLENDS = (LogPoolClassifier, ConvexClassifier, EnsembleSelectionClassifier)
 NUMBER_BLENDS = (RidgePoolRegressor, LinearPoolRegressor, ConvexRegressor, EnsembleSelectionRegressor)
@@ -197,14 +197,14 @@ def _shares(probabilities: np.ndarray) -> np.ndarray:
 
 
 def final_labels(member: Member, table: Any, classes: Any, **params: Any) -> Any:
-    """The user's labels; for several labels a row, and for numbers, what the estimator gives."""
+    """The user's labels; for several labels per row, and for numbers, what the estimator gives."""
     with sums_held(member.estimator):
         raw = one_column(member.estimator.predict(table, **params))
     return classes[member.codes[np.searchsorted(member.labels, raw)]] if isinstance(classes, np.ndarray) else raw
 
 
 def final_probabilities(member: Member, table: Any, classes: Any) -> np.ndarray:
-    """A column a class; for several labels a row the probability of each."""
+    """One column per class; for several labels per row the probability of each."""
     with sums_held(member.estimator):
         raw = member.estimator.predict_proba(table)
     if isinstance(classes, list):

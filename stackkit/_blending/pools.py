@@ -90,8 +90,8 @@ class LogPoolClassifier(BlendClassifier):
     """Logarithmic opinion pool: a weighted geometric mean of class probabilities, rescaled.
 
     The probability of class c is proportional to ``exp(sum_m w_m log p_m(c) + b_c)``, with one weight
-    ``w_m >= 0`` a learner. The weights need not sum to 1, so the pool sharpens learners that are too timid
-    and softens those that are too sure. They minimise the log-loss plus a light ridge that draws them to
+    ``w_m >= 0`` per learner. The weights need not sum to 1, so the pool makes underconfident learners more certain,
+    and overconfident ones less. They minimise the log-loss plus a light ridge that draws them to
     ``1/M``, where M is the number of learners.
 
     Parameters
@@ -101,9 +101,9 @@ class LogPoolClassifier(BlendClassifier):
         and wrong can cost. Above 0 and below 0.5.
     ridge : float, default=0.1
         Strength of ``sum (w_m - 1/M)^2 + 10 sum b_c^2``, beside the log-loss summed over the rows: it
-        matters less the more rows there are. Where nearly all rows are told right, many classes leave few
-        errors to learn a bias from: hence its larger share. At 0 the weights grow without end where the classes can be
-        separated.
+        matters less the more rows there are. Where nearly all rows are predicted right, few errors are left to
+        learn a bias per class from, so biases have the larger share. At 0 the weights grow without end where the
+        classes can be separated.
     fit_bias : bool, default=True
         Whether to fit the biases ``b_c``; they sum to 0.
     max_iter : int, default=100
@@ -133,7 +133,7 @@ class LogPoolClassifier(BlendClassifier):
 
     Examples
     --------
-    Two timid learners that agree deserve more trust than either:
+    Two underconfident learners that agree deserve more trust than either:
 
     >>> import numpy as np
     >>> from stackkit import LogPoolClassifier
@@ -182,9 +182,9 @@ class LogPoolClassifier(BlendClassifier):
 class LinearPoolRegressor(BlendRegressor):
     """Weighted sum of predictions and an intercept: least squares without negative weights.
 
-    The prediction is ``sum_m w_m x_m + b`` with one weight ``w_m >= 0`` a learner. The weights need not sum to 1, so
-    the pool stretches learners that are too timid, as averaged models are, and shrinks those that overshoot; the
-    intercept takes out what they are too high or too low. On the rows it was fitted to, the squared error is never
+    The prediction is ``sum_m w_m x_m + b`` with one weight ``w_m >= 0`` per learner. The weights need not sum to 1, so
+    the pool stretches predictions that vary too little, as those of averaged models do, and shrinks those that vary
+    too much; the intercept corrects a constant error. On the rows it was fitted to, the squared error is never
     above that of :class:`ConvexRegressor`. Of columns that are copies of each other the first alone gets weight.
 
     Attributes

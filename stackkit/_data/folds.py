@@ -120,7 +120,7 @@ def splitter_of(
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise ValueError(
                 f"The 'cv' parameter must give pairs (training rows, test rows); got {pair!r} among them. For one fold "
-                "number a row, use sklearn.model_selection.PredefinedSplit."
+                "number per row, use sklearn.model_selection.PredefinedSplit."
             )
     return splitter
 

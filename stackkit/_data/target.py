@@ -109,7 +109,7 @@ def _check_classes(y: Any) -> Target:
         return Target(indicator, [np.unique(column) for column in indicator.T], "classification")
     if kind == "multiclass-multioutput":
         raise ValueError(
-            "y must hold one class a row, or a 0/1 indicator of labels; got several multi-class columns. "
+            "y must hold one class per row, or a 0/1 indicator of labels; got several multi-class columns. "
             "Fit one stack a column."
         )
     labels = column_or_1d(y, warn=True)
@@ -123,7 +123,7 @@ def _check_classes(y: Any) -> Target:
 
 
 def check_weights(sample_weight: Any, n_rows: int) -> np.ndarray | None:
-    """Weights as floats, one a row; a single number is the same weight for all."""
+    """Weights as floats, one per row; a single number is the same weight for all."""
     if sample_weight is None:
         return None
     if np.isscalar(sample_weight):

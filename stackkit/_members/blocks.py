@@ -69,7 +69,7 @@ def _kind_of(learner: Any, method: str, target: Target) -> Kind:
 
 
 def _labels_of(kind: Kind, target: Target) -> tuple[Any, ...]:
-    """One column for two classes (the other's probability adds nothing), one a class for more."""
+    """One column for two classes (the other's probability adds nothing), one per class for more."""
     if kind in ("probability", "score") and target.n_classes > 2:
         return tuple(target.classes)
     if kind in ("indicator", "value") and target.n_outputs > 1:

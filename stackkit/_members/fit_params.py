@@ -15,7 +15,7 @@ from stackkit._utils import parts_of
 
 
 def rows_of_params(params: dict[str, Any], rows: np.ndarray, n_rows: int) -> dict[str, Any]:
-    """Cut what has one value a row; leave the rest."""
+    """Cut what has one value per row; leave the rest."""
     cut = {}
     for name, value in params.items():
         shape = getattr(value, "shape", None)

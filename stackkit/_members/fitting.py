@@ -133,7 +133,7 @@ def _widths_of(parts: Sequence[Any], learner: Any) -> dict[str, list[int]]:
     if "n_features" not in signature(learner.fit_folds).parameters:
         raise ValueError(
             f"preprocessing gave the folds {sorted(set(widths))} columns; fit_folds of {type(learner).__name__} must "
-            f"take n_features, a number of columns a fold, to tell them from the zeros that fill them up."
+            f"take n_features, a number of columns per fold, to tell them from the zeros that fill them up."
         )
     return {"n_features": widths}
 

@@ -116,7 +116,7 @@ def _binary_score(member: Member, raw: Any, block: Block, n_rows: int) -> np.nda
 def _votes(member: Member, raw: Any, block: Block, n_rows: int) -> np.ndarray:
     raw = one_column(np.asarray(raw))
     if raw.shape != (n_rows,):
-        raise ValueError(f"{block.method} must give one class a row, shape {(n_rows,)}; got the shape {raw.shape}.")
+        raise ValueError(f"{block.method} must give one class per row, shape {(n_rows,)}; got the shape {raw.shape}.")
     found = np.searchsorted(member.labels, raw).clip(max=len(member.labels) - 1)
     if (member.labels[found] != raw).any():
         raise ValueError(f"{block.method} gave classes that it was not trained on.")
@@ -124,7 +124,7 @@ def _votes(member: Member, raw: Any, block: Block, n_rows: int) -> np.ndarray:
 
 
 def _indicator(member: Member, raw: Any, block: Block, n_rows: int) -> np.ndarray:
-    """One column a label. Forests and k-NN give a list of (n_rows, 2) probabilities instead."""
+    """One column per label. Forests and k-NN give a list of (n_rows, 2) probabilities instead."""
     if isinstance(raw, list):
         classes = member.estimator.classes_
         raw = np.column_stack(

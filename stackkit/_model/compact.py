@@ -81,7 +81,7 @@ class CompactModel(Predicts, BaseEstimator):
         return self._predictor.final.estimator
 
     def fit(self, X: Any, y: Any = None) -> NoReturn:
-        """Refuse: what is compact has forgotten how to be fitted.
+        """Raise an error: a compact model cannot be fitted.
 
         Parameters
         ----------

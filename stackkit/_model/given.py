@@ -43,6 +43,6 @@ def _given(name: str, block: Block, oof: OutOfFold) -> FrozenEstimator:
     if block.kind == "value" and oof.classes is None and block.width == 1:
         return FrozenEstimator(GivenNumbers(block.columns.start))
     raise ValueError(
-        f"from_oof takes tables of probabilities, or of one number a row; got {block.kind!r} columns of the learner "
+        f"from_oof takes tables of probabilities, or of one number per row; got {block.kind!r} columns of the learner "
         f"{name!r}. Make the table with learners that have predict_proba."
     )

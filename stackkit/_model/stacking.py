@@ -40,9 +40,9 @@ from stackkit._oof import OutOfFold, refit_members
 class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, TransformerMixin, BaseEstimator):
     """Stacked generalisation: out-of-fold predictions of base learners train a final estimator.
 
-    K folds, K fits a learner: each training row is predicted by models that did not see it (the
-    table P, which trains the final estimator), and new rows by the mean over each learner's fold
-    models (p). With ``refit=True`` each learner is fitted once more, on all rows, and that fit
+    With K folds each learner is fitted K times. Each training row is predicted by models that did not
+    see it (the table P, which trains the final estimator), and new rows by the mean over each learner's
+    fold models (p). With ``refit=True`` each learner is fitted once more, on all rows, and that fit
     alone predicts new rows, as in scikit-learn's stackers: K + 1 fits.
 
     One class for classification and regression: which of the two follows from ``final_estimator``,
@@ -63,13 +63,13 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         unless it has a ``cv`` of its own.
     preset : {"fast", "balanced", "best"} or None
         What ``estimators=None`` means, and ``cv=None`` with it: the learners of an ordered list, 6, 11 or all, that
-        there is time for, in some 10, 60 or 600 seconds on two cores, on 5 folds, or on small tables 8 or 10. Of
-        many rows only as many are used as that time allows, drawn by chance. How long each learner will take is told
-        by :meth:`plan` and with ``verbose``, and follows from the size of the table alone, not from the machine.
-        None means the time of ``time_limit``, without one "fast". benchmarks/defaults.md in the sources tells what
-        the presets took, and what they gave.
+        there is time for, in about 10, 60 or 600 seconds on two cores, on 5 folds, or on small tables 8 or 10. Of
+        many rows only as many are used as that time allows, drawn at random. :meth:`plan` and ``verbose`` tell how
+        long each learner is expected to take; that follows from the size of the table, not from the machine.
+        None means the time of ``time_limit``; without such a limit, "fast". benchmarks/defaults.md in the sources
+        has what the presets took, and what they gave.
     task : {"classification", "regression"} or None
-        Says what neither estimator tells.
+        The task, where neither the learners nor the final estimator tell it.
     cv : int, splitter, iterable of index pairs, or None
         The folds, made once for all learners. None means five folds of shuffled rows, stratified for
         classes, with ``groups`` kept together where they are given; without ``random_state`` they are the
@@ -266,7 +266,7 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         Parameters
         ----------
         oof : OutOfFold
-            Of probabilities, or of one number a row: what :meth:`OutOfFold.from_frames` made of predictions from
+            Of probabilities, or of one number per row: what :meth:`OutOfFold.from_frames` made of predictions from
             elsewhere, what ``cross_fit`` returned, or another stack's ``oof_``.
         final_estimator : estimator or None
             What blends the learners. None means :class:`~stackkit.LogPoolClassifier` or
@@ -284,7 +284,7 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         TypeError
             ``oof`` is no table, or a parameter is given that the table says.
         ValueError
-            The table holds neither probabilities nor one number a row.
+            The table holds neither probabilities nor one number per row.
 
         Notes
         -----

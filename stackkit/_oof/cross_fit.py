@@ -46,7 +46,7 @@ def cross_fit(
     random_state: Any = None,
     verbose: bool = False,
 ) -> OutOfFold:
-    """Make the out-of-fold table of several learners: K folds, K fits a learner.
+    """Make the out-of-fold table of several learners: K folds, K fits per learner.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def cross_fit(
         splitters average over the repeats; a time series splitter leaves its first rows uncovered.
     stack_method : {"auto", "predict_proba", "decision_function", "predict"} or dict by learner
         Which method fills the columns. "auto" takes the first of the three that a learner has.
-        Binary probabilities keep the second class's column; multi-class ones a column a class.
+        Binary probabilities keep the second class's column; multi-class ones one column per class.
     groups : array-like of shape (n_rows,), optional
         Passed to the splitter; with ``cv=None``, rows of one group are never on both sides of a fold.
     sample_weight : array-like of shape (n_rows,), optional

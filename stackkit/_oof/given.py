@@ -274,7 +274,7 @@ def _warn_of_classes(values: dict[str, np.ndarray]) -> None:
 
 
 def _folds_of(folds: Any, y: Any, rows: _Rows, target: Target) -> Folds:
-    """From a label a row, a splitter or pairs; where they are not known, shuffled ones."""
+    """From a label per row, a splitter or pairs; where they are not known, shuffled ones."""
     labels = None if folds is None or hasattr(folds, "split") else _labels_of(folds)
     if labels is not None:
         return _by_label(_in_order("folds", folds if is_pandas(folds) else labels, rows))
@@ -284,7 +284,7 @@ def _folds_of(folds: Any, y: Any, rows: _Rows, target: Target) -> Folds:
 
 
 def _labels_of(folds: Any) -> np.ndarray | None:
-    """A label a row, or None for pairs and numbers of folds."""
+    """A label per row, or None for pairs and numbers of folds."""
     if np.isscalar(folds) or (isinstance(folds, tuple | list) and folds and not np.isscalar(folds[0])):
         return None
     values = np.asarray(folds) if hasattr(folds, "__len__") else None

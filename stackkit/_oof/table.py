@@ -44,7 +44,7 @@ class OutOfFold(Summarised):
         Which rows have a prediction.
     folds : Folds
         The index pairs that all learners shared.
-    scores : DataFrame, one row a (learner, fold)
+    scores : DataFrame, one row per (learner, fold)
         Scores on the fold's test rows (classification: log_loss, accuracy; regression: rmse, r2)
         and seconds to fit and to predict.
     members : dict of str to list of estimators
@@ -56,7 +56,7 @@ class OutOfFold(Summarised):
     y : ndarray of shape (n_rows,) or (n_rows, n_outputs)
         The target as the learners saw it: codes 0, 1, ... of ``classes``, a 0/1 indicator of labels, or numbers.
     classes : ndarray, list of ndarray or None
-        The labels behind the codes; a list of them, one a label, for a multilabel target; None for numbers.
+        The labels behind the codes; a list of them, one per label, for a multilabel target; None for numbers.
     sample_weight : ndarray of shape (n_rows,) or None
         The weights that ``scores`` are made with.
     test_index : Index or None
@@ -101,9 +101,9 @@ class OutOfFold(Summarised):
         ----------
         train : dict of str to DataFrame, Series or array
             By the learner's name, its predictions of the training rows: each row by a model that did not see it. For
-            two classes one column, the probability of the last class in sorted order; else a column a class, named as
-            the classes are (``"cat"``, or with the same letters in front, ``"p_cat"``), in any order; columns without
-            names are in sorted order. For numbers one column.
+            two classes one column, the probability of the last class in sorted order; else one column per class,
+            named as the classes are (``"cat"``, or with the same letters in front, ``"p_cat"``), in any order; columns
+            without names are in sorted order. For numbers one column.
         y : Series or array of shape (n_rows,)
             Classes or numbers. Rows are matched by label where ``y`` and a table have a pandas index, else by place.
         test : dict of the same names, optional
@@ -166,7 +166,7 @@ class OutOfFold(Summarised):
         return pd.DataFrame(self.train, index=self.index, columns=self.columns)
 
     def proba(self, learner: str) -> pd.DataFrame:
-        """A learner's out-of-fold probabilities, a column a class.
+        """A learner's out-of-fold probabilities, one column per class.
 
         In ``train`` two classes have one column, the probability of the second.
 

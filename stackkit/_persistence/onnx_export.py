@@ -121,7 +121,7 @@ def _compact(model: Any) -> CompactModel:
 
 def _as_labels(classes: Any) -> np.ndarray:
     if isinstance(classes, list):
-        raise NotConvertibleError("to_onnx cannot convert a model of several labels a row. Fit one for each label.")
+        raise NotConvertibleError("to_onnx cannot convert a model of several labels per row. Fit one for each label.")
     kinds = {"i": np.int64, "u": np.int64, "b": np.bool_, "f": np.float64, "U": object, "O": object}
     found = classes.astype(kinds[classes.dtype.kind])
     if found.dtype == object and not all(isinstance(label, str) for label in found):

@@ -77,16 +77,16 @@ def save(model: Any, path: str | Path) -> Path:
 def load(path: str | Path, trusted: Sequence[str] | None = None) -> Any:
     """Read a model from a file that `save` wrote.
 
-    Nothing in the file is run, whoever wrote it: there is no pickle in it, and only classes and functions from a
+    No code in the file is run, whoever wrote it: there is no pickle in it, and only classes and functions from a
     fixed list are used (those of stackkit, scikit-learn and XGBoost, and NumPy's and SciPy's functions of numbers),
-    besides those that you name.
+    and those that you name.
 
     Parameters
     ----------
     path : str or Path
         The file.
     trusted : list of str, optional
-        Names of classes and functions that the model may use besides, such as ``["my_package.learners.MyLearner"]``,
+        Names of further classes and functions that the model may use, such as ``["my_package.learners.MyLearner"]``,
         or ``["my_package.*"]`` for all that a package defines itself. Their modules are imported and their code is run:
         name what you know. Others are not even imported.
 
@@ -115,7 +115,7 @@ def load(path: str | Path, trusted: Sequence[str] | None = None) -> Any:
     -----
     A model can still be wrong on purpose, or take long: what is guaranteed is that loading it runs nothing. The
     numbers in it reach XGBoost's and scikit-learn's native code. Those of decision trees, search trees and sparse
-    matrices are checked first; those of XGBoost and of support vector machines are not, so use such models of
+    matrices are checked first; those of XGBoost and of support vector machines are not: use such models from
     strangers only where a crash does no harm.
 
     Examples

@@ -43,7 +43,7 @@ class StoreInfo:
     folder : Path
         The store's folder.
     n_entries : int
-        Fits whose results are kept: one a learner, fold, data set and setting.
+        Fits whose results are kept: one per learner, fold, data set and setting.
     n_tables : int
         Files of predictions.
     n_models : int
@@ -53,7 +53,7 @@ class StoreInfo:
     size_limit : int or None
         Bytes that they may have.
     oldest : datetime or None
-        When the file was used that nobody has used for longest: the next one to go.
+        When the least recently used file was used. It is the next one to go.
     newest : datetime or None
         When the store was last used.
 
@@ -101,7 +101,7 @@ class Store:
 
     What was computed once is not computed again: not in the next fit, not
     after a crash, not in another process. Each file carries a seal
-    (HMAC-SHA256) that only who has the key can make: a file that is damaged,
+    (HMAC-SHA256) that only the owner of the key can make: a file that is damaged,
     cut short, or put there by somebody else is not used, and nothing in it
     is run.
 
@@ -111,7 +111,7 @@ class Store:
         Where the files go. Made if it is not there, for its owner alone.
 
     store_models : bool, default=True
-        Whether fitted models are kept besides their predictions. Without, a
+        Whether fitted models are kept beside their predictions. Without them a
         store is small, but what needs the models has to fit them again.
 
     size_limit : int or str, default=None
@@ -121,7 +121,7 @@ class Store:
 
     key : bytes or str, default=None
         The secret of the seal, at least 16 bytes, for a store that several
-        machines have in common. Who knows it can run code in your process:
+        machines share. Anybody who knows it can run code in your process:
         a kept model is a pickle. By default the key of `key_file`.
 
     key_file : str or path-like, default=None

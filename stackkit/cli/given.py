@@ -226,7 +226,7 @@ class _Reader:
     # --- columns --------------------------------------------------------------------------------------
 
     def values(self, table: TextTable, classes: list[str] | None, places: np.ndarray) -> np.ndarray:
-        """The predictions of these rows: numbers, or probabilities in a column a class."""
+        """The predictions of these rows: numbers, or probabilities in one column per class."""
         columns = self._columns(table, classes)
         found = kinds_of(table, columns, np.arange(len(table.texts)), self.say)
         values = np.column_stack([_numbers(table, name, found[name].kind, places) for name in columns])

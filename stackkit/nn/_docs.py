@@ -78,7 +78,7 @@ ALL = _entries("""
         Called at the ends of epochs, as skorch does. Callbacks that act on batches are refused.
 
     verbose : int, default=0
-        1 prints a line an epoch, as skorch does.
+        1 prints one line per epoch, as skorch does.
 
     history_ : skorch.history.History
         Losses and seconds of each epoch.

@@ -1,6 +1,6 @@
 """Many BN-MLPs of one shape trained as one network: a batched matrix product does the work of N.
 
-Shapes: N networks (of which k take part in a step), b rows a batch, d features, h units, c outputs.
+Shapes: N networks (of which k take part in a step), b rows per batch, d features, h units, c outputs.
 Activations are feature-major, (k, h, b): then BN over the k * h features of all networks is plain BN over a
 view, without a copy. All parameters lie in one flat buffer, so that one call of the optimizer moves them
 all. Gradients are written by hand: on small tables autograd's bookkeeping costs more than the arithmetic.

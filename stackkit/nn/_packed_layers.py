@@ -1,6 +1,6 @@
 """The layers of some neighbouring networks of a pack, and what goes through them in one step.
 
-Shapes: k networks, b rows a batch, d features (E encoded ones), m columns for waves, h units, c outputs.
+Shapes: k networks, b rows per batch, d features (E encoded ones), m columns for waves, h units, c outputs.
 """
 
 import math

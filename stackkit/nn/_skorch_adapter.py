@@ -155,7 +155,7 @@ class SkorchNet(BaseEstimator):
     def _check_probabilities(self, found: np.ndarray) -> None:
         if found.ndim != 2 or found.shape[1] < len(self.classes_):
             raise ValueError(
-                f"The module must output one column a class, {len(self.classes_)} in all; got an output of shape "
+                f"The module must output one column per class, {len(self.classes_)} in all; got an output of shape "
                 f"{found.shape}. Change its last layer."
             )
         sums = found.sum(axis=1)
@@ -259,7 +259,7 @@ DTYPE = (
 CURES = {
     "could not convert string": "A net takes numbers: put an encoder before it in a Pipeline, such as a OneHotEncoder.",
     "Expected more than 1 value per channel": (
-        "Batch normalisation needs two rows a batch: raise 'batch_size'; with a loader of your own, set "
+        "Batch normalisation needs two rows per batch: raise 'batch_size'; with a loader of your own, set "
         "iterator_train__drop_last=True."
     ),
     "shapes cannot be multiplied": "The module's first layer must take as many inputs as X has columns.",

@@ -74,7 +74,7 @@ def _with_shape(name: str, value: ArrayLike, shape: tuple[int, ...], because: st
 
 
 def _per_feature(name: str, value: ArrayLike, n_features: int) -> Floats:
-    return _with_shape(name, value, (n_features,), "one value a feature or feature map of x")
+    return _with_shape(name, value, (n_features,), "one value per feature or feature map of x")
 
 
 def _check_number(name: str, value: Any, highest: float, allowed: str) -> None:

@@ -21,7 +21,7 @@ class CorrelationDisplay:
     """How alike the learners' out-of-fold predictions are: a heat map, similar learners beside each other.
 
     Correlations of predictions over all covered rows, as :func:`stackkit.evaluation.diversity` has them; with several
-    columns a learner (classes, outputs) over all of them, each column centred, outputs in units of their target's
+    columns per learner (classes, outputs) over all of them, each column centred, outputs in units of their target's
     standard deviation. Predicted classes count as columns of zeros and ones. A learner that predicts the same
     everywhere has none.
 

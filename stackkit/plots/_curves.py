@@ -20,8 +20,8 @@ INSIDE = ("net_", "best_estimator_", "regressor_", "estimator_", "estimator", "c
 class LearningCurvesDisplay:
     """Losses of the neural networks among the learners, epoch by epoch, over their fold models.
 
-    A thin line a fold model, a thick one for their mean, in which a network that has stopped keeps its last loss. Loss
-    is what the net was trained on. Validation losses are there only where the net computed them, as with
+    A thin line per fold model, a thick one for their mean, in which a network that has stopped keeps its last loss.
+    Loss is the training loss. Validation losses are there only where the net computed them, as with
     ``early_stopping`` or skorch's ``train_split``. Of more than five nets the best five are in colour.
 
     Parameters

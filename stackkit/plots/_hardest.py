@@ -220,7 +220,7 @@ class HardestRowsDisplay:
         ).plot(**shown)
 
     def plot(self, ax: Any = None, **kwargs: Any) -> Self:
-        """Draw a line a row up to the loss that ranks it, and a mark for each learner's.
+        """Draw one line per row up to the loss that ranks it, and a mark for each learner's.
 
         Parameters
         ----------
@@ -288,7 +288,7 @@ def _row_loss(y: np.ndarray, values: np.ndarray, block: Block) -> np.ndarray | N
 
 
 def _suggested(stack: OutOfFold | None, rows: np.ndarray) -> list[str]:
-    """By the stack's own predictions; nothing where these are neither probabilities nor one number a row."""
+    """By the stack's own predictions; nothing where these are neither probabilities nor one number per row."""
     block = None if stack is None else stack.blocks[STACK]
     if (
         stack is None

@@ -122,7 +122,7 @@ class WeightsDisplay:
         return cls(weights=pd.Series(found), meaning=meaning).plot(ax, **style)
 
     def plot(self, ax: Any = None, **kwargs: Any) -> Self:
-        """Draw a bar a learner, the largest on top.
+        """Draw one bar per learner, the largest on top.
 
         Parameters
         ----------

@@ -247,8 +247,8 @@ class ConformalClassifier(_Conformal, OfClassifier):
     model : StackingModel
         ``fit`` fits a clone of it.
     method : {"lac", "aps"}
-        What a class's score is. "lac": what its probability lacks to 1, which makes the smallest sets; rows that are
-        hard get sets that are wrong more often, and some sets are empty: no class conforms. "aps": the probability of
+        The score of a class. "lac": 1 minus its probability, which makes the smallest sets; the sets of hard rows are
+        wrong more often, and some sets are empty: no class conforms. "aps": the probability of
         all likelier classes and a share of its own, drawn by chance; sets are larger, and hold more evenly for easy
         and for hard rows.
     random_state : int, RandomState or None
@@ -360,7 +360,7 @@ def conformal(
     """Give a fitted stack intervals, or sets of classes, that hold with a chosen confidence. Nothing is refitted.
 
     The stack has K models of each learner, and each training row was predicted by those that did not see it. A final
-    estimator is fitted to the table once a fold, without the fold's test rows, and predicts these: how far off it is
+    estimator is fitted to the table once per fold, without the fold's test rows, and predicts these: how far off it is
     tells how far off it will be for new rows. That needs no rows to be put aside, as split-conformal prediction does,
     which also learns from fewer rows.
 
@@ -368,7 +368,7 @@ def conformal(
     ----------
     model : StackingModel
         Fitted, with ``refit=False``, or with a final estimator that weighs the learners: it needs the fold models.
-        It predicts numbers, or probabilities of one class a row. Learners that were fitted beforehand must not have
+        It predicts numbers, or probabilities of one class per row. Learners that were fitted beforehand must not have
         seen the training rows.
     X : array-like or DataFrame of shape (n_rows, n_features), optional
         The training rows, as they were given to ``fit``; needed only with ``passthrough``.

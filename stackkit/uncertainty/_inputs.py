@@ -28,7 +28,7 @@ def check_kind(oof: OutOfFold, final: Any, owner: str, *, classes: bool) -> Bloc
     block = block_of_stack(final, oof)
     wanted = block.kind == "probability" if classes else block.kind == "value" and block.width == 1
     if not wanted or (oof.classes is None) == classes:
-        needed = "probabilities of one class a row" if classes else "numbers, one a row"
+        needed = "probabilities of one class per row" if classes else "numbers, one per row"
         got = f"{block.method} of {'several labels' if isinstance(oof.classes, list) else block.kind + 's'}"
         raise ValueError(
             f"{owner} needs a stack that predicts {needed}; this one gives {got}, in {block.width} column(s). Use a "

@@ -38,7 +38,7 @@ def spread(model: StackingModel, X: Any) -> np.ndarray:
     Raises
     ------
     ValueError
-        The stack gives neither numbers nor probabilities of one class a row, or the fold models are not there.
+        The stack gives neither numbers nor probabilities of one class per row, or the fold models are not there.
     TypeError
         ``model`` is not a StackingModel.
 

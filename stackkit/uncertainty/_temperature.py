@@ -94,7 +94,7 @@ def scale_temperature(model: StackingModel, X: Any = None) -> TemperatureClassif
     Parameters
     ----------
     model : StackingModel
-        Fitted; it gives probabilities of one class a row.
+        Fitted; it gives probabilities of one class per row.
     X : array-like or DataFrame of shape (n_rows, n_features), optional
         The training rows, as they were given to ``fit``; needed only with ``passthrough``.
 
@@ -106,7 +106,7 @@ def scale_temperature(model: StackingModel, X: Any = None) -> TemperatureClassif
     Raises
     ------
     ValueError
-        The stack gives no probabilities of one class a row, or ``X`` are not the training rows.
+        The stack gives no probabilities of one class per row, or ``X`` are not the training rows.
     TypeError
         ``model`` is not a StackingModel.
 

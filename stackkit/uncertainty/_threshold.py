@@ -195,7 +195,7 @@ def tune_threshold(
     Parameters
     ----------
     model : StackingModel
-        Fitted; it gives probabilities of one class a row.
+        Fitted; it gives probabilities of one class per row.
     scoring : str, callable or None
         One scorer of scikit-learn that asks for classes, such as "f1". None means "balanced_accuracy", without costs.
         Scorers by name take ``pos_label`` for the positive class.
@@ -216,7 +216,7 @@ def tune_threshold(
     Raises
     ------
     ValueError
-        The stack gives no probabilities of one class a row, or a parameter cannot be used.
+        The stack gives no probabilities of one class per row, or a parameter cannot be used.
     TypeError
         ``model`` is not a StackingModel.
 

@@ -162,7 +162,7 @@ def test_bad_input_is_refused():
     with pytest.raises(TypeError, match="must be a StackingModel; got a GaussianNB"):
         label_issues(GaussianNB().fit(X, y))
     model = StackingModel(LEARNERS, RidgeClassifier(), random_state=0).fit(X, y)
-    with pytest.raises(ValueError, match="needs probabilities of classes, or one number a row; 'stack' gives 'score'"):
+    with pytest.raises(ValueError, match="probabilities of classes, or one number per row; 'stack' gives 'score'"):
         label_issues(model)
     with pytest.raises(ValueError, match=r"must be one of 'knn', 'bayes'; got 'knm'\. Did you mean 'knn'"):
         label_issues(model, learner="knm")

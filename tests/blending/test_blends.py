@@ -624,7 +624,7 @@ def test_parameters_are_checked_in_fit(blend, message):
     [
         (np.zeros(150), "sample_weight must have a value above zero; got only zeros"),
         (-np.ones(150), "sample_weight must not be negative; got .*-1.0"),
-        (np.ones(3), r"sample_weight must have the shape \(150,\), one a row; got \(3,\)"),
+        (np.ones(3), r"sample_weight must have the shape \(150,\), one per row; got \(3,\)"),
         (np.full(150, np.nan), "Input sample_weight contains NaN"),
     ],
 )
@@ -651,12 +651,12 @@ def test_one_class_is_refused(blend):
         (
             (60, 2),
             lambda X: X * 3 - 1,
-            "one column a learner: probabilities of the second class; got values from",
+            "one column per learner: probabilities of the second class; got values from",
         ),
         (
             (60, 3),
             lambda X: X * 3 - 1,
-            "blocks of 3 columns a learner: .* got values from .* are clipped; rows of a",
+            "blocks of 3 columns per learner: .* got values from .* are clipped; rows of a",
         ),
         ((60, 3), lambda X: X / 2, "got rows of a block that sum to 0.5 to 0.5, which are rescaled"),
         (

@@ -41,7 +41,7 @@ Q = {name: _predictions(seed, np.arange(M) % 2 == 1) for name, seed in (("a", 2)
 
 @pytest.fixture
 def files(tmp_path):
-    """Of b: the rows in another order, a column a class, semicolons and decimal commas."""
+    """Of b: the rows in another order, one column per class, semicolons and decimal commas."""
     ROWS.assign(p=P["a"], part=FOLDS).to_csv(tmp_path / "oof_a.csv", index=False)
     b = pd.DataFrame({"yes": P["b"], "id": ROWS["id"], "no": (1 - P["b"]).round(4)})
     b.sample(frac=1, random_state=0).to_csv(tmp_path / "oof_b.csv", index=False, sep=";", decimal=",")

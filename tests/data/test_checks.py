@@ -530,7 +530,7 @@ def test_missing_and_infinite_numbers_in_y(door, bad):
         (X[:, :2], "Unknown label type: continuous-multioutput"),
         (
             np.column_stack([np.arange(N) % 3] * 2),
-            "y must hold one class a row, or a 0/1 indicator of labels; got several multi-class columns. Fit one",
+            "y must hold one class per row, or a 0/1 indicator of labels; got several multi-class columns. Fit one",
         ),
     ],
 )

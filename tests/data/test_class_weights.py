@@ -44,7 +44,7 @@ def _lacking(code, codes=THREE):
 
 
 def _by_hand(learner, labels, weights, cv, parameter="class_weight"):
-    """scikit-learn on the user's labels, fold by fold; a column a class, but for the first of two."""
+    """scikit-learn on the user's labels, fold by fold; one column per class, but for the first of two."""
     classes = np.unique(labels)
     table, times = np.zeros((N, len(classes))), np.zeros((N, 1))
     for train, test in cv:

@@ -547,7 +547,7 @@ def test_unusable_probabilities(raw, match):
         ("score", 3, 3, np.zeros((4, 6)), r"shape \(4, 3\); got the shape \(4, 6\)"),
         ("score", 1, 2, np.zeros((4, 2)), r"shape \(4, 1\); got the shape \(4, 2\)"),
         ("probability", 1, 2, np.full(4, 0.5), r"shape \(4, 2\); got the shape \(4,\)"),
-        ("label", 1, 3, np.zeros((4, 2), dtype=int), r"must give one class a row, shape \(4,\); got .*\(4, 2\)"),
+        ("label", 1, 3, np.zeros((4, 2), dtype=int), r"must give one class per row, shape \(4,\); got .*\(4, 2\)"),
         ("label", 1, 3, np.zeros(5, dtype=int), r"shape \(4,\); got the shape \(5,\)"),
         ("label", 1, 3, np.array([0, 1, 2, 3]), "predict gave classes that it was not trained on"),
         ("label", 1, 3, np.array([0, 1, -1, 2]), "predict gave classes that it was not trained on"),
@@ -572,7 +572,7 @@ def test_other_unusable_predictions(kind, width, n_classes, raw, match):
         ([0.2, 0.2, 0.2], "predict_proba", "predict_proba: .*do not sum to 1: off by up to 0.4"),
         ([0.5, 0.5], "predict_proba", r"must give an array of shape \(6, 3\); got the shape \(6, 2\)"),
         ([np.inf, 0, 0], "decision_function", "decision_function: .*gave NaN or infinity"),
-        ([1, 1], "predict", r"predict: .*must give one class a row, shape \(6,\); got the shape \(6, 2\)"),
+        ([1, 1], "predict", r"predict: .*must give one class per row, shape \(6,\); got the shape \(6, 2\)"),
     ],
 )
 def test_the_learner_and_the_fold_are_named_and_the_way_out(row, method, match):

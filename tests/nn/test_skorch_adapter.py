@@ -376,14 +376,14 @@ class Double(Layers):
         (classifier(module__n_inputs=5), X, Y, "first layer must take as many inputs as X has columns"),
         (classifier(), X, Y3, r"Target 2 is out of bounds\. The module must have one output a class; for two"),
         (classifier(criterion=torch.nn.BCEWithLogitsLoss), X, Y, "cross-entropy needs one output a target; for one"),
-        (binary(), X, Y3, r"one column a class, 3 in all; got an output of shape \(30, 2\)\. Change its last"),
+        (binary(), X, Y3, r"one column per class, 3 in all; got an output of shape \(30, 2\)\. Change its last"),
         (classifier(OneLogit), X, Y, "The module must have one output a class; for two"),
         (Flat(OneLogit, **SHORT), X, Y, "The module must have one output a class; for two"),
         (
             Flat(OneLogit, train_split=None, **SHORT),
             X,
             Y,
-            r"one column a class, 2 in all; got an output of shape \(30,\)",
+            r"one column per class, 2 in all; got an output of shape \(30,\)",
         ),
         (
             regressor(module__n_outputs=2),

@@ -83,7 +83,7 @@ def test_a_table_of_cross_fit_can_be_blended_too():
     stack = StackingModel(IRIS, random_state=0).fit(X, y)
     np.testing.assert_array_equal(model.predict_proba(oof.test_frame()), stack.predict_proba(X[:5]))
     assert not oof.caveat
-    with pytest.raises(ValueError, match="takes tables of probabilities, or of one number a row; got 'label' columns"):
+    with pytest.raises(ValueError, match="tables of probabilities, or of one number per row; got 'label' columns"):
         StackingModel.from_oof(cross_fit(IRIS, X, y, stack_method="predict"))
     with pytest.raises(TypeError, match=r"must be an OutOfFold; got a dict"):
         StackingModel.from_oof({})

@@ -139,11 +139,11 @@ def test_time_series(ax):
 
 
 def test_targets_that_have_no_reliability(numbers):
-    with pytest.raises(ValueError, match=r"ReliabilityDisplay needs a target with one class a row; got numbers"):
+    with pytest.raises(ValueError, match=r"ReliabilityDisplay needs a target with one class per row; got numbers"):
         ReliabilityDisplay.from_estimator(numbers)
     X, Y = make_multilabel_classification(60, 6, n_classes=2, random_state=0)
     oof = cross_fit([("knn", KNeighborsClassifier())], X, Y, cv=3)
-    with pytest.raises(ValueError, match=r"one class a row; got several labels a row. .* a stack a label"):
+    with pytest.raises(ValueError, match=r"one class per row; got several labels per row. .* one stack per label"):
         ReliabilityDisplay.from_oof(oof)
 
 
