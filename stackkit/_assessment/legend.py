@@ -78,8 +78,8 @@ def _weights(board: pd.DataFrame, final: Any) -> str:
     if isinstance(blend, LogPoolClassifier):
         return (
             "weight: the power to which the pool raises the learner's probabilities; 0: it is not used. The weights "
-            f"sum to {total}: 1 would be an average, above 1 the pool is surer than its learners are on average, below "
-            "1 less sure."
+            f"sum to {total}: 1 would be an average, above 1 the pool is more certain than its learners are on "
+            "average, below 1 less certain."
         )
     if isinstance(blend, LinearPoolRegressor | RidgePoolRegressor):
         below = "; below 0: it takes out an error that others share with it" * bool(np.min(blend.weights_) < 0)

@@ -550,7 +550,7 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
             - outer, outer_low, outer_high: with ``nested``, its score and 95 % interval.
             - weight: where the final estimator gives one to each learner; 0 means not used. Of
               ``LogPoolClassifier`` it is the power to which the learner's probabilities are raised: the sum is 1
-              for an average, above 1 where the pool is surer than its learners are on average. Of
+              for an average, above 1 where the pool is more certain than its learners are on average. Of
               ``RidgePoolRegressor`` and ``LinearPoolRegressor`` it is what the prediction is multiplied by; below 0
               it takes out an error that others share with the learner. Others are shares of 1.
             - marginal: by how much the stack's log_loss or rmse gets worse without the learner (of its accuracy,
