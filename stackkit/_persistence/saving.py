@@ -115,8 +115,8 @@ def load(path: str | Path, trusted: Sequence[str] | None = None) -> Any:
     -----
     A model can still be wrong on purpose, or take long: what is guaranteed is that loading it runs nothing. The
     numbers in it reach XGBoost's and scikit-learn's native code. Those of decision trees, search trees and sparse
-    matrices are checked first; those of XGBoost and of support vector machines are not: use such models from
-    strangers only where a crash does no harm.
+    matrices are checked first; those of XGBoost, LightGBM, CatBoost and of support vector machines are not: use
+    such models from strangers only where a crash does no harm.
 
     Examples
     --------
