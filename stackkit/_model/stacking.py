@@ -590,9 +590,9 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
     ) -> Path:
         """Write one self-contained HTML page about the fitted stack.
 
-        It tells what the stack is worth and what of, which columns count, where it is right and wrong, what the data
-        hold and what in them is suspect, what each learner costs, and how to repeat it all. Names from the data are
-        text, whatever they look like.
+        It shows the scores and weights, which columns count, where the stack is right and wrong, the distributions of
+        the data and warnings about them, what each learner costs, and how to repeat it all. Names from the data are
+        shown as text, whatever they look like.
 
         Parameters
         ----------

@@ -41,8 +41,8 @@ ALL = _entries("""
         Decay of the weight matrices, times the learning rate, at each step.
 
     clip_norm : float, default=None
-        Most that the norm of a network's gradient, over all its parameters, may be, above 0: a longer gradient is
-        shortened to it at each step, as `torch.nn.utils.clip_grad_norm_` does. None: it is taken as it is.
+        Largest norm of a network's gradient, over all its parameters, above 0: a longer gradient is shortened to it
+        at each step, as `torch.nn.utils.clip_grad_norm_` does. None: it is taken as it is.
 
     early_stopping : bool, default=False
         Set rows of the training part aside and stop each network when its loss there no longer falls; the best
@@ -100,9 +100,9 @@ MLP = _entries("""
         Units of each hidden layer.
 
     scaling : {"robust-clip", "standard"} or None, default="robust-clip"
-        What puts the columns of X on one scale, learned from the training rows: their median and quartiles,
-        with x / sqrt(1 + (x / 3)^2) behind it, so that none is beyond 3 [6]_; or their mean and standard deviation.
-        None takes them as they are.
+        How the columns of X are scaled, learned from the training rows. "robust-clip": by median and quartiles, and
+        then x / sqrt(1 + (x / 3)^2), so that no value is beyond 3 [6]_. "standard": by mean and standard deviation.
+        None: not at all.
 
     num_embedding : {"ple", "pbld"} or None, default="ple"
         "ple" shows the network each column also in pieces [5]_: ramps between quantiles of the training rows, of
@@ -147,12 +147,12 @@ MLP = _entries("""
         with early stopping, else 1; with ``snapshots`` it is 1.
 
     max_epochs : int or "auto", default="auto"
-        Times that the training rows are gone through; with ``early_stopping``, at most. "auto" is 60, less above
+        Passes over the training rows; with ``early_stopping``, at most so many. "auto" is 60, less above
         10,000 training rows (20 from 30,000 on), and more where there are so few rows that this would make less than
         1,000 steps. Without early stopping it is 10, and at least 100 steps.
 
     batch_size : int or "auto", default="auto"
-        Rows a step, at least 2. The rows of an epoch are split evenly, so that a batch may have a few more or
+        Rows per step, at least 2. The rows of an epoch are split evenly, so that a batch may have a few more or
         less, and never one. "auto" grows with the rows, in powers of two: 32 up to 2,900 rows, then about a
         64th, 512 at most.
 
@@ -160,9 +160,9 @@ MLP = _entries("""
         Learning rate, before its schedule.
 
     schedule : {"constant", "one-cycle", "cosine", "flat-cosine", "coslog4"}, default="cosine"
-        How the learning rate goes over ``max_epochs``: as it is; up and then down to zero; down to zero along a
-        cosine, again and again with ``snapshots``; as it is for the first half, and then down to zero along a cosine;
-        or up and down again four times, each time twice as long as before, (1 - cos(2 pi log2(1 + 15 t))) / 2 with t
+        The learning rate over ``max_epochs``: constant; up and then down to zero; down to zero along a cosine, once
+        for each of the ``snapshots``; constant for the first half, and then down to zero along a cosine; or up and
+        down again four times, each time twice as long as before, (1 - cos(2 pi log2(1 + 15 t))) / 2 with t
         from 0 to 1 [6]_.
 
     optimizer : {"adam", "sgd", "muon"} or subclass of torch.optim.Optimizer, default="adam"
@@ -175,7 +175,7 @@ MLP = _entries("""
     module : callable, default=None
         A torch module class of your own, or anything that makes one: called as ``module(n_features,
         n_outputs)``, where the outputs are logits or values. The parameters that shape the built-in network are
-        then without effect. Networks of one's own are not packed.
+        then without effect. Networks of your own are not packed.
 
     n_threads : int or None, default=1
         Threads inside one torch operation; None is torch's own number. Seeded results are the same bit for bit
@@ -220,11 +220,11 @@ CNN = _entries("""
         Independent networks whose predictions are averaged; "auto" is 1.
 
     max_epochs : int or "auto", default="auto"
-        Times that the training rows are gone through; with ``early_stopping``, at most. "auto" is 10 for
+        Passes over the training rows; with ``early_stopping``, at most so many. "auto" is 10 for
         "reference", else 5, and more where there are so few images that this would make less than 100 steps.
 
     batch_size : int or "auto", default="auto"
-        Images a step, at least 2. The images of an epoch are split evenly, so that a batch may have a few more
+        Images per step, at least 2. The images of an epoch are split evenly, so that a batch may have a few more
         or less, and never one. "auto" is 32 for "reference", else grows with the images, in powers of two, from
         16 to 128.
 
@@ -232,9 +232,9 @@ CNN = _entries("""
         Learning rate, before its schedule; "auto" is 0.001 for "reference", else 0.01.
 
     schedule : {"constant", "one-cycle", "cosine", "flat-cosine", "coslog4"} or "auto", default="auto"
-        How the learning rate goes over ``max_epochs``: as it is; up and then down to zero; down to zero along a
-        cosine, again and again with ``snapshots``; as it is for the first half, and then down to zero along a cosine;
-        or up and down again four times, each time twice as long as before, (1 - cos(2 pi log2(1 + 15 t))) / 2 with t
+        The learning rate over ``max_epochs``: constant; up and then down to zero; down to zero along a cosine, once
+        for each of the ``snapshots``; constant for the first half, and then down to zero along a cosine; or up and
+        down again four times, each time twice as long as before, (1 - cos(2 pi log2(1 + 15 t))) / 2 with t
         from 0 to 1. "auto" is "constant" for "reference", else "one-cycle".
 
     optimizer : {"adam", "sgd", "muon"} or subclass of torch.optim.Optimizer, or "auto", default="auto"

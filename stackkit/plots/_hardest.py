@@ -45,8 +45,8 @@ class HardestRowsDisplay:
 
     The loss of a row is minus the logarithm of the probability that its class was given (of several labels their
     mean), or the absolute error (of several outputs their mean). Learners that give neither are left out. Large losses
-    point to wrong labels, to rare kinds of rows, and to where learners disagree: of rows whose label is likely wrong
-    (see :func:`stackkit.inspection.label_issues`) it is said what they rather are.
+    point to wrong labels, to rare kinds of rows, and to where learners disagree. For rows whose label is likely wrong
+    (see :func:`stackkit.inspection.label_issues`) the suggested one is shown.
 
     Parameters
     ----------
@@ -65,13 +65,13 @@ class HardestRowsDisplay:
     loss : str
         Name of the loss.
     suggested : list of str, optional
-        What each row rather is, by the stack; empty for rows whose label or number is in no such doubt.
+        The label or number that the stack suggests for each row; empty where it is not in doubt.
 
     Attributes
     ----------
     rows_ : ndarray of int, shape (n_shown,)
         Positions of the rows in X.
-    table_ : DataFrame, a row each
+    table_ : DataFrame, one row per shown row
         Columns: position, truth, suggested, stack (or mean, where there is none): the loss that ranks; then each
         learner's loss.
     ax_ : matplotlib Axes

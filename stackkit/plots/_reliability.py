@@ -1,4 +1,4 @@
-"""Probabilities, and how often what they foretell comes."""
+"""Probabilities, and how often the events happen."""
 
 from __future__ import annotations
 
