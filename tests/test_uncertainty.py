@@ -694,7 +694,7 @@ def test_bad_input_is_refused(regression, classification, rare):
     refused(ValueError, "'by' parameter is not given, but it is", grouped.predict_interval, X)
     refused(ValueError, "groups of training rows, 'a', 'b'; got 'c'", grouped.predict_interval, X, by=["c"] * len(X))
     refused(ValueError, "knows no groups", grouped.predict_interval_in_time, X, X[:, 0])
-    refused(ValueError, "one group a row; got missing values", conformal, model, by=["a", None] * 150)
+    refused(ValueError, "one group per row; got missing values", conformal, model, by=["a", None] * 150)
     refused(ValueError, "must not be negative; got -1 as", conformal, model, sample_weight=np.full(300, -1.0))
     refused(ValueError, "needs a stack that predicts probabilities", scale_temperature, model)
     refused(ValueError, "needs a stack that predicts probabilities", tune_threshold, model)

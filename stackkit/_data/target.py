@@ -75,7 +75,9 @@ def _as_target(y: Any) -> Any:
     y = y.toarray() if sparse.issparse(y) else y
     y = y if hasattr(y, "shape") else np.asarray(y)
     if not y.shape:
-        raise ValueError(f"y must hold one target a row; got the single value {y.tolist()!r}. Pass a list or an array.")
+        raise ValueError(
+            f"y must hold one target per row; got the single value {y.tolist()!r}. Pass a list or an array."
+        )
     if pd.isna(np.asarray(y)).any():
         raise ValueError("Input y contains NaN. Drop the rows without a target.")
     return _of_one_type(y) if getattr(y, "dtype", None) == np.dtype(object) else y
@@ -110,7 +112,7 @@ def _check_classes(y: Any) -> Target:
     if kind == "multiclass-multioutput":
         raise ValueError(
             "y must hold one class per row, or a 0/1 indicator of labels; got several multi-class columns. "
-            "Fit one stack a column."
+            "Fit one stack per column."
         )
     labels = column_or_1d(y, warn=True)
     classes, codes = np.unique(labels, return_inverse=True)

@@ -75,7 +75,7 @@ def fit_members_at_once(
         else:
             fitted = learner.fit_folds(X, target.values, folds, **params)
     if len(fitted) != len(folds):
-        raise ValueError(f"fit_folds must return one estimator a fold; got {len(fitted)} for {len(folds)} folds.")
+        raise ValueError(f"fit_folds must return one estimator per fold; got {len(fitted)} for {len(folds)} folds.")
     with_class_weights_of(learner, fitted)
     codes = [np.unique(target.values[rows]) if target.n_classes else np.arange(0) for rows in folds]
     return [Member(estimator, seen, seen) for estimator, seen in zip(fitted, codes, strict=True)]

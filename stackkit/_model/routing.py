@@ -62,8 +62,8 @@ def check_known_metadata(model: Any, params: dict[str, Any]) -> None:
     if params and not get_config()["enable_metadata_routing"]:
         raise ValueError(
             f"{type(model).__name__}.fit takes groups and sample_weight; other metadata, such as {sorted(params)}, is "
-            "only supported if enable_metadata_routing=True: see sklearn.set_config, and set_fit_request of who takes "
-            "it."
+            "only supported if enable_metadata_routing=True: see sklearn.set_config, and set_fit_request of the "
+            "estimator that takes it."
         )
 
 

@@ -224,5 +224,5 @@ BY_KIND = {codec.kind: codec for codec in (_NET, *_TYPES.values(), *_BY_CLASS.va
 def _optimizer(name: Any) -> Any:
     found = getattr(torch.optim, str(name), None)
     if not (isinstance(found, type) and issubclass(found, torch.optim.Optimizer)):
-        raise Refused(f"has an optimizer that torch.optim has not: {name!r}")
+        raise Refused(f"has an optimizer that torch.optim does not have: {name!r}")
     return found

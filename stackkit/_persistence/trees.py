@@ -115,7 +115,7 @@ def check_trees(estimator: Any) -> None:
     if full_name(type(estimator)).startswith(_HOLDERS):
         for tree in _trees(vars(estimator)):
             if tree.n_features > int(estimator.n_features_in_):
-                raise Refused(f"has a {type(estimator).__name__} whose trees ask for features that it has not")
+                raise Refused(f"has a {type(estimator).__name__} whose trees ask for features that it does not have")
     for stage in vars(estimator).get("_predictors", ()) if full_name(type(estimator)).startswith(_BOOSTING) else ():
         for predictor in stage:
             _check_predictor(vars(predictor), int(estimator.n_features_in_), vars(estimator)["_bin_mapper"])

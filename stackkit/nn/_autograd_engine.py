@@ -84,7 +84,7 @@ class Solo:
         output = self._output(x)
         if output.shape != (len(rows), n_outputs):
             raise ValueError(
-                f"The module must give {n_outputs} outputs a row, shape {(len(rows), n_outputs)}; "
+                f"The module must give {n_outputs} outputs per row, shape {(len(rows), n_outputs)}; "
                 f"{type(self._network).__name__} gave the shape {tuple(output.shape)}."
             )
         if self.recipe.bfloat16:

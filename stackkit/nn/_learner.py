@@ -430,7 +430,7 @@ class NetRegressor(RegressorMixin, NetLearner):
         self, inputs: Tensor, y: np.ndarray, rows: np.ndarray, tables: dict[Any, TrainingTable], *, known: bool
     ) -> TrainingTable:
         if known and y.shape[1:] != self._shape:
-            raise ValueError(f"y must be as in the first fit, {self._shape or 'one value'} a row; got {y.shape[1:]}.")
+            raise ValueError(f"y must be as in the first fit, {self._shape or 'one value'} per row; got {y.shape[1:]}.")
         self._shape = y.shape[1:]
         if None not in tables:
             # Near zero and one, where float32 is precise; each network then takes away the mean of its own rows,

@@ -95,7 +95,7 @@ class SkorchNet(BaseEstimator):
             return self.classes_[np.minimum(found.reshape(len(found)), len(self.classes_) - 1)]
         if found.size != len(found) * self._width:
             raise ValueError(
-                f"The module must output one column a target, {self._width} in all; got an output of shape "
+                f"The module must output one column per target, {self._width} in all; got an output of shape "
                 f"{found.shape}. Change its last layer."
             )
         if not np.isfinite(found).all():

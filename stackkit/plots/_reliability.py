@@ -325,8 +325,8 @@ def _check_single_label(oof: OutOfFold) -> None:
     if not isinstance(oof.classes, np.ndarray):
         got = "numbers" if oof.classes is None else "several labels per row"
         raise ValueError(  # noqa: TRY004 - it is the target that does not suit
-            f"ReliabilityDisplay needs a target with one class per row; got {got}. Use another display, or a stack a "
-            "label."
+            f"ReliabilityDisplay needs a target with one class per row; got {got}. Use another display, or one stack "
+            "per label."
         )
 
 

@@ -24,7 +24,7 @@ TELLS_ALL = 0.98  # share of the target's variance, or of the errors of a guess,
 MOST_OF_ALL = 0.995  # share of the rows with one value
 MANY_MISSING = 0.5
 LEAST_KNOWN = 0.9  # share of the values of a column that rises with the target
-MOST_GROUPS = 0.5  # of so many different values a row
+MOST_GROUPS = 0.5  # of so many different values per row
 RARE = 0.05  # share of a class
 MOST_NAMED = 8
 

@@ -116,6 +116,6 @@ def _group_labels(by: Any, n_rows: int) -> np.ndarray:
     if labels.ndim != 1 or pd.isna(labels).any():
         got = f"an array of shape {labels.shape}" if labels.ndim != 1 else "missing values"
         raise ValueError(
-            f"The 'by' parameter must hold one group a row; got {got}. Give rows without a group one of their own."
+            f"The 'by' parameter must hold one group per row; got {got}. Give rows without a group one of their own."
         )
     return labels

@@ -315,7 +315,7 @@ def test_folds_fitted_together_equal_folds_fitted_one_by_one():
 def test_fit_folds_must_return_one_model_a_fold():
     with pytest.raises(
         LearnerFailedError,
-        match=r"'m' \(MeansTogether\) .* fit_folds must return one estimator a fold; got 4 for 5 folds",
+        match=r"'m' \(MeansTogether\) .* fit_folds must return one estimator per fold; got 4 for 5 folds",
     ):
         cross_fit([("m", MeansTogether(lost=1))], X, Y)
 

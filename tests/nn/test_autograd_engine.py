@@ -432,7 +432,7 @@ def test_final_statistics_are_taken_in_the_precision_of_training(monkeypatch):
 )
 def test_outputs_of_another_shape_are_refused_before_anything_is_learned(make, got):
     network_state = make_pupil(with_parameter(make()), make_table(), range(7))
-    with pytest.raises(ValueError, match=rf"must give 3 outputs a row, shape \(7, 3\); {got}"):
+    with pytest.raises(ValueError, match=rf"must give 3 outputs per row, shape \(7, 3\); {got}"):
         Solo([network_state], recipe()).epoch(0)
 
 

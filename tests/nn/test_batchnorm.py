@@ -392,7 +392,7 @@ def test_dense_and_convolutional_are_told_apart():
 def test_parameters_of_another_size_are_refused(shape, name):
     x, ones = case(shape)[0], np.ones(3)
     values = {"gamma": ones, "beta": ones, "mean": ones, "var": ones} | {name: np.ones(1)}  # would broadcast
-    message = rf"^{name} must have the shape \(3,\), one value a feature .*; got the shape \(1,\)"
+    message = rf"^{name} must have the shape \(3,\), one value per feature .*; got the shape \(1,\)"
     with pytest.raises(ValueError, match=message):
         INFERENCE[len(shape)](x, **values)
     calls = {

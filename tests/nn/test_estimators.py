@@ -699,7 +699,7 @@ def test_a_module_with_batch_normalization_gets_population_statistics_too():
 def test_a_module_must_give_as_many_outputs_as_asked_for(kind):
     n_outputs = 3 if is_classifier(kind()) else 1
     match = (
-        rf"The module must give {n_outputs} outputs a row, shape \(15, {n_outputs}\); Drops gave the shape \(15, 7\)"
+        rf"The module must give {n_outputs} outputs per row, shape \(15, {n_outputs}\); Drops gave the shape \(15, 7\)"
     )
     with pytest.raises(ValueError, match=match):
         short(kind, module=lambda shape, _: Drops(shape, 7), batch_size=15).fit(*data_of(kind))

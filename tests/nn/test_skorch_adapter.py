@@ -389,7 +389,7 @@ class Double(Layers):
             regressor(module__n_outputs=2),
             X,
             SCORE,
-            r"one column a target, 1 in all; got .* \(30, 2\)\. Change its last",
+            r"one column per target, 1 in all; got .* \(30, 2\)\. Change its last",
         ),
         (classifier(module__batch_norm=True, batch_size=1), X, Y, "raise 'batch_size'; with a loader of your own, set"),
         (

@@ -174,7 +174,7 @@ def test_only_networks_are_made(path):
 def test_only_optimizers_are_optimizers(path):
     save(BNMLPClassifier(max_epochs=1).fit(X, labels), path)
     _change(path, "AdamW", "sys")
-    with pytest.raises(ModelFileError, match=r"has an optimizer that torch.optim has not: 'sys'"):
+    with pytest.raises(ModelFileError, match=r"has an optimizer that torch.optim does not have: 'sys'"):
         load(path)
 
 

@@ -131,7 +131,7 @@ def test_arrays_that_do_not_fit_are_refused(changes):
 def test_a_tree_that_asks_for_more_features_than_its_forest_checks_is_refused():
     forest, wide = RandomForestClassifier(2).fit(X[:, :2], y), RandomForestClassifier(2).fit(X, y)
     forest.estimators_ = wide.estimators_
-    with pytest.raises(Refused, match="has a RandomForestClassifier whose trees ask for features that it has not"):
+    with pytest.raises(Refused, match="RandomForestClassifier whose trees ask for features that it does not have"):
         check_trees(forest)
     tree = DecisionTreeClassifier().fit(X[:, :2], y)
     tree.tree_ = wide.estimators_[0].tree_
