@@ -211,7 +211,7 @@ def nested_scores(
     scoring : str, callable or None
         A scorer of scikit-learn; a callable gets y as an array, and higher is better. None means what the leaderboard
         ranks by: "neg_log_loss", or "accuracy" where the stack gives no probabilities; for numbers
-        "neg_root_mean_squared_error". Losses (``neg_...``) are shown as positive numbers: but for that sign, the
+        "neg_root_mean_squared_error". Losses (``neg_...``) are shown as positive numbers: except for that sign, the
         stack's scores are those of scikit-learn's ``cross_val_score``, bit for bit.
     groups : array-like of shape (n_rows,), optional
         Passed to the outer splitter, and to whom ``fit`` passes it.
@@ -382,9 +382,9 @@ def _check_inner(cv: Any) -> None:
     ):
         return
     raise ValueError(
-        "The 'cv' parameter of the model must be a number of folds or a splitter, for nested_scores makes inner folds "
-        f"of each outer fold's training rows; got {cv!r}, which names rows. Use a splitter, such as GroupKFold with "
-        "groups."
+        "The 'cv' parameter of the model must be a number of folds or a splitter, because nested_scores makes inner "
+        f"folds of each outer fold's training rows; got {cv!r}, which names rows. Use a splitter, such as GroupKFold "
+        "with groups."
     )
 
 

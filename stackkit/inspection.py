@@ -220,7 +220,7 @@ def label_issues(model: StackingModel, X: Any = None, *, learner: str | None = N
     than its own where the probability of that class is at least what it is on average among the rows labelled so. How
     many rows of each class belong to each other one follows from these counts; as many are called issues, those first
     whose probability of the other class is largest beside that of their own. The rows are those that
-    ``cleanlab.filter.find_label_issues`` finds in the same probabilities, but for ties. Of numbers, residuals are
+    ``cleanlab.filter.find_label_issues`` finds in the same probabilities, except for ties. Of numbers, residuals are
     divided by the spread of the residuals of rows that are predicted alike; those beyond 3.5 standard deviations are
     issues (Iglewicz and Hoaglin 1993). No learner is fitted again.
 

@@ -24,7 +24,7 @@ class Diversity(Summarised):
     Attributes
     ----------
     pairs : DataFrame
-        A row for each two learners (MultiIndex), with these columns. Less is more diverse, but for disagreement.
+        A row for each two learners (MultiIndex), with these columns. Lower is more diverse, except for disagreement.
 
         - correlation: of their predictions; over all columns (classes, outputs), each centred. Predicted classes
           count as columns of zeros and ones, outputs in units of their target's standard deviation.
@@ -46,7 +46,7 @@ class Diversity(Summarised):
 
     def _summary(self) -> Summary:
         return Summary(
-            f"Diversity of {len(self.learners)} learners in {len(self.pairs)} pairs; less is more diverse, but for "
+            f"Diversity of {len(self.learners)} learners in {len(self.pairs)} pairs; lower is more diverse, except for "
             "disagreement",
             tables={"Each learner's mean over its pairs": self.learners, "Pairs": self.pairs},
         )

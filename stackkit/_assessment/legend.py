@@ -50,8 +50,8 @@ def _stack(board: pd.DataFrame) -> str:
         return ""
     return (
         f"{board.index[0]}: the final estimator, cross-fitted on the learners' out-of-fold predictions. Slightly "
-        "optimistic, for these come from learners that were trained on each other's test rows; nested scores are free "
-        "of that."
+        "optimistic, because these come from learners that were trained on each other's test rows; nested scores are "
+        "free of that."
     )
 
 

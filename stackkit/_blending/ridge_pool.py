@@ -15,7 +15,7 @@ from stackkit._blending.base import BlendRegressor
 from stackkit._blending.checks import is_integer, is_real, require
 from stackkit._blending.optimise import Floats, nearest_on_simplex
 
-_EMPTY = 1e-12  # a column that spreads less than that, as a share of its mean, is constant but for rounding
+_EMPTY = 1e-12  # a column that spreads less than that, as a share of its mean, is constant except for rounding
 
 _ROUNDING = 1e-11  # what the diagonal gains at least, as a share: copies stay solvable at any strength
 
@@ -190,7 +190,7 @@ class RidgePoolRegressor(BlendRegressor):
 
     Examples
     --------
-    Both learners are right but for an error that they share, of which the second has twice as much:
+    Both learners are right except for an error that they share, of which the second has twice as much:
 
     >>> import numpy as np
     >>> from stackkit import RidgePoolRegressor

@@ -108,8 +108,8 @@ class ShuffledFolds(BaseCrossValidator):
             n_groups = len(np.unique(np.asarray(groups)))
             if n_groups < 2:
                 raise ValueError(
-                    "The 'groups' parameter must name two groups or more, for each fold tests groups that it does not "
-                    f"train on; got {n_groups}. Leave groups out, or set cv."
+                    "The 'groups' parameter must name two groups or more, because each fold tests groups that it does "
+                    f"not train on; got {n_groups}. Leave groups out, or set cv."
                 )
             most.append(n_groups)
         elif X is not None:
@@ -148,8 +148,8 @@ def _largest_class(y: Any) -> int:
     if counts.max() < 2 or (len(counts) == 2 and counts.min() < 2):
         named = f"one row of the class {classes[np.argmin(counts)].item()!r}" if len(counts) == 2 else "one row of each"
         raise ValueError(
-            f"y must have two rows or more of some classes, of both where there are two, for each row is predicted by "
-            f"what learned from others; got {named} of {len(counts)} classes. Get more rows, or set "
+            f"y must have two rows or more of some classes, of both where there are two, because each row is predicted "
+            f"by models of the other rows; got {named} of {len(counts)} classes. Get more rows, or set "
             "task='regression' where y holds numbers."
         )
     return int(counts.max())

@@ -43,7 +43,7 @@ def check_learners(estimators: Any, *, reserved: Sequence[str] = (), copied: boo
     """
     if isinstance(estimators, Mapping):
         raise TypeError(
-            "The 'estimators' parameter must be a list of (name, estimator) pairs, for their order counts; got a "
+            "The 'estimators' parameter must be a list of (name, estimator) pairs, because their order counts; got a "
             f"{type(estimators).__name__} of {list(estimators)}. Pass list(estimators.items())."
         )
     if isinstance(estimators, str) or not isinstance(estimators, Sequence) or len(estimators) == 0:
@@ -119,7 +119,7 @@ def check_clonable(estimator: Any, whose: str) -> None:
             f", such as {key}={tuple(value)!r}" for key, value in estimator.get_params().items() if _is_list(value)
         ]
         raise ValueError(
-            f"The {whose} must be one that scikit-learn can clone, for each fold fits a copy; got one of which it "
+            f"The {whose} must be one that scikit-learn can clone, because each fold fits a copy; got one of which it "
             f"says: {error}. In place of a list, pass a tuple{''.join(lists[:1])}."
         ) from error
 

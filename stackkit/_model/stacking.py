@@ -419,7 +419,7 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
     ) -> CompactModel:
         """Return a stack for predictions alone, with only the learners that the final estimator looks at.
 
-        The model stays as it is. Predictions are the same, bit for bit, but for networks packed as one (``pack``).
+        The model stays as it is. Predictions are the same, bit for bit, except for networks packed as one (``pack``).
 
         Parameters
         ----------
@@ -525,7 +525,7 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         """The stack's and each learner's out-of-fold scores, cost, weight and use: the stack, then the best first.
 
         The stack's own row comes from the final estimator, cross-fitted on the table: it does not see the row
-        that it predicts. That score is slightly optimistic, for the rows that it does see were predicted by
+        that it predicts. That score is slightly optimistic, because the rows that it does see were predicted by
         learners that saw the row's target. :func:`~stackkit.evaluation.nested_scores` has one that is not.
 
         Parameters
@@ -546,7 +546,7 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
 
             - log_loss and accuracy (classification) or rmse and r2 (regression): the mean over the folds. With
               ``full`` also the standard deviation (``_std``) and a 95 % interval of the mean (``_low``,
-              ``_high``; Nadeau and Bengio 2003, for folds share training rows).
+              ``_high``; Nadeau and Bengio 2003, because folds share training rows).
             - outer, outer_low, outer_high: with ``nested``, its score and 95 % interval.
             - weight: where the final estimator gives one to each learner; 0 means not used. Of
               ``LogPoolClassifier`` it is the power to which the learner's probabilities are raised: the sum is 1

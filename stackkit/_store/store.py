@@ -153,7 +153,7 @@ class Store:
     - the versions of Python, NumPy, SciPy, scikit-learn, joblib and pandas,
       and of each library that the code comes from or imports, with those that
       the library requires;
-    - scikit-learn's settings, but for those that only change what is printed.
+    - scikit-learn's settings, except for those that only change what is printed.
 
     What nothing names cannot be seen. After a change of one of these, call
     `store_clear` or take another folder:

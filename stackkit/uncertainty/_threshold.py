@@ -223,7 +223,7 @@ def tune_threshold(
     Notes
     -----
     Rows are weighed by the weights of the fit. ``curve_`` has the score of each threshold; that of the best one is
-    optimistic, for it was chosen by it.
+    optimistic, because it was chosen by it.
 
     References
     ----------
