@@ -5,8 +5,6 @@
 writes docs/out_of_fold.svg.
 """
 
-# ruff: noqa: INP001 - a script, in no package
-
 from __future__ import annotations
 
 from pathlib import Path
