@@ -58,8 +58,8 @@ def learners() -> list[tuple[str, object]]:
     return [
         ("logistic", LogisticRegression(max_iter=1000)),
         ("bayes", GaussianNB(var_smoothing=0.1)),
-        ("forest", RandomForestClassifier(60, min_samples_leaf=3)),
-        ("boosting", HistGradientBoostingClassifier(max_iter=40, max_depth=3)),
+        ("forest", RandomForestClassifier(25, min_samples_leaf=3)),
+        ("boosting", HistGradientBoostingClassifier(max_iter=20, max_depth=3)),
     ]
 
 
@@ -116,7 +116,7 @@ def weighted(X: pd.DataFrame, y: pd.Series) -> tuple[float, float]:
     """
     weights = np.where(y == 1, 3.0, 1.0)
     with config_context(enable_metadata_routing=True):
-        asks = RandomForestClassifier(60, min_samples_leaf=3).set_fit_request(sample_weight=True)
+        asks = RandomForestClassifier(25, min_samples_leaf=3).set_fit_request(sample_weight=True)
         asks_not = LogisticRegression(max_iter=1000).set_fit_request(sample_weight=False)
         final = ConvexClassifier().set_fit_request(sample_weight=False)
         stack = StackingClassifier([("forest", asks), ("logistic", asks_not)], final, cv=FOLDS, random_state=0)
@@ -134,7 +134,7 @@ def weighted(X: pd.DataFrame, y: pd.Series) -> tuple[float, float]:
 
 def two_levels() -> StackingClassifier:
     """The second level's learners see the first one's predictions; a convex blend weighs them at the top."""
-    second = [("logistic", LogisticRegression()), ("forest", RandomForestClassifier(60, min_samples_leaf=10))]
+    second = [("logistic", LogisticRegression()), ("forest", RandomForestClassifier(25, min_samples_leaf=10))]
     return StackingClassifier(second, ConvexClassifier(), cv=FOLDS)
 
 

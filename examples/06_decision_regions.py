@@ -15,7 +15,7 @@ with other folds, and compares stack and learners on the same flowers. The three
 `refit=True` each is fitted once more on all training rows, and nested evaluation scores these fits beside the stack
 that they belong to. Nothing is fitted for it that the stack does not need anyway.
 
-Run it (offline, less than a minute on two cores; with --quick, three rounds and a shorter learning curve)::
+Run it (offline, less than a minute on two cores; with --quick, two rounds and a shorter learning curve)::
 
     python examples/06_decision_regions.py
 """
@@ -265,8 +265,8 @@ def _tidy(axes: Axes) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="The classic picture of stacking, counted 20 times.")
-    parser.add_argument("--quick", action="store_true", help="3 rounds instead of 20")
-    n_rounds, n_repeats = (3, 1) if parser.parse_args().quick else (20, 2)
+    parser.add_argument("--quick", action="store_true", help="2 rounds instead of 20")
+    n_rounds, n_repeats = (2, 1) if parser.parse_args().quick else (20, 2)
 
     print("150 flowers. The two learners without chance, three unshuffled folds as in the report:\n")
     X, y, axes_names, species = flowers()

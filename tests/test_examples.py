@@ -5,8 +5,13 @@ import re
 import runpy
 import subprocess
 import sys
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import patch
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
@@ -27,14 +32,34 @@ needs_otto = pytest.mark.skipif(
 
 
 def _run(folder, *arguments, example, **variables):
-    environment = os.environ | {"MPLBACKEND": "Agg"} | variables
-    command = [sys.executable, str(ROOT / "examples" / example), *map(str, arguments)]
+    """In this process, where libraries are loaded and workers wait: that saves a quarter of the time."""
+    command = [str(ROOT / "examples" / example), *map(str, arguments)]
+    done = SimpleNamespace(returncode=0, stdout=StringIO(), stderr=StringIO())
+    with (
+        patch.object(sys, "argv", command),
+        patch.dict(os.environ, {"MPLBACKEND": "Agg"} | variables),
+        chdir(folder),
+        redirect_stdout(done.stdout),
+        redirect_stderr(done.stderr),
+        mpl.rc_context(),
+    ):
+        try:
+            runpy.run_path(command[0], run_name="__main__")
+        except SystemExit as end:
+            done.returncode = end.code
+    done.stdout, done.stderr = done.stdout.getvalue(), done.stderr.getvalue()
+    return done
+
+
+def _run_as_a_program(folder, example):
+    environment = os.environ | {"MPLBACKEND": "Agg"}
+    command = [sys.executable, str(ROOT / "examples" / example)]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.slow
 def test_first_stack_prints_what_the_start_page_shows(tmp_path):
-    done = _run(tmp_path, example="00_first_stack.py")
+    done = _run_as_a_program(tmp_path, example="00_first_stack.py")
     assert done.returncode == 0, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["first_stack.png"]
     page = (ROOT / "docs" / "index.md").read_text(encoding="utf8")
