@@ -9,7 +9,7 @@ from numpydoc import xref
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_ext"))
 
-from gallery import OUTPUT_FOLDER, NewPictures, quick_arguments  # noqa: E402
+from gallery import OUTPUT_FOLDER, NewPictures, new_workers, quick_arguments  # noqa: E402
 from public import MODULES, own_methods, public_names  # noqa: E402
 
 project = "stackkit"
@@ -29,7 +29,15 @@ extensions = [
     "mathml",
     "commands",
 ]
-exclude_patterns = ["_build", "sg_execution_times.rst", "**.ipynb", "gallery/*.py", "gallery/*.json", "gallery/*.zip"]
+exclude_patterns = [
+    "_build",
+    "sg_execution_times.rst",
+    "gallery/sg_execution_times.rst",
+    "**.ipynb",
+    "gallery/*.py",
+    "gallery/*.json",
+    "gallery/*.zip",
+]
 templates_path = ["_templates"]
 root_doc = "index"
 default_role = "literal"  # `single backticks` of docstrings
@@ -39,7 +47,6 @@ nitpicky = True
 # Only our own names have to be found: there is no inventory of others', for nothing is downloaded.
 nitpick_ignore_regex = [(r"py:.*", r"(?!stackkit\b).*")]
 suppress_warnings = ["config.cache"]  # functions in sphinx_gallery_conf
-suppress_warnings += ["toc.not_readable", "repository_links"]  # until all pages of the guide are there
 
 # --- Markdown ------------------------------------------------------------------------------------------
 
@@ -70,7 +77,7 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
     "image_scrapers": (NewPictures(),),
     "reset_argv": quick_arguments,
-    "reset_modules": ("matplotlib",),
+    "reset_modules": ("matplotlib", new_workers),
     "backreferences_dir": "gallery/backreferences",
     "doc_module": ("stackkit",),
     "remove_config_comments": True,

@@ -40,7 +40,7 @@ from sklearn.utils.validation import validate_data
 
 from stackkit import ConvexClassifier, LogPoolClassifier, StackingClassifier, Store, store_info
 
-FOLDER = "LESSON_SEVEN"  # the environment variable that tells all processes where the store and the list of fits are
+FOLDER = "LESSON_FOLDER"  # the environment variable that tells all processes where the store and the list of fits are
 
 # %%
 # 1. Learners that can be counted

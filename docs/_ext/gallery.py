@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from joblib.externals.loky import get_reusable_executor
 from PIL import Image
 
 OUTPUT_FOLDER = "gallery"
@@ -13,6 +14,11 @@ def quick_arguments(_gallery_conf: dict[str, Any], script_vars: dict[str, Any]) 
     """The arguments of an example: --quick where it has that."""
     text = Path(script_vars["src_file"]).read_text(encoding="utf8")
     return ["--quick"] if '"--quick"' in text else []
+
+
+def new_workers(_gallery_conf: dict[str, Any], _name: str) -> None:
+    """Each example starts its own workers, as in a process of its own: they know its environment variables."""
+    get_reusable_executor().shutdown(wait=True)
 
 
 class NewPictures:
