@@ -155,8 +155,11 @@ def plain_optimizers(parameters, name, weight_decay):
     return [rest, torch.optim.Muon(inner, lr=0.0, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")]
 
 
-def train_by_hand(module, network_state, recipe, *, optimizers=None, generator=None):
-    """Epoch for epoch the state and the losses; the learning rate is constant, or falls once along a cosine."""
+def train_by_hand(module, network_state, recipe, *, optimizers=None, generator=None, steps=None):
+    """Epoch for epoch the state and the losses; the learning rate is constant, or falls once along a cosine.
+
+    A list given as ``steps`` gets the state after each.
+    """
     generator = generator_like(network_state.order) if generator is None else generator
     if optimizers is None:
         optimizers = plain_optimizers(list(module.parameters()), recipe.optimizer, recipe.weight_decay)
@@ -176,6 +179,8 @@ def train_by_hand(module, network_state, recipe, *, optimizers=None, generator=N
                 nn.utils.clip_grad_norm_(module.parameters(), recipe.clip_norm)
             for optimizer in optimizers:
                 optimizer.step()
+            if steps is not None:
+                steps.append(copy_of(module))
             total += loss.item() * len(rows)
         epochs.append({"train": total / len(network_state.train), "state": copy_of(module)})
         if network_state.valid is not None:
@@ -200,6 +205,13 @@ def gather_by_hand(module, batches, inputs):
         norm.momentum = None
     for rows in batches:
         module(inputs[rows])
+
+
+def averaged(states, decay):
+    """States by name, of which each counts ``decay`` times the next."""
+    weights = decay ** np.arange(len(states) - 1, -1, -1.0)
+    every = {name: np.stack([state[name].numpy() for state in states]) for name in states[0]}
+    return {name: torch.as_tensor(np.average(values, axis=0, weights=weights)) for name, values in every.items()}
 
 
 def copy_of(module):

@@ -198,6 +198,7 @@ _TYPES: dict[Any, Codec] = {
 }
 # Of files of version 0.1.
 _BEFORE = {"clip_norm": None}
+_BEFORE_OF_IMAGES = _BEFORE | {"cutout": None, "ema_decay": None}
 _BEFORE_OF_TABLES = _BEFORE | {
     "scaling": None,
     "num_embedding": None,
@@ -210,8 +211,8 @@ _BY_CLASS = {
     **{
         full_name(cls): plain_attributes(f"nn.{cls.__name__}", cls, before)
         for cls, before in (
-            (BNCNNClassifier, _BEFORE),
-            (BNCNNRegressor, _BEFORE),
+            (BNCNNClassifier, _BEFORE_OF_IMAGES),
+            (BNCNNRegressor, _BEFORE_OF_IMAGES),
             (BNMLPClassifier, _BEFORE_OF_TABLES),
             (BNMLPRegressor, _BEFORE_OF_TABLES),
         )

@@ -43,11 +43,19 @@ class Augmentation:
         under a Gaussian filter of this many pixels, and so in effect are these.
         At least 1.
 
+    cutout : int, default=0
+        Side of a square, in pixels, that is set to zero in all channels: after
+        all else, at a place of each image's own [2]_. Its middle may be any
+        pixel, so that at the border a part of it lies outside. Zero is the mean
+        of the training images' pixels where a BN-CNN does the distorting.
+
     References
     ----------
     .. [1] P. Y. Simard, D. Steinkraus and J. C. Platt, "Best practices for
        convolutional neural networks applied to visual document analysis",
        ICDAR 2003.
+    .. [2] T. DeVries and G. W. Taylor, "Improved Regularization of Convolutional
+       Neural Networks with Cutout", arXiv:1708.04552, 2017.
 
     Examples
     --------
@@ -64,6 +72,7 @@ class Augmentation:
     shear: float = 0.0
     elastic: float = 0.0
     elastic_sigma: float = 4.0
+    cutout: int = 0
 
     def __post_init__(self) -> None:
         least = {"elastic_sigma": 1}
@@ -73,6 +82,8 @@ class Augmentation:
             if not (isinstance(value, int | float) and low <= value < high):
                 allowed = f"at least {low} and " + (f"below {high}" if name in below else "finite")
                 raise ValueError(f"The {name!r} parameter of Augmentation must be a number, {allowed}; got {value!r}.")
+        if self.cutout != int(self.cutout):
+            raise ValueError(f"The 'cutout' parameter of Augmentation must be a whole number; got {self.cutout!r}.")
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Distort images.
@@ -91,6 +102,10 @@ class Augmentation:
             New images, of the same type.
         """
         _check_images(images)
+        distorted = self._distorted(images, generator)
+        return _without_squares(distorted, int(self.cutout), generator) if self.cutout else distorted
+
+    def _distorted(self, images: Tensor, generator: torch.Generator) -> Tensor:
         if float(self.shift).is_integer() and not (self.rotate or self.scale or self.shear or self.elastic):
             return _whole_shifts(images, int(self.shift), generator)
         matrices = self._matrices(images, generator)
@@ -160,6 +175,18 @@ def _whole_shifts(images: Tensor, most: int, generator: torch.Generator) -> Tens
     draws = torch.randint(2 * most + 1, (2, n), generator=generator, device=generator.device)
     down, right = draws.to(images.device)
     return _windows(images, most)[torch.arange(n, device=images.device), :, down, right]
+
+
+def _without_squares(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
+    """Images in each of which a square of `side` pixels about a random one is zero."""
+    n, _, height, width = images.shape
+    down, right = (
+        torch.randint(length, (n, 1), generator=generator, device=generator.device).to(images.device) - side // 2
+        for length in (height, width)
+    )
+    y, x = (torch.arange(length, device=images.device) for length in (height, width))
+    rows, columns = (y >= down) & (y < down + side), (x >= right) & (x < right + side)  # (n, height), (n, width)
+    return images.masked_fill(rows[:, None, :, None] & columns[:, None, None, :], 0.0)
 
 
 def _inverse_affine(turn: Tensor, lean: Tensor, size: Tensor, right: Tensor, down: Tensor) -> Tensor:

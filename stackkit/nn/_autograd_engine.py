@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from stackkit.nn._batches import steps_of
 from stackkit.nn._config import ADAM_EPS, BETA_1, SGD_MOMENTUM, Recipe, loss_of
 from stackkit.nn._modules import decays, pace_of
 from stackkit.nn._network_state import NetworkState, state_of
+from stackkit.nn._weight_average import MovingAverage
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 EVALUATION_ROWS = 1024
@@ -26,6 +27,7 @@ class Solo:
         self._bfloat16 = recipe.bfloat16
         self.recipe, self._table = recipe, self._pupil.table
         self._network: Any = self._pupil.network
+        self._average: MovingAverage | None = None
         if self._pupil.table.inputs.ndim == 4:  # the weights too: one channel looks alike in both layouts
             self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._parameters = _as_matrices(self._network) if recipe.optimizer == "muon" else {}
@@ -42,6 +44,8 @@ class Solo:
         steps = list(self._steps())
         if epoch == 0:
             self._try_out(steps[0])
+        if self.recipe.ema_decay is not None and (self._average is None or epoch in self.recipe.cycle_ends):
+            self._average = MovingAverage(self._network, self.recipe.ema_decay)  # each cycle's own: so snapshots differ
         self._network.train()
         with torch.random.fork_rng(devices=[]):  # what a module drops, it draws from torch's global generator
             torch.manual_seed(int(torch.randint(2**31 - 1, (), generator=self._pupil.noise)))
@@ -73,6 +77,8 @@ class Solo:
             matrix.grad = None if parameter.grad is None else _as_matrix(parameter.grad)
         for optimizer in self._optimizers:
             optimizer.step()
+        if self._average is not None:
+            self._average.update()
         return loss.detach().cpu()
 
     @torch.no_grad()
@@ -126,7 +132,8 @@ class Solo:
         self._network.eval()
         valid: Any = self._pupil.valid_rows
         parts = valid.split(EVALUATION_ROWS)
-        losses = [float(self._loss(self._output(self._inputs(rows)), rows)) * len(rows) for rows in parts]
+        with self.shown(0):
+            losses = [float(self._loss(self._output(self._inputs(rows)), rows)) * len(rows) for rows in parts]
         return [sum(losses) / len(valid)]
 
     @torch.no_grad()
@@ -140,7 +147,12 @@ class Solo:
                 self._output(self._inputs(parts[0][2][0]))
 
     def state(self, i: int) -> list[Tensor]:
-        return [tensor.detach().clone() for tensor in state_of(self._network)]
+        tensors = state_of(self._network) if self._average is None else self._average.state
+        return [tensor.detach().clone() for tensor in tensors]
+
+    def shown(self, i: int) -> AbstractContextManager[None]:
+        """While the network is looked at, it holds what it would end with."""
+        return nullcontext() if self._average is None else self._average.in_the_network()
 
     def moments(self, i: int) -> dict[Tensor, dict[str, Any]]:
         return {

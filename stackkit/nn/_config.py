@@ -68,6 +68,8 @@ class Recipe:
         What counts as better.
     population : bool
         Statistics of BN over the whole training part after training, instead of running averages.
+    ema_decay : float or None
+        A network trained by itself ends with the moving average of its weights over the steps; None: with the last.
     bfloat16 : bool
         Multiply in bfloat16 where a network is trained by itself.
     augment : callable or None
@@ -88,6 +90,7 @@ class Recipe:
     patience: int | None = None
     tol: float = 1e-4
     population: bool = True
+    ema_decay: float | None = None
     bfloat16: bool = False
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))

@@ -206,6 +206,11 @@ CNN = _entries("""
         Distort the training images at random each time: shifts of up to 2 pixels; with turns of up to 10
         degrees and scalings of up to a tenth; with elastic displacements on top.
 
+    cutout : int, default=None
+        Side of a square, in pixels, that is set to the mean of all pixels in each training image, at a random place,
+        also partly outside [6]_; after the distortions of ``augment``. None: as the `Augmentation` has it, which by
+        name is no square.
+
     test_shifts : bool, default=False
         Average predictions over each image and its four neighbours, one pixel up, down, left and right.
 
@@ -245,6 +250,14 @@ CNN = _entries("""
         A torch module class of your own, or anything that makes one: called as ``module(image_shape,
         n_outputs)``, with (channels, height, width) of standardised images, and logits or values as outputs.
         The parameters that shape the built-in network are then without effect.
+
+    ema_decay : float, default=None
+        End with a moving average of the weights over the training steps, in which each step counts ``ema_decay``
+        times the next one; at least 0 and below 1, such as 0.99. Early stopping and callbacks see the average, too,
+        and each of the ``snapshots`` is one. The statistics of Batch Normalization are taken anew for the averaged
+        weights (``batch_stats="population"``), or averaged with them ("running"). Training that goes on
+        (``warm_start``, ``partial_fit``) starts from the average. It gains much with ``schedule="constant"``, and
+        hardly anything where the rate falls to zero. None: the weights after the last step.
 
     n_threads : int or None, default=1
         Threads inside one torch operation; None is torch's own number. A CNN trained alone on a machine of

@@ -347,9 +347,9 @@ class BNCNNClassifier(ImageNet, NetClassifier):
 
     Parameters
     ----------
-    {preset} {blocks} {hidden_layer_sizes} {image_shape} {augment} {test_shifts} {precision} {activation}
+    {preset} {blocks} {hidden_layer_sizes} {image_shape} {augment} {cutout} {test_shifts} {precision} {activation}
     {batch_norm} {dropout} {n_members} {snapshots} {max_epochs} {batch_size} {lr} {schedule} {optimizer}
-    {weight_decay} {clip_norm} {early_stopping} {validation_fraction} {n_iter_no_change} {tol} {batch_stats}
+    {weight_decay} {clip_norm} {ema_decay} {early_stopping} {validation_fraction} {n_iter_no_change} {tol} {batch_stats}
     {class_weight} {warm_start} {module} {device} {dtype} {n_threads} {random_state} {callbacks} {verbose}
 
     Attributes
@@ -377,6 +377,8 @@ class BNCNNClassifier(ImageNet, NetClassifier):
     .. [4] G. Huang et al., "Snapshot Ensembles: Train 1, get M for free", ICLR 2017.
     .. [5] K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024,
            https://kellerjordan.github.io/posts/muon/
+    .. [6] T. DeVries and G. W. Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout",
+           arXiv:1708.04552, 2017.
 
     Examples
     --------
@@ -396,6 +398,7 @@ class BNCNNClassifier(ImageNet, NetClassifier):
         hidden_layer_sizes: Any = "auto",
         image_shape: Any = None,
         augment: Any = None,
+        cutout: Any = None,
         test_shifts: bool = False,
         precision: Any = "auto",
         activation: Any = "relu",
@@ -410,6 +413,7 @@ class BNCNNClassifier(ImageNet, NetClassifier):
         optimizer: Any = "auto",
         weight_decay: float = 0.0,
         clip_norm: Any = None,
+        ema_decay: Any = None,
         early_stopping: bool = False,
         validation_fraction: Any = 0.1,
         n_iter_no_change: Any = 10,
@@ -430,6 +434,7 @@ class BNCNNClassifier(ImageNet, NetClassifier):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.image_shape = image_shape
         self.augment = augment
+        self.cutout = cutout
         self.test_shifts = test_shifts
         self.precision = precision
         self.activation = activation
@@ -444,6 +449,7 @@ class BNCNNClassifier(ImageNet, NetClassifier):
         self.optimizer = optimizer
         self.weight_decay = weight_decay
         self.clip_norm = clip_norm
+        self.ema_decay = ema_decay
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
@@ -468,9 +474,9 @@ class BNCNNRegressor(ImageNet, NetRegressor):
 
     Parameters
     ----------
-    {preset} {blocks} {hidden_layer_sizes} {image_shape} {augment} {test_shifts} {precision} {activation}
+    {preset} {blocks} {hidden_layer_sizes} {image_shape} {augment} {cutout} {test_shifts} {precision} {activation}
     {batch_norm} {dropout} {n_members} {snapshots} {max_epochs} {batch_size} {lr} {schedule} {optimizer}
-    {weight_decay} {clip_norm} {early_stopping} {validation_fraction} {n_iter_no_change} {tol} {batch_stats}
+    {weight_decay} {clip_norm} {ema_decay} {early_stopping} {validation_fraction} {n_iter_no_change} {tol} {batch_stats}
     {warm_start} {module} {device} {dtype} {n_threads} {random_state} {callbacks} {verbose}
 
     Attributes
@@ -496,6 +502,8 @@ class BNCNNRegressor(ImageNet, NetRegressor):
     .. [4] G. Huang et al., "Snapshot Ensembles: Train 1, get M for free", ICLR 2017.
     .. [5] K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024,
            https://kellerjordan.github.io/posts/muon/
+    .. [6] T. DeVries and G. W. Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout",
+           arXiv:1708.04552, 2017.
 
     Examples
     --------
@@ -516,6 +524,7 @@ class BNCNNRegressor(ImageNet, NetRegressor):
         hidden_layer_sizes: Any = "auto",
         image_shape: Any = None,
         augment: Any = None,
+        cutout: Any = None,
         test_shifts: bool = False,
         precision: Any = "auto",
         activation: Any = "relu",
@@ -530,6 +539,7 @@ class BNCNNRegressor(ImageNet, NetRegressor):
         optimizer: Any = "auto",
         weight_decay: float = 0.0,
         clip_norm: Any = None,
+        ema_decay: Any = None,
         early_stopping: bool = False,
         validation_fraction: Any = 0.1,
         n_iter_no_change: Any = 10,
@@ -549,6 +559,7 @@ class BNCNNRegressor(ImageNet, NetRegressor):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.image_shape = image_shape
         self.augment = augment
+        self.cutout = cutout
         self.test_shifts = test_shifts
         self.precision = precision
         self.activation = activation
@@ -563,6 +574,7 @@ class BNCNNRegressor(ImageNet, NetRegressor):
         self.optimizer = optimizer
         self.weight_decay = weight_decay
         self.clip_norm = clip_norm
+        self.ema_decay = ema_decay
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -189,8 +190,10 @@ class ImageNet(NetLearner):
     hidden_layer_sizes: Any
     image_shape: Any
     augment: Any
+    cutout: Any
     test_shifts: bool
     precision: Any
+    ema_decay: Any
 
     _predicted_at_once = 128  # images
 
@@ -270,6 +273,7 @@ class ImageNet(NetLearner):
             patience=self.n_iter_no_change if stops else None,
             tol=self.tol,
             population=self.batch_stats == "population",
+            ema_decay=self.ema_decay,
             bfloat16=self._bfloat16(device),
             augment=self._augmentation(),
             device=device,
@@ -281,11 +285,12 @@ class ImageNet(NetLearner):
         return self.precision == "bfloat16"
 
     def _augmentation(self) -> Augmentation | None:
-        if self.augment is None or isinstance(self.augment, Augmentation):
-            return self.augment
-        if self.augment not in AUGMENTATIONS:
-            raise choice("augment", type(self).__name__, [*AUGMENTATIONS, None], self.augment)
-        return AUGMENTATIONS[self.augment]
+        chosen = self.augment
+        if chosen is not None and not isinstance(chosen, Augmentation):
+            if chosen not in AUGMENTATIONS:
+                raise choice("augment", type(self).__name__, [*AUGMENTATIONS, None], chosen)
+            chosen = AUGMENTATIONS[chosen]
+        return chosen if self.cutout is None else replace(chosen or Augmentation(), cutout=int(self.cutout))
 
     def _input_affine(self, inputs: np.ndarray, rows: np.ndarray) -> Affine:
         """Mean and standard deviation of each channel's pixels."""

@@ -7,6 +7,7 @@ rung below the epoch is ours, a tight loop over tensors. Networks of one shape g
 import copy
 import math
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import chain, groupby, pairwise
 from typing import Any, Protocol
@@ -32,6 +33,7 @@ class Engine(Protocol):
     def validation_losses(self) -> list[float]: ...
     def population_statistics(self) -> None: ...
     def state(self, i: int) -> list[Tensor]: ...
+    def shown(self, i: int) -> AbstractContextManager[None]: ...
     def moments(self, i: int) -> dict[Tensor, dict[str, Any]]: ...
     def keep(self, indices: list[int]) -> None: ...
 
@@ -142,15 +144,16 @@ def _end_epoch(training_run: TrainingRun, engines: Sequence[Engine], recipe: Rec
             f"{name}_loss", sum(p.losses[name] for p in training_run.network_states) / len(training_run.network_states)
         )
         history.record_batch(f"{name}_batch_size", len(rows))
-    if training_run.epoch_arguments:
-        for engine in engines:
-            for i, network_state in enumerate(engine.network_states):
-                if network_state in training_run.network_states:
-                    load_state(network_state.network, engine.state(i))
-    try:
-        training_run.net.notify("on_epoch_end", **training_run.epoch_arguments)
-    except KeyboardInterrupt:  # so skorch's callbacks say that it is enough
-        training_run.finished = True
+    with ExitStack() as showing:
+        if training_run.epoch_arguments:
+            for engine in engines:
+                for i, network_state in enumerate(engine.network_states):
+                    if network_state in training_run.network_states:
+                        showing.enter_context(engine.shown(i))
+        try:
+            training_run.net.notify("on_epoch_end", **training_run.epoch_arguments)
+        except KeyboardInterrupt:  # so skorch's callbacks say that it is enough
+            training_run.finished = True
     if recipe.patience is not None and all(
         p.epochs_without_gain >= recipe.patience for p in training_run.network_states
     ):

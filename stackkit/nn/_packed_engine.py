@@ -7,6 +7,7 @@ all. Gradients are written by hand: on small tables autograd's bookkeeping costs
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache, cached_property
 from itertools import groupby, pairwise
 from typing import Any
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from stackkit.nn._batches import batch_sizes, steps_of, stretches_of
 from stackkit.nn._config import Recipe, loss_of
 from stackkit.nn._modules import BNMLP, decays, pace_of
-from stackkit.nn._network_state import NetworkState, TrainingTable
+from stackkit.nn._network_state import NetworkState, TrainingTable, load_state
 from stackkit.nn._packed_buffers import Blocks, Views
 from stackkit.nn._packed_layers import Batch, Norm, View, add_waves, backward, product
 from stackkit.nn._packed_optimizers import MOMENTS, Group, optimizers_of
@@ -403,6 +404,11 @@ class PackedMLP:
         parameters = [self._theta.part(name, i, p.shape).clone() for name, p in network.named_parameters()]
         buffers = [(name, buffer) for name, buffer in network.named_buffers() if name in self._running.of]
         return [*parameters, *(self._running.part(name, i, buffer.shape).clone() for name, buffer in buffers)]
+
+    def shown(self, i: int) -> AbstractContextManager[None]:
+        """While network i is looked at, it holds what training has made of it so far."""
+        load_state(self.network_states[i].network, self.state(i))
+        return nullcontext()
 
     def moments(self, i: int) -> dict[Tensor, dict[str, Any]]:
         """What the optimizer remembers of network i, as torch's optimizers keep it."""

@@ -43,6 +43,8 @@ NUMBERS: dict[str, tuple[Any, float, float]] = {
     "dropout": (Real, 0, 1),
     "beta_2": (Real, 0, 1),
     "n_bins": (Integral, 2, float("inf")),
+    "ema_decay": (Real, 0, 1),
+    "cutout": (Integral, 1, float("inf")),
 }
 # Callbacks with hooks for batches that do their work at the end of an epoch all the same.
 EPOCH_CALLBACKS = {"EpochScoring", "PassThroughScoring", "ProgressBar"}

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -101,6 +102,33 @@ def test_only_the_given_generator_is_drawn_from(augmentation):
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
+@pytest.mark.parametrize("side", [1, 2, 3, 4])
+def test_a_square_about_each_pixel_comes_to_be_cut_out_of_all_channels(side):
+    x = images(900, channels=2, height=5, width=4).abs() + 1
+    found, places = set(), {}
+    for i, j in np.ndindex(5, 4):  # the middle; of an even side the pixel behind it
+        mask = np.zeros((5, 4), dtype=bool)
+        mask[max(0, i - side // 2) : i - side // 2 + side, max(0, j - side // 2) : j - side // 2 + side] = True
+        places[mask.tobytes()] = i, j
+    cut = Augmentation(cutout=side)(x, seeded()).numpy()
+    for before, after in zip(x.numpy(), cut, strict=True):
+        np.testing.assert_array_equal(after[after != 0], before[after != 0])
+        np.testing.assert_array_equal(after[0] == 0, after[1] == 0)
+        found.add(places[(after[0] == 0).tobytes()])
+    assert len(found) == 20
+
+
+def test_a_square_is_cut_out_of_the_distorted_image():
+    x = images()
+    for name in ("shift", "elastic"):
+        whole = AUGMENTATIONS[name](x, seeded())
+        cut = replace(AUGMENTATIONS[name], cutout=4)(x, seeded())
+        left = cut != 0
+        assert torch.equal(cut[left], whole[left])
+        assert 4 <= (~left).sum() / len(x) <= 16
+    assert Augmentation(cutout=40)(x, seeded()).abs().max() == 0
+
+
 @pytest.mark.parametrize("augmentation", AUGMENTATIONS.values(), ids=AUGMENTATIONS)
 def test_the_layout_in_memory_does_not_matter(augmentation):
     x = images(channels=3)
@@ -126,6 +154,8 @@ def test_views_are_the_image_and_its_four_neighbours():
         ({"shear": 90}, "'shear' parameter .* below 90; got 90"),
         ({"elastic": "much"}, "'elastic' parameter .* got 'much'"),
         ({"elastic_sigma": 0.5}, "'elastic_sigma' parameter .* at least 1 and finite; got 0.5"),
+        ({"cutout": -2}, "'cutout' parameter of Augmentation must be a number, at least 0 and finite; got -2"),
+        ({"cutout": 2.5}, "'cutout' parameter of Augmentation must be a whole number; got 2.5"),
     ],
 )
 def test_bad_settings_are_refused(settings, message):

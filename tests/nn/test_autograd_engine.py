@@ -6,6 +6,7 @@ import pytest
 import torch
 from lessons import (
     assert_same_state,
+    averaged,
     gather_by_hand,
     generator_like,
     make_lesson,
@@ -350,6 +351,68 @@ def test_what_muon_remembers_is_taken_along():
         uninterrupted.epoch(epoch)
         second.epoch(epoch)
     assert_same_state(network_state.network, whole.network)
+
+
+# --- averaged weights ---------------------------------------------------------------------------------------
+
+
+# Of Muon no convolutions: it rounds, and filters that lie channels last come in another order.
+@pytest.mark.parametrize(
+    ("make", "optimizer"),
+    [(dense, "adam"), (dense, "muon"), (without_bn, "sgd"), (convolutional, "adam"), (convolutional, "sgd")],
+)
+def test_it_ends_with_the_average_of_the_weights_after_each_step_of_a_plain_loop(make, optimizer):
+    network_state = pupil_of(make)
+    how, twin, steps = recipe(optimizer=optimizer, ema_decay=0.8), copy.deepcopy(network_state.network), []
+    train_by_hand(twin, network_state, how, steps=steps)
+    solo, _ = trained(network_state, how)
+    assert_same_state(network_state.network, twin)  # training itself is as without
+    twin.load_state_dict(averaged(steps, 0.8))
+    load_state(network_state.network, solo.state(0))
+    assert_same_state(network_state.network, twin)
+
+
+def test_each_cycle_of_the_learning_rate_has_an_average_of_its_own():
+    network_state = pupil_of(dense)
+    how, twin, steps = recipe(max_epochs=4, cycles=2, ema_decay=0.9), copy.deepcopy(network_state.network), []
+    train_by_hand(twin, network_state, how, steps=steps)
+    solo = Solo([network_state], how)
+    for epoch in range(4):
+        solo.epoch(epoch)
+        since = 6 * (0 if epoch < 2 else 2)
+        twin.load_state_dict(averaged(steps[since : 6 * (epoch + 1)], 0.9))
+        load_state(other := copy.deepcopy(twin), solo.state(0))
+        assert_same_state(other, twin)
+    assert len(steps) == 24
+
+
+def test_the_averaged_network_is_validated_and_training_goes_on_from_its_own_weights():
+    network_state, plain = (pupil_of(dense, valid=torch.arange(60)[20:40]) for _ in range(2))
+    how = recipe(ema_decay=0.9)
+    solo, _ = trained(network_state, how)
+    before = copy.deepcopy(network_state.network)
+    load_state(averaged_twin := copy.deepcopy(before), solo.state(0))
+    with torch.no_grad():
+        expected = plain_loss(averaged_twin.eval(), network_state, network_state.valid, classifier=True)
+        own = plain_loss(before.eval(), network_state, network_state.valid, classifier=True)
+    assert solo.validation_losses() == pytest.approx([expected.item()], abs=1e-9)
+    assert abs(expected - own) > 1e-3
+    assert_same_state(network_state.network, before, 0)
+    trained(plain, replace(how, ema_decay=None))
+    assert_same_state(network_state.network, plain.network, 0)
+
+
+def test_final_statistics_are_those_of_the_averaged_weights():
+    how = recipe(ema_decay=0.8, population=True, optimizer=torch.optim.RMSprop)
+    lesson = make_lesson(make_table(), range(45), make=dense)
+    network_state = lesson.network_states[0]
+    twin, steps = copy.deepcopy(network_state.network), []
+    order = generator_like(network_state.order)
+    train_by_hand(twin, network_state, replace(how, population=False), steps=steps, generator=order)
+    twin.load_state_dict(averaged(steps, 0.8))
+    gather_by_hand(twin, plain_batches(network_state.train, order, 8), network_state.table.inputs)
+    train([lesson], how)
+    assert_same_state(lesson.net.module_.members[0], twin)
 
 
 # --- bfloat16 -----------------------------------------------------------------------------------------------

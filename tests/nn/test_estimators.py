@@ -569,6 +569,35 @@ def test_distortions_by_name_and_as_they_are(name, same):
     assert np.abs(by_name - plain).max() > 1e-3
 
 
+@pytest.mark.parametrize(
+    ("params", "same"),
+    [
+        ({"cutout": 2}, Augmentation(cutout=2)),
+        ({"augment": "shift", "cutout": np.int64(3)}, Augmentation(shift=2, cutout=3)),
+        ({"augment": Augmentation(rotate=5, cutout=4), "cutout": 2}, Augmentation(rotate=5, cutout=2)),
+        ({"augment": Augmentation(cutout=2)}, Augmentation(cutout=2)),
+        ({"augment": "affine"}, Augmentation(shift=2, rotate=10, scale=0.1)),
+    ],
+)
+def test_squares_are_cut_out_after_all_other_distortions(params, same):
+    assert BNCNNClassifier(**params)._recipe(100, stops=False).augment == same
+
+
+def test_a_cut_out_is_heeded():
+    cut, plain = (BNCNNClassifier(**PLAIN, cutout=side).fit(BYTES, Y).predict_proba(BYTES) for side in (3, None))
+    assert np.abs(cut - plain).max() > 1e-3
+
+
+@pytest.mark.parametrize("kind", CNNS)
+@pytest.mark.parametrize("batch_stats", ["population", "running"])
+def test_an_average_of_no_memory_is_the_last_step(kind, batch_stats):
+    last, none, long = (
+        answers(fitted(kind, ema_decay=decay, batch_stats=batch_stats), BYTES) for decay in (None, 0.0, 0.9)
+    )
+    np.testing.assert_array_equal(none, last)
+    assert np.abs(long - last).max() > 1e-3
+
+
 def test_distortions_act_in_training_alone(monkeypatch):
     calls = []
     distort = Augmentation.__call__

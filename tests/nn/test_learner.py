@@ -1022,7 +1022,11 @@ def test_parameters_set_later_do_not_change_what_was_learned():
 SEEDED = [
     (classifier, X, {"dropout": 0.3, "n_members": 2}),
     (regressor, X, {"dropout": 0.3, "n_members": 2}),
-    (image_classifier, IMAGES, {"augment": "elastic", "dropout": 0.2, "optimizer": "muon"}),
+    (
+        image_classifier,
+        IMAGES,
+        {"augment": "elastic", "cutout": 2, "dropout": 0.2, "optimizer": "muon", "ema_decay": 0.8},
+    ),
     (classifier, X, {"module": Drops}),
     (image_regressor, IMAGES, {"module": Drops}),
     (classifier, X, STOPS),
@@ -1079,7 +1083,7 @@ def test_worker_processes_and_threads_give_the_same_bits():
     learners = [
         ("mlp", BNMLPClassifier(**params | {"n_members": 2, "dropout": 0.2})),
         ("pipeline", make_pipeline(StandardScaler(), BNMLPClassifier(**params))),
-        ("cnn", BNCNNClassifier(**params | {"augment": "affine"})),
+        ("cnn", BNCNNClassifier(**params | {"augment": "affine", "cutout": 2, "ema_decay": 0.8})),
     ]
 
     def bits(**options):

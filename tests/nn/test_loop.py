@@ -308,6 +308,19 @@ def test_callbacks_see_the_module_as_it_is_after_each_epoch(make, patience):
     assert all(not torch.equal(a[0], b[0]) for a, b in pairwise(spy.weights))
 
 
+def test_callbacks_see_the_averaged_weights_and_training_goes_on_from_its_own():
+    spy, how = Spy(), recipe(ema_decay=0.9)
+    watched, unwatched = lesson_of(0, make=own, callbacks=[spy]), lesson_of(0, make=own)
+    for lesson in (watched, unwatched):
+        train([lesson], how)
+    assert_same_state(members_of(watched)[0], members_of(unwatched)[0], 0)
+    for found, expected in zip(spy.weights[-1], state_of(members_of(watched)[0]), strict=True):
+        assert torch.equal(found, expected)
+    plain = lesson_of(0, make=own)
+    train([plain], replace(how, ema_decay=None))
+    assert watched.net.history[:, "train_loss"] == plain.net.history[:, "train_loss"]
+
+
 @each_kind
 def test_callbacks_change_nothing_about_the_training(make):
     # they put the module into inference, and draw random numbers

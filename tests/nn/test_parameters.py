@@ -129,6 +129,18 @@ def test_dropout_leaves_something(kind):
         check_parameters(kind(dropout=right))
 
 
+@pytest.mark.parametrize("kind", CNNS)
+def test_an_average_has_a_decay_and_a_cut_out_pixels(kind):
+    for wrong in (-0.1, 1, 1.0, np.nan, "0.9", True):
+        sentence = f"The 'ema_decay' parameter of {kind.__name__} must be a number, at least 0 and less than 1; got "
+        assert message_of(kind, ema_decay=wrong) == f"{sentence}{wrong!r}."
+    for wrong in (0, -4, 2.5, 4.0, np.nan, "4", True):
+        sentence = f"The 'cutout' parameter of {kind.__name__} must be a whole number, 1 or more; got {wrong!r}."
+        assert message_of(kind, cutout=wrong) == sentence
+    for right in ({"ema_decay": 0}, {"ema_decay": np.float32(0.99)}, {"cutout": np.int64(4)}, {"cutout": 100}):
+        check_parameters(kind(**right))
+
+
 @pytest.mark.parametrize("kind", EVERY)
 def test_what_may_be_left_open(kind):
     check_parameters(kind())
@@ -136,6 +148,7 @@ def test_what_may_be_left_open(kind):
     check_parameters(kind(optimizer=torch.optim.RMSprop, callbacks=[]))
     if kind in CNNS:
         check_parameters(kind(max_epochs="auto", lr="auto", schedule="auto", optimizer="auto", precision="auto"))
+        check_parameters(kind(ema_decay=None, cutout=None))
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from skorch import NeuralNetClassifier
 from skorch.callbacks import EpochScoring
 
 from stackkit import StackingModel, load, save
+from stackkit._persistence.network_codecs import BY_KIND
 from stackkit.exceptions import ModelFileError
 from stackkit.nn import Augmentation, BNCNNClassifier, BNCNNRegressor, BNMLPClassifier, BNMLPRegressor, ConvBlock
 
@@ -72,11 +73,11 @@ def test_regressors_come_back(path):
     "settings",
     [
         {},
-        {"preset": "reference", "augment": "elastic", "test_shifts": True},
+        {"preset": "reference", "augment": "elastic", "test_shifts": True, "cutout": 3, "ema_decay": 0.9},
         {
             "preset": None,
             "blocks": [ConvBlock(4, pool="max"), ConvBlock(3, kernel_size=1)],
-            "augment": Augmentation(shift=1),
+            "augment": Augmentation(shift=1, cutout=2),
         },
     ],
     ids=["fast", "reference", "blocks"],
@@ -221,3 +222,12 @@ def test_networks_of_earlier_files_have_the_parameters_that_came_later():
     assert net.get_params()["scaling"] is None
     assert net.get_params()["beta_2"] == 0.999
     assert net.get_params()["clip_norm"] is None
+
+
+@pytest.mark.parametrize("cls", [BNCNNClassifier, BNCNNRegressor])
+def test_networks_of_images_of_earlier_files_have_the_parameters_that_came_later(cls):
+    later = {"clip_norm", "cutout", "ema_decay"}
+    state = {name: value for name, value in vars(cls("reference")).items() if name not in later}
+    again = BY_KIND[f"nn.{cls.__name__}"].decode(state, None)
+    assert again.get_params() == cls("reference").get_params()
+    assert BY_KIND["nn.Augmentation"].decode({"shift": 2, "elastic": 1.0}, None) == Augmentation(shift=2, elastic=1.0)
