@@ -186,10 +186,11 @@ MLP = _entries("""
 """)
 
 CNN = _entries("""
-    preset : {"fast", "reference"} or None, default="fast"
+    preset : {"fast", "large", "reference"} or None, default="fast"
         "reference" is the classic network for MNIST: two convolutions of 3 x 3 with 32 maps, pooling, 128 dense
         units; trained with Adam at a constant rate, in batches of 32. "fast" has three convolutions, of which
-        the first has a stride of 2, and is trained with Muon in one cycle. None: your own ``blocks``.
+        the first has a stride of 2, and is trained with Muon in one cycle; "large" is that with five wider ones and
+        128 dense units, trained for longer. None: your own ``blocks``.
 
     blocks : list of ConvBlock, default=None
         The convolutions, with ``preset=None``.
@@ -226,7 +227,8 @@ CNN = _entries("""
 
     max_epochs : int or "auto", default="auto"
         Passes over the training rows; with ``early_stopping``, at most so many. "auto" is 10 for
-        "reference", else 5, and more where there are so few images that this would make less than 100 steps.
+        "reference" and "large", else 5, and more where there are so few images that this would make less than 100
+        steps.
 
     batch_size : int or "auto", default="auto"
         Images per step, at least 2. The images of an epoch are split evenly, so that a batch may have a few more
@@ -234,7 +236,7 @@ CNN = _entries("""
         16 to 128.
 
     lr : float or "auto", default="auto"
-        Learning rate, before its schedule; "auto" is 0.001 for "reference", else 0.01.
+        Learning rate, before its schedule; "auto" is 0.001 for "reference", 0.02 for "large", else 0.01.
 
     schedule : {"constant", "one-cycle", "cosine", "flat-cosine", "coslog4"} or "auto", default="auto"
         The learning rate over ``max_epochs``: constant; up and then down to zero; down to zero along a cosine, once

@@ -42,6 +42,18 @@ PRESETS: dict[str, dict[str, Any]] = {
         "hidden_layer_sizes": (),
         "training": {"max_epochs": 5, "batch_size": "auto", "lr": 0.01, "schedule": "one-cycle", "optimizer": "muon"},
     },
+    # The same wider and deeper: seven times the arithmetic.
+    "large": {
+        "blocks": (
+            ConvBlock(48, kernel_size=5, stride=2),
+            ConvBlock(96),
+            ConvBlock(96, pool="avg"),
+            ConvBlock(128),
+            ConvBlock(128, pool="avg"),
+        ),
+        "hidden_layer_sizes": (128,),
+        "training": {"max_epochs": 10, "batch_size": "auto", "lr": 0.02, "schedule": "one-cycle", "optimizer": "muon"},
+    },
 }
 
 

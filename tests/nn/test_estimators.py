@@ -488,9 +488,25 @@ def test_the_reference_network():
     assert BNCNNClassifier("reference")._recipe(60_000, stops=False).max_epochs == 10
 
 
+def test_the_large_network():
+    """Seven times the multiplications of the fast one, on an image of MNIST."""
+    images, work = RNG.integers(0, 256, (12, 28, 28)).astype(np.uint8), {}
+    for preset in ("fast", "large"):
+        model = BNCNNClassifier(preset, max_epochs=1, random_state=0).fit(images, np.arange(12) % 10)
+        network, work[preset] = members(model)[0], []
+        for layer in network.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                layer.register_forward_hook(
+                    lambda layer, _, out, done=work[preset]: done.append(layer.weight.numel() * out[0, 0].numel())
+                )
+        model.predict(images)
+    assert len(work["large"]) == 5 + 2
+    assert 6 < sum(work["large"]) / sum(work["fast"]) < 8
+
+
 def test_what_is_given_comes_before_the_preset():
     given_ = {"max_epochs": 2, "batch_size": 7, "lr": 0.3, "schedule": "one-cycle", "optimizer": "sgd"}
-    for preset in ("fast", "reference"):
+    for preset in ("fast", "large", "reference"):
         recipe = BNCNNClassifier(preset, **given_)._recipe(100, stops=False)
         assert {name: getattr(recipe, name) for name in given_} == given_
 
@@ -511,7 +527,7 @@ def test_blocks_of_ones_own(kind):
     [
         (
             {"preset": "fsat"},
-            r"The 'preset' parameter of {} must be one of 'reference', 'fast', None; .* Did you mean 'fast'\?",
+            r"The 'preset' parameter of {} must be one of 'reference', 'fast', 'large', None; .* Did you mean 'fast'\?",
         ),
         ({"preset": None}, r"{} with preset=None needs 'blocks', a list of ConvBlock; got blocks=None\."),
         ({"preset": None, "blocks": []}, r"{} with preset=None needs 'blocks', a list of ConvBlock; got blocks=\[\]\."),

@@ -46,6 +46,8 @@ def test_auto_settings_are_those_of_the_preset():
     assert (recipe.max_epochs, recipe.batch_size, recipe.lr, recipe.schedule) == (10, 32, 1e-3, "constant")
     assert BNCNNClassifier("reference", lr=0.5, optimizer="sgd")._recipe(60_000, stops=False).lr == 0.5
     assert BNCNNClassifier()._recipe(60_000, stops=False).batch_size == 128
+    recipe = BNCNNClassifier("large")._recipe(60_000, stops=False)
+    assert (recipe.max_epochs, recipe.batch_size, recipe.lr, recipe.schedule) == (10, 128, 0.02, "one-cycle")
     assert BNMLPClassifier()._recipe(712, stops=False).batch_size == 32
 
 
@@ -74,9 +76,10 @@ def test_images_of_all_layouts_are_the_same_images():
         np.testing.assert_array_equal(_as_images(layout, (3, 4)), images)
 
 
-def test_the_fast_preset_is_made_for_any_image():
+@pytest.mark.parametrize("preset", ["fast", "large"])
+def test_these_presets_are_made_for_any_image(preset):
     for shape in [(1, 28, 28), (3, 5, 9), (1, 1, 1)]:
-        BNCNN(shape, 4, PRESETS["fast"]["blocks"])
+        BNCNN(shape, 4, PRESETS[preset]["blocks"])
 
 
 def test_float64_rows_train_the_same_bits_as_float32_rows_of_the_same_numbers():
