@@ -161,7 +161,7 @@ def test_mnist(tmp_path, data):
     assert done.returncode == 0, done.stderr
     assert ("MNIST is not here" in done.stdout) == (data == "nowhere")
     table = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line.startswith("  ")}
-    assert {"cnn", "cnn_deep", "cnn_maxima", "bn_mlp", "knn", "naive_bayes", "random_forest"} < set(table)
+    assert {"cnn_strided", "cnn_maxima", "bn_mlp", "knn", "naive_bayes", "random_forest"} < set(table)
     oof_loss, _, loss, accuracy = table["stack"]
     assert float(accuracy.rstrip("%")) > 95
     others = [table[name] for name in ("bn_mlp", "knn", "naive_bayes", "random_forest")]
