@@ -22,6 +22,7 @@ from stackkit._members.fitting import (
     speaks_for,
     trains_folds_together,
 )
+from stackkit._members.packed_forests import joint_forests
 from stackkit._members.predicting import as_columns, one_column, own_copy, predict_block, settle
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "group_params",
     "in_steps",
     "is_prefit",
+    "joint_forests",
     "last_step",
     "make_blocks",
     "one_column",

@@ -13,7 +13,7 @@ from sklearn.utils import ClassifierTags, RegressorTags, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.metaestimators import available_if
 
-from stackkit._members import in_steps, make_blocks, speaks_for
+from stackkit._members import in_steps, joint_forests, make_blocks, speaks_for
 from stackkit._model.diagram import CAN_DRAW, diagram_of
 from stackkit._model.learner_predictor import LearnerPredictor
 from stackkit._model.plan import Plan
@@ -68,7 +68,7 @@ class CompactModel(Predicts, BaseEstimator):
     def members_(self) -> dict[str, list[Any]]:
         """What predicts new rows for each learner."""
         panels = self._predictor.panels
-        return {name: [m.estimator for m in panel.members if panel.pack is None] for name, panel in panels.items()}
+        return {name: [m.estimator for m in panel.members if m.estimator is not None] for name, panel in panels.items()}
 
     @property
     def transformers_(self) -> dict[str, list[list[Any]]]:
@@ -192,20 +192,20 @@ def _reduced_panel(panel: LearnerPredictor, fronts: _Fronts, *, pack: bool) -> L
         return panel
     parts = [in_steps(member.estimator) for member in panel.members]
     lasts = [_without_ballast(last, pack=pack) for _, last in parts]
-    packed = _packed(lasts) if pack else None
+    nets = _packed(lasts) if pack else None
     return replace(
         panel,
         members=tuple(
-            replace(member, estimator=None if packed is not None else last)
+            replace(member, estimator=None if nets is not None else last)
             for member, last in zip(panel.members, lasts, strict=True)
         ),
         fronts=tuple(fronts.shared((*before, *steps)) for before, (steps, _) in zip(panel.fronts, parts, strict=True)),
-        pack=packed,
+        pack=joint_forests(lasts) if pack and nets is None else nets,
     )
 
 
 def _packed(lasts: Sequence[Any]) -> Any:
-    """What predicts for all of them in one pass, where their class offers that; else None."""
+    """What takes their place and predicts for all of them in one pass, where their class offers that; else None."""
     first = type(lasts[0])
     alike = all(type(last) is first for last in lasts)
     if not alike or not speaks_for(first, "pack_folds", "predict", "predict_proba"):

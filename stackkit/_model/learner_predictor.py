@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import joblib
@@ -26,15 +27,20 @@ class LearnerPredictor:
 
     ``fronts`` holds the transformers in front of each member, in order; members of any panel whose front is the same
     object share its work, and a first transformer with ``shares_work`` gets a dictionary that all of them share.
-    ``pack``, where there is one, predicts for all members in one pass: its methods have the learner's names, and take
-    and give one item a member. ``one_thread`` holds OpenMP: which of equally near neighbours are chosen depends on the
-    number of threads, and boosters with ``n_jobs=1`` only wait for a second one.
+    ``pack``, where there is one, predicts for all members in one pass, for up to ``most_rows`` rows if it has a
+    number of that name: its methods have the learner's names, and take and give one item a member. ``one_thread`` holds
+    OpenMP: which of equally near neighbours are chosen depends on the number of threads, and boosters with ``n_jobs=1``
+    only wait for a second one.
     """
 
     members: tuple[Member, ...]
     fronts: tuple[Sequence[Any], ...]
     one_thread: bool
     pack: Any = None
+
+    def in_one_pass(self, n_rows: int) -> bool:
+        """Whether the pack predicts so many rows."""
+        return self.pack is not None and n_rows <= getattr(self.pack, "most_rows", n_rows)
 
 
 def learner_predictor_of(members: Sequence[Member]) -> LearnerPredictor:
@@ -48,29 +54,34 @@ def predict_table(
     panels: dict[str, LearnerPredictor], blocks: dict[str, Block], X: Any, *, n_jobs: int | None
 ) -> dict[str, np.ndarray]:
     """Each learner's columns for new rows, side by side in threads where that pays."""
-    few = X.shape[0] <= FEW_ROWS
+    n_rows = X.shape[0]
+    few = n_rows <= FEW_ROWS
     workers = 1 if few else joblib.effective_n_jobs(n_jobs)
-    lines, threads = _lines(panels), threads_per_task(workers)
+    packs = [name for name, panel in panels.items() if panel.in_one_pass(n_rows)]
+    work = _Work(X, panels, blocks, packs, threads_per_task(workers), memo={} if n_rows <= MEMO_ROWS else None)
+    lines = _lines(panels, packs)
+    awaited = [partial(work.along, line) for line in lines if line.feeds(packs)]
+    joint = [partial(work.in_one_pass, name) for name in packs]
+    others = [partial(work.along, line) for line in lines if not line.feeds(packs)]
     totals = {name: _Total() for name in panels}
-    inputs: dict[int, Any] = {}
-    memo: dict[str, Any] | None = {} if X.shape[0] <= MEMO_ROWS else None
     with single_threaded_blas(), limit_threads(1, "openmp") if few else nullcontext():
-        if workers == 1:
-            found = (line.run(X, panels, blocks, threads, memo) for line in lines)
-        else:
-            found = Parallel(n_jobs=workers, backend="threading", return_as="generator")(
-                delayed(line.run)(X, panels, blocks, threads, memo) for line in lines
-            )
-        for line, (rows, parts) in zip(lines, found, strict=True):
-            for (name, i), part in parts.items():
-                totals[name].take(i, part)
-            if rows is not None:
-                inputs[id(line.front)] = rows
-        for name, panel in panels.items():
-            if panel.pack is not None:
-                for i, part in enumerate(_in_one_pass(panel, blocks[name], inputs, X.shape[0])):
+        for tasks in (awaited, [*joint, *others]):
+            for parts in _at_work(tasks, workers):
+                for (name, i), part in parts.items():
                     totals[name].take(i, part)
     return {name: total.mean() for name, total in totals.items()}
+
+
+Parts = dict[tuple[str, int], np.ndarray]  # the columns of members, by the learner's name and the member's number
+
+
+def _at_work(tasks: Sequence[Callable[[], Parts]], workers: int) -> Iterable[Parts]:
+    if workers == 1:
+        return (task() for task in tasks)
+    found: Iterable[Parts] = Parallel(n_jobs=workers, backend="threading", return_as="generator")(
+        delayed(task)() for task in tasks
+    )
+    return found
 
 
 @dataclass(frozen=True)
@@ -80,36 +91,63 @@ class _Line:
     front: Sequence[Any]
     places: list[tuple[str, int]]
 
-    def run(
-        self,
-        X: Any,
-        panels: dict[str, LearnerPredictor],
-        blocks: dict[str, Block],
-        threads: int | None,
-        memo: dict[str, Any] | None,
-    ) -> tuple[Any, dict[tuple[str, int], np.ndarray]]:
-        """The rows themselves where a pack needs them, and the members' columns."""
-        places = [place for place in self.places if panels[place[0]].pack is None]
-        with thread_limits(threads):
-            rows = own_copy(X)
-            for step in self.front:
-                shares = getattr(step, "shares_work", False)
-                rows = step.transform(rows, memo) if shares else step.transform(rows)
-            parts = {}
-            for name, i in places:
-                own = rows if len(self.places) == 1 else own_copy(rows)
-                with limit_threads(1, "openmp") if panels[name].one_thread else nullcontext():
-                    parts[name, i] = predict_block(panels[name].members[i], own, blocks[name])
-        return (rows if len(places) < len(self.places) else None), parts
+    def feeds(self, packs: Sequence[str]) -> bool:
+        """Whether one of those that predict for all members in one pass waits for its rows."""
+        return any(name in packs for name, _ in self.places)
 
 
-def _lines(panels: dict[str, LearnerPredictor]) -> list[_Line]:
+@dataclass(frozen=True)
+class _Work:
+    """New rows, and what they go through; ``inputs`` are those that went through a front that feeds a pack."""
+
+    X: Any
+    panels: dict[str, LearnerPredictor]
+    blocks: dict[str, Block]
+    packs: Sequence[str]
+    threads: int | None
+    memo: dict[str, Any] | None
+    inputs: dict[int, Any] = field(default_factory=dict)
+
+    def along(self, line: _Line) -> Parts:
+        """The columns of the members behind a front, but for those that are packed."""
+        parts = {}
+        with thread_limits(self.threads):
+            rows = self._behind(line.front)
+            for name, i in line.places:
+                if name in self.packs:
+                    self.inputs[id(line.front)] = rows
+                else:
+                    own = rows if len(line.places) == 1 else own_copy(rows)
+                    with limit_threads(1, "openmp") if self.panels[name].one_thread else nullcontext():
+                        parts[name, i] = predict_block(self.panels[name].members[i], own, self.blocks[name])
+        return parts
+
+    def _behind(self, front: Sequence[Any]) -> Any:
+        # What shares its work writes to nobody's rows.
+        rows = self.X if front and getattr(front[0], "shares_work", False) else own_copy(self.X)
+        for step in front:
+            shares = getattr(step, "shares_work", False)
+            rows = step.transform(rows, self.memo) if shares else step.transform(rows)
+        return rows
+
+    def in_one_pass(self, name: str) -> Parts:
+        """The columns of all members of a pack."""
+        panel, block = self.panels[name], self.blocks[name]
+        with thread_limits(self.threads):
+            found = getattr(panel.pack, block.method)([self.inputs[id(front)] for front in panel.fronts])
+        columns = [
+            as_columns(member, raw, block, self.X.shape[0]) for member, raw in zip(panel.members, found, strict=True)
+        ]
+        return {(name, i): part for i, part in enumerate(columns)}
+
+
+def _lines(panels: dict[str, LearnerPredictor], packs: Sequence[str]) -> list[_Line]:
     """One for each front that is not empty, however many share it; one for each other member."""
     lines: list[_Line] = []
     shared: dict[int, _Line] = {}
     for name, panel in panels.items():
         for i, front in enumerate(panel.fronts):
-            alone = not front and panel.pack is None
+            alone = not front and name not in packs
             line = None if alone else shared.get(id(front))
             if line is None:
                 line = _Line(front, [])
@@ -118,11 +156,6 @@ def _lines(panels: dict[str, LearnerPredictor]) -> list[_Line]:
                 shared[id(front)] = line
             line.places.append((name, i))
     return lines
-
-
-def _in_one_pass(panel: LearnerPredictor, block: Block, inputs: dict[int, Any], n_rows: int) -> list[np.ndarray]:
-    found = getattr(panel.pack, block.method)([inputs[id(front)] for front in panel.fronts])
-    return [as_columns(member, raw, block, n_rows) for member, raw in zip(panel.members, found, strict=True)]
 
 
 @dataclass

@@ -15,7 +15,7 @@ import joblib
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from sklearn.preprocessing import OneHotEncoder
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
 from stackkit._data import is_pandas
 from stackkit._learners import CodedPreparation, TablePreparation
@@ -58,12 +58,12 @@ class SplitPreparation:
 
 
 class Levels:
-    """A fitted one-hot encoder of texts that looks up few rows, in a table of its own answers.
+    """A fitted encoder of texts that looks up few rows, in a table of its own answers.
 
     The encoder itself builds its dictionaries anew in each call, and is used for many rows.
     """
 
-    def __init__(self, encoder: OneHotEncoder) -> None:
+    def __init__(self, encoder: OneHotEncoder | OrdinalEncoder) -> None:
         self.encoder = encoder
         self._unseen = "\0"
         known_levels = [known.tolist() for known in encoder.categories_]  # NumPy itself takes "\0" for ""
@@ -132,9 +132,11 @@ class TakesApart:
         )
 
     def _quick(self, key: str, step: Any) -> Any:
-        # With other settings it complains of unknown levels.
-        silent = type(step) is OneHotEncoder and step.handle_unknown == "infrequent_if_exist" and step.drop is None
-        if not silent or step.sparse_output:
+        # With other settings they complain of unknown levels.
+        dense = type(step) is OneHotEncoder and step.drop is None and not step.sparse_output
+        one_hot = dense and step.handle_unknown == "infrequent_if_exist"
+        codes = type(step) is OrdinalEncoder and step.handle_unknown == "use_encoded_value"
+        if not (one_hot or codes):
             return step
         if key not in self._encoders:
             self._encoders[key] = Levels(step)

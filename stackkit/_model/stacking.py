@@ -434,8 +434,9 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         groups, sample_weight : array-like of shape (n_rows,), optional
             With ``refit=True``: as in ``fit``.
         pack : bool
-            Whether BN-MLPs predict for all members of a learner in one pass. Probabilities then differ by less than
-            1e-12 for rows of float64, by 1e-5 for rows of float32; numbers by as much of their scale.
+            Whether BN-MLPs, and forests for a few rows, predict for all members of a learner in one pass. Of forests
+            the results are the same; probabilities of networks differ by less than 1e-12 for rows of float64, by 1e-5
+            for rows of float32, numbers by as much of their scale.
         **params : dict
             With ``refit=True``: as in ``fit``.
 

@@ -172,7 +172,7 @@ def _check_final(final: Member, classes: Any) -> None:
 def _add_panel(graph: Graph, rows: Rows, name: str, panel: LearnerPredictor, block: Block) -> str:
     """A learner's columns: the mean over its members."""
     with _naming(f"the learner {name!r}"):
-        if panel.pack is not None:
+        if any(member.estimator is None for member in panel.members):
             raise NotConvertibleError("its networks are packed as one. Make the model with compact(pack=False).")
         if block.kind not in ("probability", "value"):
             raise NotConvertibleError(

@@ -148,8 +148,18 @@ def ties_held(learner: Any) -> AbstractContextManager[Any]:
 
 def sums_held(learner: Any) -> AbstractContextManager[Any]:
     """Hold joblib to one thread for ensembles that add up in threads: in which order shows in the last bit."""
-    adds_up = _has_part_of(parts_of(learner), "sklearn.ensemble")
+    # To ask for all that is inside takes as long as to predict one row.
+    parts = {"": learner} if _is_alone(learner) else parts_of(learner)
+    adds_up = _has_part_of(parts, "sklearn.ensemble")
     return joblib.parallel_config(backend=_AtMost(1)) if adds_up else nullcontext()
+
+
+def _is_alone(learner: Any) -> bool:
+    """Whether it is clear at a glance that there is no other learner inside it."""
+    held = getattr(learner, "__dict__", {"": learner}).values()
+    return not any(
+        (isinstance(value, list | tuple | dict) and len(value)) or hasattr(value, "get_params") for value in held
+    )
 
 
 def keeps_to_one_thread(learner: Any) -> bool:

@@ -64,6 +64,30 @@ def test_forests_tree_by_tree(kind, table, options, shorter):
         shorter.clear()
 
 
+@pytest.mark.parametrize("kind", [*CLASSIFIERS, *REGRESSORS])
+@pytest.mark.parametrize("holes", [0.0, 0.2])
+def test_many_rows_are_sorted_and_put_back(kind, holes, monkeypatch):
+    monkeypatch.setattr(_shortcuts, "MANY_ROWS", 200)
+    method, y = ("predict_proba", Y) if kind in CLASSIFIERS else ("predict", NUMBERS)
+    rows = np.where(np.random.default_rng(0).random(X.shape) < holes, np.nan, X)
+    forest = kind(20, max_depth=4, random_state=0).fit(rows, y)
+    np.testing.assert_array_equal(ask(forest, method, rows), _direct(forest, method, rows))
+    order = _shortcuts._alike_together(forest, rows)
+    np.testing.assert_array_equal(np.sort(order), np.arange(len(rows)))
+    # More neighbours end in the same leaf.
+    leaves = forest.apply(rows)
+    assert (np.diff(leaves[order], axis=0) == 0).mean() > 1.1 * (np.diff(leaves, axis=0) == 0).mean()
+
+
+def test_trees_without_a_question_and_many_features(monkeypatch):
+    monkeypatch.setattr(_shortcuts, "MANY_ROWS", 2)
+    forest = RandomForestClassifier(3).fit(X, np.zeros(len(X)))
+    np.testing.assert_array_equal(ask(forest, "predict_proba", X), np.ones((len(X), 1)))
+    wide = np.random.default_rng(0).normal(size=(60, 70))
+    forest = ExtraTreesRegressor(80, max_features=1, random_state=0).fit(wide, wide[:, 0])
+    np.testing.assert_array_equal(ask(forest, "predict", wide), forest.predict(wide))
+
+
 @pytest.mark.parametrize("kind", CLASSIFIERS)
 def test_missing_values_in_forests(kind, shorter):
     holes = np.where(np.random.default_rng(0).random(X.shape) < 0.2, np.nan, X)

@@ -13,7 +13,7 @@ from sklearn import config_context
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.datasets import make_multilabel_classification
 from sklearn.dummy import DummyRegressor
-from sklearn.ensemble import ExtraTreesRegressor, RandomForestClassifier
+from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor, RandomForestClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import BayesianRidge, LinearRegression, LogisticRegression, Ridge
@@ -29,6 +29,7 @@ from sklearn.utils.validation import check_is_fitted
 from spies import Counted, CountedDraws, Fails, Noisy, Scribbles, Weighted, with_row_ids
 
 from stackkit import CompactModel, ConvexClassifier, ConvexRegressor, LogPoolClassifier, StackingModel
+from stackkit._members.packed_forests import FlatTrees
 from stackkit.exceptions import LearnerDroppedWarning, LearnerFailedError
 from stackkit.nn import BNMLPClassifier, BNMLPRegressor
 
@@ -128,6 +129,30 @@ def test_the_default_learners_on_a_frame_share_their_preprocessing(monkeypatch):
     assert all(ours is theirs for ours, theirs in zip(fronts["extra_trees"], fronts["xgboost"], strict=True))
     assert fronts["bn_mlp"][0] is not fronts["bn_mlp"][1]  # folds learn from other rows
     np.testing.assert_allclose(model.compact().predict_proba(rows), model.predict_proba(rows), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+@pytest.mark.parametrize("pack", [True, False])
+def test_forests_of_all_folds_predict_few_rows_at_once(n_jobs, pack, monkeypatch):
+    calls = []
+    means = FlatTrees.means
+    monkeypatch.setattr(FlatTrees, "means", lambda self, inputs: calls.append(len(inputs)) or means(self, inputs))
+    learners = [
+        ("forest", RandomForestClassifier(4)),
+        ("trees", make_pipeline(StandardScaler(), ExtraTreesClassifier(3))),
+        ("net", make_pipeline(StandardScaler(), BNMLPClassifier((4,), max_epochs=2))),
+        ("bayes", GaussianNB()),
+    ]
+    model = StackingModel(learners, LogisticRegression(), cv=2, random_state=0).fit(X, THREE)
+    compact = model.compact(pack=pack)
+    compact.n_jobs = n_jobs
+    assert len(compact.members_["forest"]) == len(compact.members_["trees"]) == 2
+    again = pickle.loads(pickle.dumps(compact))
+    for rows in (X[:1], X[:5], X):
+        expected = model.predict_proba(rows)
+        for one in (compact, again):
+            np.testing.assert_allclose(one.predict_proba(rows), expected, rtol=0, atol=1e-12 if pack else 0)
+    assert calls == ([2] * 8 if pack else [])  # two learners, twice few rows, by both
 
 
 def test_who_cannot_be_pickled_shares_with_nobody():

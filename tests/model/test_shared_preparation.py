@@ -5,9 +5,9 @@ import pandas as pd
 import polars as pl
 import pytest
 from sklearn.compose import ColumnTransformer
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
-from stackkit._learners.preparation import MAX_CATEGORIES, scaled_preprocessing, tree_preprocessing
+from stackkit._learners.preparation import MAX_CATEGORIES, coded_preprocessing, scaled_preprocessing, tree_preprocessing
 from stackkit._members.fast_predict import FEW_ROWS
 from stackkit._model.shared_preparation import Levels, SplitPreparation, TakesApart
 
@@ -117,7 +117,7 @@ def test_other_transformers_stay_whole():
     assert TakesApart()(other) is other
 
 
-# --- one-hot encoding by looking up --------------------------------------------------------------------
+# --- levels by looking up --------- --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -152,6 +152,31 @@ def test_encoders_of_other_settings_stay(options):
     parts = TakesApart()(whole.fit(FRAME[columns]))
     assert not any(isinstance(step, Levels) for part in parts.parts for _, step in part.steps)
     np.testing.assert_array_equal(parts.transform(FRAME[:9][columns]), whole.transform(FRAME[:9][columns]))
+
+
+@pytest.mark.parametrize("options", [{}, {"max_categories": 3}, {"min_frequency": 3}], ids=str)
+def test_codes_are_looked_up(options, monkeypatch):
+    texts = FRAME[["level", "many"]].fillna("").to_numpy(dtype=object)
+    encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan, **options).fit(texts)
+    levels = Levels(encoder)
+    new = np.array([["unheard of", "v1"], ["a", "of"], ["", "v3"], ["\0", "\0"]], dtype=object)
+    rows = np.vstack([texts[:30], new])
+    expected = encoder.transform(rows)
+    assert np.isnan(expected).any()
+    monkeypatch.setattr(encoder, "transform", None)
+    for start in range(0, len(rows), FEW_ROWS):
+        found = levels.transform(rows[start : start + FEW_ROWS])
+        np.testing.assert_array_equal(found, expected[start : start + FEW_ROWS])
+        assert found.dtype == expected.dtype
+
+
+def test_codes_of_default_preparations_are_looked_up():
+    columns = ["number", "level"]
+    whole = coded_preprocessing().fit(FRAME[columns])
+    parts = TakesApart()(whole)
+    assert any(isinstance(step, Levels) for part in parts.parts for _, step in part.steps)
+    for rows in (FRAME[:9][columns], NEW[columns]):
+        np.testing.assert_array_equal(parts.transform(rows), whole.transform(rows))
 
 
 def test_many_rows_are_left_to_the_encoder(monkeypatch):
