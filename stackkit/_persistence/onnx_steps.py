@@ -156,12 +156,12 @@ def _splines(graph: Graph, x: str, step: Any) -> str:
 
 def _spline(graph: Graph, x: str, curve: Any) -> str:
     """Curves of one column: in each piece between knots, powers of the distance from its left end."""
-    knots = np.unique(curve.t[curve.k : len(curve.t) - curve.k])
-    left = knots[:-1]
+    # The last knot is a piece of its own: where many rows have the greatest number, a curve may jump there.
+    left = np.unique(curve.t[curve.k : len(curve.t) - curve.k])
     orders = range(curve.k + 1)
     # One item a piece, a power and a curve.
     factors = np.stack([curve(left, nu=order) / math.factorial(order) for order in orders], axis=1)
-    x = graph.add("Min", graph.add("Max", x, floats(knots[0])), floats(knots[-1]))
+    x = graph.add("Min", graph.add("Max", x, floats(left[0])), floats(left[-1]))
     beyond = graph.cast(graph.add("GreaterOrEqual", x, floats(left)[None, :]), np.int64)
     piece = graph.add("Sub", graph.add("ReduceSum", beyond, np.array([1]), keepdims=0), np.array(1))
     distance = graph.add("Sub", x, graph.add("Gather", floats(left)[:, None], piece))

@@ -98,6 +98,14 @@ def test_classes_by_splines_and_categories(final, tmp_path):
     assert (found["label"] == model.predict(table)).all()
 
 
+def test_splines_of_a_column_in_which_many_rows_have_the_ends(tmp_path):
+    table = TABLE.assign(size=np.clip(np.random.default_rng(0).normal(size=N), -0.3, 0.3))
+    model = StackingClassifier(_few("classification", "splines"), LogisticRegression(), cv=2, random_state=0)
+    model.fit(table, np.where((table["size"] < 0.3) ^ (np.random.default_rng(1).random(N) < 0.1), "small", "big"))
+    found = _run(model, tmp_path / "ends.onnx", table)
+    np.testing.assert_allclose(found["probabilities"], model.predict_proba(table), rtol=0, atol=1e-9)
+
+
 def test_a_final_estimator_that_prepares_the_raw_columns(tmp_path):
     model = StackingRegressor(_few("regression", "ridge"), cv=2, passthrough=True, random_state=0).fit(TABLE, PRICE)
     assert isinstance(model.final_estimator_[-1], RidgeCV)
