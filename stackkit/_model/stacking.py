@@ -34,6 +34,7 @@ from stackkit._model.parameters import known_task, named_learners, settings_for,
 from stackkit._model.plan import Plan, make_plan
 from stackkit._model.predictor import Predicts
 from stackkit._model.routing import router_of
+from stackkit._model.tracking import logged_once
 from stackkit._oof import OutOfFold, refit_members
 
 
@@ -250,8 +251,9 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         warn_of_unstratified(self, plan.target.task)
         if self.verbose and plan.portfolio is not None:
             say(in_a_sentence(forecast(plan, self.n_jobs)), verbose=True)
-        fitted = fit_stack(self, plan, settings)
-        self._take(plan, fitted)
+        with logged_once(self):
+            fitted = fit_stack(self, plan, settings)
+            self._take(plan, fitted)
         fitted.listeners.end()
         return self
 
