@@ -1,4 +1,7 @@
-"""The examples do what they say."""
+"""The examples do what they say.
+
+Those that take longest run at night: what they show of folds, kills, stores and clusters has tests of its own.
+"""
 
 import os
 import re
@@ -188,7 +191,7 @@ def test_batch_norm(tmp_path, data):
     assert all(path.read_bytes()[:4] == b"\x89PNG" for path in pictures)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_decision_regions(tmp_path):
     done = _run(tmp_path, "--quick", example="06_decision_regions.py")
     assert done.returncode == 0, done.stderr
@@ -223,7 +226,7 @@ def test_groups_and_time(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["groups_and_time.png"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_resume_and_add_learners(tmp_path):
     done = _run(tmp_path, example="05_resume_and_add_learners.py")
     assert done.returncode == 0, done.stderr
@@ -291,7 +294,7 @@ def test_no_product_is_its_own_neighbour():
             np.testing.assert_allclose(unseen[0, 2 * label :][:2], [nearest[0], nearest[:4].mean()], atol=1e-7)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_otto_without_its_data_and_again_from_the_store(tmp_path):
     first, second = (
         _run(tmp_path, "--quick", "--memory", "store", example="09_otto.py", STACKKIT_DATA="nowhere") for _ in range(2)
@@ -305,7 +308,7 @@ def test_otto_without_its_data_and_again_from_the_store(tmp_path):
     assert tables[0] == tables[1]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_cluster(tmp_path):
     done = _run(tmp_path, example="10_cluster.py")
     assert done.returncode == 0, done.stderr

@@ -153,7 +153,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.slow
+@pytest.mark.nightly  # torch takes long to load its compiler
 def test_the_compiler_is_not_loaded_and_works_when_it_is(tmp_path):
     (tmp_path / "mlps.py").write_text(MLPS)
     done = subprocess.run([sys.executable, "mlps.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
