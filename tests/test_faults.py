@@ -37,6 +37,12 @@ from stackkit.exceptions import LearnerDroppedWarning, LearnerFailedError, Store
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kills, mounts and /proc are Linux's")
 slow = pytest.mark.slow
 
+
+def at_night(*cases):
+    """Cases of a test that are much like others: not with each change."""
+    return [pytest.param(*case, marks=pytest.mark.nightly) for case in cases]
+
+
 N_ROWS, N_FOLDS = 40, 4
 FIRST_ROWS = range(0, N_ROWS, N_ROWS // N_FOLDS)  # what names a fold in a log
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
@@ -204,8 +210,7 @@ def test_when_every_learner_raises_the_error_lists_them_or_the_first(log, cure, 
 
 
 @slow
-@pytest.mark.parametrize("on_error", ["drop", "raise"])
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize(("n_jobs", "on_error"), [(1, "raise"), (2, "drop"), *at_night((1, "drop"), (2, "raise"))])
 def test_a_learner_that_hangs_is_ended(log, cure, n_jobs, on_error):
     good = team(log, "one", "two")
     bad = troubled(log, cure, "hang", without_row=10)
@@ -234,7 +239,7 @@ CRASHES = {
 
 
 @slow
-@pytest.mark.parametrize(("crash", "n_jobs"), [("kill", 1), ("kill", 2), ("segfault", 2), ("exit", 2)])
+@pytest.mark.parametrize(("crash", "n_jobs"), [("kill", 2), ("segfault", 2), *at_night(("kill", 1), ("exit", 2))])
 def test_a_worker_that_died_once_makes_no_difference(log, cure, n_jobs, crash):
     bad = troubled(log, cure, crash, without_row=10, once=True)
     model = stack([*team(log, "good"), ("bad", bad)], n_jobs=n_jobs, task_timeout=100).fit(X, Y)
@@ -246,8 +251,12 @@ def test_a_worker_that_died_once_makes_no_difference(log, cure, n_jobs, crash):
 @slow
 @pytest.mark.parametrize(
     ("crash", "n_jobs", "on_error"),
-    [(*case, "drop") for case in (("kill", 1), ("kill", 2), ("segfault", 2), ("exit", 2))]
-    + [("kill", 1, "raise"), ("kill", 2, "raise")],
+    [
+        ("kill", 2, "drop"),
+        ("exit", 2, "drop"),
+        ("kill", 1, "raise"),
+        *at_night(("kill", 1, "drop"), ("segfault", 2, "drop"), ("kill", 2, "raise")),
+    ],
 )
 def test_a_learner_that_always_kills_its_worker_fails_and_nobody_else(log, cure, n_jobs, crash, on_error):
     good = team(log, "good", seconds=0.2)  # at work while the other dies
@@ -458,8 +467,16 @@ def test_a_fit_killed_again_and_again_goes_on_where_it_was(log, store, children,
 
 
 @slow
-@pytest.mark.parametrize("n_processes", [2, 3, 4])  # itself, the tracker of its files, and its workers
-@pytest.mark.parametrize("ends_by", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize(  # processes: itself, the tracker of its files, and its workers
+    ("ends_by", "n_processes"),
+    [
+        (signal.SIGKILL, 3),
+        (signal.SIGKILL, 4),
+        (signal.SIGINT, 2),
+        (signal.SIGINT, 4),
+        *at_night((signal.SIGKILL, 2), (signal.SIGINT, 3)),
+    ],
+)
 def test_a_fit_that_ends_before_its_workers_begin_leaves_nothing(log, store, children, ends_by, n_processes):
     child = children(stack(team(log, "one", "two"), memory=store, n_jobs=2))
     wait_until(lambda: temp_files() and tracker_in(child.family()) and len(child.family()) >= n_processes)

@@ -1016,7 +1016,7 @@ def _cpu_seconds_of_processes():
     return ended.children_user + ended.children_system
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.skipif(not (KAGGLE / "train.csv").exists(), reason="Kaggle's files are not in $STACKKIT_DATA/titanic")
 def test_kaggles_titanic(tmp_path):
     start = _cpu_seconds_of_processes()

@@ -236,7 +236,9 @@ def handed_in(client, how):
             yield
 
 
-@pytest.mark.parametrize("how", ["as current", "to joblib", "found"])
+@pytest.mark.parametrize(
+    "how", ["as current", *(pytest.param(how, marks=pytest.mark.nightly) for how in ("to joblib", "found"))]
+)
 def test_bit_equal_to_local(client, local, how):
     with warnings.catch_warnings(record=True) as caught, handed_in(client, how):
         warnings.simplefilter("always")
@@ -337,7 +339,7 @@ def test_a_learner_that_kills_its_worker_once(client, log, tmp_path):
     assert_same(model, _calm("bad", "one", "two"))
 
 
-@pytest.mark.parametrize("on_error", ["drop", "raise"])
+@pytest.mark.parametrize("on_error", [pytest.param("drop", marks=pytest.mark.nightly), "raise"])
 def test_a_learner_that_always_kills_its_worker(client, log, on_error):
     learners = [*_pair(log, 0.05), ("bad", Troubled("bad", log=str(log), trouble="kill", without_row=0))]
     killed = r"'bad'.*killed \(likely out of memory\): 2 workers died at it"
@@ -464,6 +466,7 @@ def test_task_timeout_ends_one_learner_only(client, log):
     assert_same(model, _calm("one", "two"))
 
 
+@pytest.mark.nightly
 def test_task_timeout_with_a_single_worker(tmp_path, log):
     learners = [("bad", Troubled("bad", log=str(log), trouble="hang", without_row=0)), *_pair(log, 0.1)]
     with cluster(tmp_path / "one", machines=(1,)) as (_, client), client.as_current():
