@@ -22,12 +22,13 @@ from stackkit._members.fitting import (
     speaks_for,
     trains_folds_together,
 )
-from stackkit._members.packed_forests import joint_forests
+from stackkit._members.packed_forests import JointForests, joint_forests
 from stackkit._members.predicting import as_columns, one_column, own_copy, predict_block, settle
 
 __all__ = [
     "FEW_ROWS",
     "Block",
+    "JointForests",
     "Member",
     "as_columns",
     "asking",

@@ -44,12 +44,15 @@ from stackkit._learners import (
     SmoothedNB,
     TablePreparation,
 )
-from stackkit._members import Block, Member
+from stackkit._members import Block, JointForests, Member, joint_forests
 from stackkit._model import (
+    ColumnSteps,
     CompactModel,
     LearnerPredictor,
     LevelCheck,
+    Levels,
     Predictor,
+    SplitPreparation,
     StackingClassifier,
     StackingModel,
     StackingRegressor,
@@ -115,7 +118,8 @@ def _encode_stack(stack: Any, writer: Writer) -> Any:
 
 
 def _encode_member(member: Any, writer: Writer) -> Any:
-    estimator = writer.keep(member.estimator, ".estimator")
+    """Of networks that are packed as one, no member has an estimator."""
+    estimator = None if member.estimator is None else writer.keep(member.estimator, ".estimator")
     return {"estimator": estimator, "labels": member.labels, "codes": member.codes}
 
 
@@ -126,6 +130,18 @@ def _encode_oof(oof: Any, writer: Writer) -> Any:
         for name, found in oof.members.items()
     }
     return state | {"members": members}
+
+
+def _decode_compact(state: Any, reader: Reader) -> Any:
+    kinds = state["_input_kinds"]
+    if not (set(kinds) == {"allow_nan", "sparse"} and all(isinstance(allowed, bool) for allowed in kinds.values())):
+        raise Refused(f"has a CompactModel that does not say which rows it takes, but {kinds!r}")
+    return _COMPACT.decode(state, reader)
+
+
+def _encode_joint_forests(pack: Any, writer: Writer) -> Any:
+    """The forests, which are those of the members: the arrays of all trees are made anew."""
+    return [writer.keep(forest, f"[{i}]") for i, forest in enumerate(vars(pack)["_forests"])]
 
 
 # --- what is not stackkit's -------------------------------------------------------------------------
@@ -280,6 +296,7 @@ def _no_encoding(_value: Any, _writer: Writer) -> Any:
     raise AssertionError("Only the walk itself makes parts of this kind.")
 
 
+_COMPACT = plain_attributes("CompactModel", CompactModel)
 _FUNCTION = Codec("function", lambda value, _: _NAME_OF[value], lambda state, _: _BY_NAME[state])
 _XGBOOST = Codec("xgboost", _encode_xgboost, _decode_xgboost)
 _CATBOOST = Codec("catboost", _encode_catboost, _decode_catboost)
@@ -301,6 +318,7 @@ _PLAIN = (
     GivenNumbers,
     GivenProbabilities,
     KernelMap,
+    Levels,
     NumberColumns,
     SameFolds,
     TableFolds,
@@ -309,6 +327,7 @@ _PLAIN = (
     TablePreparation,
     TimeOrderSplit,
 )
+_OF_FIELDS = (Block, ColumnSteps, Folds, LevelCheck, Predictor, SplitPreparation)
 
 
 def _decode_text_type(state: Any, _: Reader) -> Any:
@@ -322,9 +341,11 @@ _BY_CLASS: dict[str, Codec] = {
         full_name(cls): Codec(cls.__name__, _encode_stack, plain_attributes(cls.__name__, cls).decode)
         for cls in (StackingModel, StackingClassifier, StackingRegressor)
     },
+    full_name(CompactModel): Codec(_COMPACT.kind, _COMPACT.encode, _decode_compact),
+    full_name(JointForests): Codec("joint forests", _encode_joint_forests, lambda state, _: joint_forests(state)),
     full_name(Member): Codec("Member", _encode_member, dataclass_fields("Member", Member).decode),
     full_name(OutOfFold): Codec("OutOfFold", _encode_oof, dataclass_fields("OutOfFold", OutOfFold).decode),
-    **{full_name(cls): dataclass_fields(cls.__name__, cls) for cls in (Block, Folds, LevelCheck, Predictor)},
+    **{full_name(cls): dataclass_fields(cls.__name__, cls) for cls in _OF_FIELDS},
     full_name(LearnerPredictor): dataclass_fields("Panel", LearnerPredictor),  # its name when the format was made
     **{full_name(cls): plain_attributes(cls.__name__, cls) for cls in _PLAIN},
     **{full_name(cls): _SEARCH_TREE for cls in (KDTree, BallTree)},
@@ -351,9 +372,7 @@ _BY_CLASS: dict[str, Codec] = {
 }
 # Names of what a stack is made of, as skops tells them.
 STACKKITS_OWN = frozenset(
-    {name for name in _BY_CLASS if name.startswith("stackkit.")}
-    | {full_name(function) for function in FUNCTIONS}
-    | {full_name(CompactModel)}
+    {name for name in _BY_CLASS if name.startswith("stackkit.")} | {full_name(function) for function in FUNCTIONS}
 )
 # Subclasses too.
 _BY_BASE: dict[Any, Codec] = {

@@ -11,17 +11,22 @@ import torch
 from skorch import NeuralNet
 from torch import Tensor, nn
 
-from stackkit._persistence.audit import Refused, check_stored, full_name
+from stackkit._persistence.audit import Refused, blank, check_stored, full_name
 from stackkit._persistence.object_graph import Codec, Reader, Writer, dataclass_fields, plain_attributes, unsavable
 from stackkit.nn._augment import Augmentation
 from stackkit.nn._encoding import ARRAYS, Encoding
 from stackkit.nn._estimators import BNCNNClassifier, BNCNNRegressor, BNMLPClassifier, BNMLPRegressor
-from stackkit.nn._modules import BNCNN, BNMLP, Average, ConvBlock
+from stackkit.nn._learner import NetLearner
+from stackkit.nn._modules import ACTIVATIONS, BNCNN, BNMLP, Average, ConvBlock
+from stackkit.nn._packed_inference import JointMLP, JointNets
 from stackkit.nn._parameters import DTYPES
 from stackkit.nn._setup import make_net
 from stackkit.nn._skorch_adapter import SkorchNet
 
 _MODULES: dict[str, Any] = {"BNMLP": BNMLP, "BNCNN": BNCNN}
+# Arrays of packed networks: of each layer, and of what is done to the outputs.
+_OF_LAYERS = ("weight", "bias")
+_OF_OUTPUTS = ("affine", "range")
 _SETTINGS = ("optimizer", "lr", "max_epochs", "batch_size", "callbacks", "device", "verbose")
 
 
@@ -47,13 +52,11 @@ def _encode_net(net: Any, writer: Writer) -> dict[str, Any]:
     make, tensors = given["make"], dict(module.state_dict())
     moments, numbers = _moments(net)
     output_range = None if module.output_range is None else module.output_range.tolist()
-    file = io.BytesIO()
-    np.savez(file, **{name: tensor.detach().cpu().numpy() for name, tensor in (tensors | moments).items()})
     return {
         "module": make.func,
         "arguments": [list(make.args), make.keywords],
         "members": len(module.members),
-        "weights": writer.add(file.getvalue(), "npz"),
+        "weights": writer.add(_written(tensors | moments), "npz"),
         "strides": {name: list(tensor.stride()) for name, tensor in tensors.items() if not _is_in_order(tensor)},
         "numbers": numbers,
         "classes": net.classes if given["classifier"] else None,
@@ -71,8 +74,7 @@ def _decode_net(state: Any, reader: Reader) -> Any:
     make, n_members, settings = _maker(state), int(state["members"]), dict(state["settings"])
     if state["module"] in _MODULES.values():
         _check_shapes(make, n_members, arrays)
-    if str(settings["device"]).startswith("cuda") and not torch.cuda.is_available():
-        settings["device"] = "cpu"
+    settings["device"] = _device_here(settings["device"])
     # Files of version 0.1 have no range.
     input_affine, output_affine, output_range = (
         None if pair is None else (np.asarray(pair[0]), np.asarray(pair[1])) for pair in [*state["affines"], None][:3]
@@ -94,11 +96,11 @@ def _decode_net(state: Any, reader: Reader) -> Any:
     return net
 
 
-def _encoding(switches: Any, arrays: dict[str, np.ndarray]) -> Encoding | None:
+def _encoding(switches: Any, arrays: dict[str, np.ndarray], prefix: str = "encoder.") -> Encoding | None:
     if switches is None:
         return None
     clips, imputes = (bool(switch) for switch in switches)
-    found = {name: arrays[f"encoder.{name}"] for name in ARRAYS}
+    found = {name: arrays[f"{prefix}{name}"] for name in ARRAYS}
     columns, encoded, periodic = (found[name].shape for name in ("centre", "column", "periodic"))
     shapes = [array.shape for array in found.values()]
     flat = len(columns) == len(encoded) == len(periodic) == 1
@@ -127,6 +129,18 @@ def _check_shapes(make: Callable[[], nn.Module], n_members: int, arrays: dict[st
         for name, shape in shapes.items():
             if getattr(arrays.get(f"members.{i}.{name}"), "shape", None) != shape:
                 raise Refused(f"has a network whose weights do not fit: {name} of member {i} must be of shape {shape}")
+
+
+def _device_here(device: Any) -> Any:
+    """The one that it was on, or the processor where no card is."""
+    return "cpu" if str(device).startswith("cuda") and not torch.cuda.is_available() else device
+
+
+def _written(tensors: dict[str, Tensor]) -> bytes:
+    file = io.BytesIO()
+    arrays: dict[str, Any] = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+    np.savez(file, **arrays)
+    return file.getvalue()
 
 
 def _arrays(data: bytes) -> dict[str, np.ndarray]:
@@ -174,6 +188,102 @@ def _moments(net: Any) -> tuple[dict[str, Tensor], list[Any]]:
     return tensors, numbers
 
 
+# --- the networks of all folds as one ----------------------------------------------------------------
+
+
+def _encode_joint(network: Any, writer: Writer) -> dict[str, Any]:
+    state, encodings = vars(network), vars(network)["_encodings"]
+    tensors = {name: state[f"_{name}"] for name in _OF_OUTPUTS if state[f"_{name}"] is not None}
+    for i, layer in enumerate(state["_layers"]):
+        tensors |= {f"layers.{i}.{name}": tensor for name, tensor in zip(_OF_LAYERS, layer, strict=True)}
+    for k, encoding in enumerate(encodings):
+        tensors |= {f"{k}.encoder.{name}": torch.from_numpy(getattr(encoding, name)) for name in ARRAYS}
+    return {
+        "n_members": network.n_members,
+        "n_features": network.n_features,
+        "n_layers": len(state["_layers"]),
+        "classifier": network.classifier,
+        "activation": next(name for name, cls in ACTIVATIONS.items() if type(state["_activation"]) is cls),
+        "encoder": [encodings[0].clips, encodings[0].imputes] if encodings else None,  # the same for all
+        "device": str(network.device),
+        "weights": writer.add(_written(tensors), "npz"),
+    }
+
+
+def _decode_joint(state: Any, reader: Reader) -> Any:
+    arrays, device = _arrays(reader.members[state["weights"]]), torch.device(_device_here(state["device"]))
+    n_features, n_members = [int(n) for n in state["n_features"]], int(state["n_members"])
+    layers = [tuple(arrays[f"layers.{i}.{name}"] for name in _OF_LAYERS) for i in range(int(state["n_layers"]))]
+    of_outputs = {name: arrays.get(name) for name in _OF_OUTPUTS}
+    prefixes = [f"{k}.encoder." for k in range(len(n_features))]
+    encodings = [found for prefix in prefixes if (found := _encoding(state["encoder"], arrays, prefix)) is not None]
+    _check_layers(layers, len(n_features) * n_members)
+    _check_ends(layers, n_features, encodings, of_outputs)
+    if device.type not in ("cpu", "cuda"):
+        raise Refused(f"has packed networks on a device that has no float64: {device}")
+
+    def there(array: Any) -> Any:  # a copy: torch lays numbers out as products like them
+        return None if array is None else torch.tensor(array, device=device)
+
+    network = blank(JointMLP)
+    vars(network).update(
+        n_members=n_members,
+        n_features=n_features,
+        classifier=bool(state["classifier"]),
+        _activation=ACTIVATIONS[state["activation"]](),
+        _layers=[(there(weight), there(bias)) for weight, bias in layers],
+        _encodings=encodings,
+        **{f"_{name}": there(array) for name, array in of_outputs.items()},
+    )
+    return network
+
+
+def _check_layers(layers: list[Any], n_networks: int) -> None:
+    """Each takes what the one before it gives, of as many networks."""
+    n_inputs = layers[0][0].shape[-1]
+    for weight, bias in layers:
+        fits = weight.dtype == bias.dtype == np.float64 and weight.ndim == 3
+        if not (fits and weight.shape[::2] == (n_networks, n_inputs) and bias.shape == (*weight.shape[:2], 1)):
+            raise Refused(
+                f"has packed networks whose layers do not fit: {weight.dtype} {weight.shape} and {bias.shape} for "
+                f"{n_networks} networks and {n_inputs} inputs"
+            )
+        n_inputs = weight.shape[1]
+
+
+def _check_ends(
+    layers: list[Any], n_features: list[int], encodings: list[Encoding], of_outputs: dict[str, np.ndarray | None]
+) -> None:
+    """What comes before the first layer, and after the last one."""
+    n_inputs, n_outputs = layers[0][0].shape[2], layers[-1][0].shape[1]
+    if encodings:
+        fits = n_features == [len(encoding.centre) for encoding in encodings]
+        fits = fits and all(encoding.n_encoded <= n_inputs and not len(encoding.periodic) for encoding in encodings)
+    else:
+        fits = all(0 <= n <= n_inputs for n in n_features)
+    if not fits:
+        raise Refused(f"has packed networks whose columns do not fit: {n_features} for {n_inputs} inputs")
+    for name, array in of_outputs.items():
+        shape = (len(n_features), 2, n_outputs, 1)
+        if array is not None and (array.dtype != np.float64 or array.shape != shape):
+            raise Refused(f"has packed networks whose {name} of outputs is {array.shape}, and must be {shape}")
+
+
+def _encode_joint_nets(nets: Any, _: Writer) -> dict[str, Any]:
+    return {"network": vars(nets)["_network"], "estimators": vars(nets)["_doors"]}
+
+
+def _decode_joint_nets(state: Any, _: Reader) -> Any:
+    network, doors = state["network"], list(state["estimators"])
+    if type(network) is not JointMLP or not all(isinstance(door, NetLearner) for door in doors):
+        raise Refused("has packed networks that are none, or that belong to none of stackkit's estimators")
+    if not doors or len(doors) != len(network.n_features):
+        raise Refused(f"has packed networks of {len(network.n_features)} estimators, but {len(doors)} of these")
+    nets = blank(JointNets)
+    vars(nets).update(_network=network, _doors=doors)
+    return nets
+
+
 def _refuse_raw(net: Any, writer: Writer) -> Any:
     raise unsavable(
         writer.where,
@@ -218,6 +328,8 @@ _BY_CLASS = {
         )
     },
     **{full_name(cls): dataclass_fields(f"nn.{cls.__name__}", cls) for cls in (Augmentation, ConvBlock)},
+    full_name(JointMLP): Codec("nn.JointMLP", _encode_joint, _decode_joint),
+    full_name(JointNets): Codec("nn.JointNets", _encode_joint_nets, _decode_joint_nets),
 }
 BY_KIND = {codec.kind: codec for codec in (_NET, *_TYPES.values(), *_BY_CLASS.values())}
 

@@ -31,7 +31,8 @@ def save(model: Any, path: str | Path) -> Path:
     Parameters
     ----------
     model : estimator
-        Such as a fitted :class:`~stackkit.StackingModel`, or a Pipeline around one.
+        Such as a fitted :class:`~stackkit.StackingModel`, its :meth:`~stackkit.StackingModel.compact` form, or a
+        Pipeline around one.
     path : str or Path
         The file, such as "titanic.stackkit"; written whole or not at all.
 

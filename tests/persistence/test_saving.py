@@ -36,6 +36,7 @@ import stackkit
 from stackkit import StackingModel, default_learners, load, save
 from stackkit.exceptions import ModelFileError, OtherVersionsWarning
 from stackkit.nn import BNMLPClassifier
+from stackkit.uncertainty import conformal
 
 X, y = load_iris(return_X_y=True)
 labels = np.array(["setosa", "versicolor", "virginica"])[y]
@@ -138,10 +139,10 @@ def test_several_labels_a_row(path):
     _assert_same(load(save(model, path)), model, rows)
 
 
-def test_a_compact_model_is_not_saved_but_what_it_was_made_of(path):
-    model = StackingModel(few, cv=3).fit(X, y)
-    with pytest.raises(TypeError, match=r"CompactModel.* There is no form for it in a file: save the StackingModel it"):
-        save(model.compact(), path)
+def test_what_is_made_of_a_stack_has_no_form_in_a_file(path):
+    model = StackingModel(few, cv=3).fit(X, labels)
+    with pytest.raises(TypeError, match=r"Conformal.* There is no form for it in a file: save the StackingModel"):
+        save(conformal(model), path)
     _assert_same(load(save(model, path)).compact(), model.compact(), X)
 
 
