@@ -212,7 +212,7 @@ def test_your_own_learner(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_groups_and_time(tmp_path):
     done = _run(tmp_path, "--quick", example="03_groups_and_time.py")
     assert done.returncode == 0, done.stderr
