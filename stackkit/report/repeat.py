@@ -48,11 +48,10 @@ def as_code(value: Any) -> str | None:
 
 def _python(subject: Subject) -> str:
     """A script, but for reading the data. What cannot be written stands first, to be filled in."""
-    model, writer = subject.model, _Writer()
+    model = subject.model
     if subject.caveat:
-        return _python_of_given(model, writer)
-    writer.defaults_of = subject
-    arguments = []
+        return _python_of_given(model, _Writer())
+    writer, arguments = _Writer(subject), []
     for name, value in _changed(model):
         if name not in CHANGE_NOTHING:
             arguments.append((name, writer.or_placeholder(name, value)))
@@ -88,9 +87,9 @@ def _python_of_given(model: Any, writer: _Writer) -> str:
 class _Writer:
     """Writes values as code; keeps what has to be imported, and what stands before."""
 
-    def __init__(self) -> None:
+    def __init__(self, subject: Subject | None = None) -> None:
         self.before: list[str] = []
-        self.defaults_of: Subject | None = None
+        self._subject = subject  # whose default learners are known; None: nobody's
         self._names: dict[str, str] = {}
 
     def imports(self) -> list[str]:
@@ -103,7 +102,7 @@ class _Writer:
     @cached_property
     def _defaults(self) -> list[tuple[Pipeline, str]]:
         """Learners of ``default_learners``, which are made of private parts, and how they were made."""
-        subject, defaults = self.defaults_of, list[tuple[Pipeline, str]]()
+        subject, defaults = self._subject, list[tuple[Pipeline, str]]()
         if subject is None or not isinstance(subject.model.estimators, list):
             return defaults
         task, n_classes = subject.target.task, max(2, subject.target.n_classes)
