@@ -437,7 +437,7 @@ def temp_files():
     ("n_jobs", "n_kills"),
     [
         *(pytest.param(*kills, marks=slow) for kills in [(1, 3), (2, 2)]),
-        *(pytest.param(*kills, marks=pytest.mark.nightly) for kills in [(1, 15), (2, 5)]),
+        *at_night((1, 15), (2, 5)),
     ],
 )
 def test_a_fit_killed_again_and_again_goes_on_where_it_was(log, store, children, n_jobs, n_kills):
