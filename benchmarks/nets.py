@@ -42,6 +42,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import torch
+from _network_systems import BEFORE
 from sklearn.datasets import make_classification
 from sklearn.metrics import accuracy_score, log_loss
 from sklearn.model_selection import StratifiedKFold
@@ -100,16 +101,10 @@ def our_learner(task, seed):
     """The network that skorch trains: nothing is encoded, dropped or set aside."""
     return BNMLPClassifier(
         task.hidden,
-        scaling=None,
-        num_embedding=None,
-        front_scale=False,
-        dropout=0.0,
-        beta_2=0.999,
-        early_stopping=False,
+        **BEFORE | {"lr": LR},
         n_members=1,
         max_epochs=task.epochs,
         batch_size=task.batch_size,
-        lr=LR,
         schedule="constant",
         device="cpu",
         n_threads=None,  # torch's own number, which is the same for all ways

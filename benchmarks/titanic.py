@@ -13,6 +13,7 @@ import argparse
 
 import numpy as np
 import pandas as pd
+from _network_systems import BEFORE
 from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import Pipeline
@@ -26,16 +27,7 @@ TUNED = "bn_mlp, tuned"
 
 
 def learners(X):
-    tuned = BNMLPClassifier(
-        max_epochs=5,
-        lr=0.002,
-        scaling=None,
-        num_embedding=None,
-        front_scale=False,
-        dropout=0.0,
-        beta_2=0.999,
-        early_stopping=False,
-    )
+    tuned = BNMLPClassifier(**BEFORE, max_epochs=5)
     return [
         *default_learners("classification", X),
         (TUNED, Pipeline([("prepare", scaled_preprocessing()), ("learner", tuned)])),
