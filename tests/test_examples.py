@@ -148,17 +148,13 @@ def test_titanic_refuses_a_file_without_the_target(tmp_path):
     assert "has no column survived" in done.stderr
 
 
-# The same code reads scikit-learn's digits or MNIST: one of them in each change's checks, the other at night.
-DIGITS_OR_MNIST = pytest.mark.parametrize(
-    "data",
-    [
-        pytest.param("nowhere", marks=pytest.mark.slow),
-        pytest.param(os.environ.get("STACKKIT_DATA"), marks=[needs_mnist, pytest.mark.nightly]),
-    ],
-)
+# The same code reads scikit-learn's digits or MNIST.
+DIGITS = pytest.param("nowhere")
+MNIST = pytest.param(os.environ.get("STACKKIT_DATA"), marks=[needs_mnist, pytest.mark.nightly])
 
 
-@DIGITS_OR_MNIST
+@pytest.mark.nightly
+@pytest.mark.parametrize("data", [DIGITS, MNIST])
 def test_mnist(tmp_path, data):
     done = _run(tmp_path, "--quick", example="08_mnist.py", STACKKIT_DATA=data)
     assert done.returncode == 0, done.stderr
@@ -173,7 +169,8 @@ def test_mnist(tmp_path, data):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mnist_confusion.png", "mnist_hardest.png"]
 
 
-@DIGITS_OR_MNIST
+@pytest.mark.slow
+@pytest.mark.parametrize("data", [DIGITS, MNIST])
 def test_batch_norm(tmp_path, data):
     done = _run(tmp_path, "--quick", example="07_batch_norm.py", STACKKIT_DATA=data)
     assert done.returncode == 0, done.stderr
@@ -335,7 +332,7 @@ def test_how_sure(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["how_sure.png"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_what_matters(tmp_path):
     done = _run(tmp_path, example="12_what_matters.py")
     assert done.returncode == 0, done.stderr
