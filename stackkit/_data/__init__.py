@@ -9,7 +9,7 @@ from stackkit._data.estimators import Learners, check_clonable, check_learners, 
 from stackkit._data.folds import Folds, SameFolds, TableFolds, make_folds, splitter_of
 from stackkit._data.id_names import is_named_like_an_id
 from stackkit._data.inner_split import inner_split
-from stackkit._data.passthrough import as_features, beside, check_names_differ, picked_columns
+from stackkit._data.passthrough import as_features, beside, check_names_differ, picked_columns, position_of
 from stackkit._data.raw_tables import COUNT, check_raw_table, raw_rows
 from stackkit._data.row_order import warn_of_row_order
 from stackkit._data.rows import (
@@ -80,6 +80,7 @@ __all__ = [
     "number_format",
     "numbers_of",
     "picked_columns",
+    "position_of",
     "put_together",
     "raw_rows",
     "splitter_of",

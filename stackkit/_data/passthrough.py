@@ -33,7 +33,7 @@ def picked_columns(passthrough: Any, X: Any) -> list[int]:
             "The 'passthrough' parameter must be True, False or a list of columns; got "
             f"{passthrough!r}. For one column, pass [{passthrough!r}]."
         )
-    picked = [_position(column, names, X.shape[1]) for column in passthrough]
+    picked = [position_of(column, names, X.shape[1], "passthrough") for column in passthrough]
     if len(set(picked)) < len(picked):
         raise ValueError(
             f"The 'passthrough' parameter must name each column once; got {passthrough!r}. Drop the repetition."
@@ -41,13 +41,14 @@ def picked_columns(passthrough: Any, X: Any) -> list[int]:
     return picked
 
 
-def _position(column: Any, names: list[Any], n_columns: int) -> int:
+def position_of(column: Any, names: list[Any], n_columns: int, parameter: str) -> int:
+    """The place of a column that a parameter names, or gives the place of."""
     if column in names and not isinstance(column, bool):
         return names.index(column)
     if isinstance(column, int | np.integer) and not isinstance(column, bool) and 0 <= column < n_columns:
         return int(column)
     allowed = names or f"0 to {n_columns - 1}"
-    raise ValueError(f"The 'passthrough' parameter must name columns of X, {allowed}; got {column!r}. Correct it.")
+    raise ValueError(f"The {parameter!r} parameter must name columns of X, {allowed}; got {column!r}. Correct it.")
 
 
 def check_names_differ(learner_columns: list[str], X: Any, picked: list[int]) -> None:

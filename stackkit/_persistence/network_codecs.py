@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from stackkit._persistence.audit import Refused, blank, check_stored, full_name
 from stackkit._persistence.object_graph import Codec, Reader, Writer, dataclass_fields, plain_attributes, unsavable
 from stackkit.nn._augment import Augmentation
-from stackkit.nn._encoding import ARRAYS, Encoding
+from stackkit.nn._categories import Categories
+from stackkit.nn._encoding import ARRAYS, LEVELS, Encoding, arrays_of, encoding_of
 from stackkit.nn._estimators import BNCNNClassifier, BNCNNRegressor, BNMLPClassifier, BNMLPRegressor
 from stackkit.nn._learner import NetLearner
 from stackkit.nn._modules import ACTIVATIONS, BNCNN, BNMLP, Average, ConvBlock
@@ -100,7 +101,8 @@ def _encoding(switches: Any, arrays: dict[str, np.ndarray], prefix: str = "encod
     if switches is None:
         return None
     clips, imputes = (bool(switch) for switch in switches)
-    found = {name: arrays[f"{prefix}{name}"] for name in ARRAYS}
+    own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+    found = {name: own[name] for name in ARRAYS}
     columns, encoded, periodic = (found[name].shape for name in ("centre", "column", "periodic"))
     shapes = [array.shape for array in found.values()]
     flat = len(columns) == len(encoded) == len(periodic) == 1
@@ -109,7 +111,12 @@ def _encoding(switches: Any, arrays: dict[str, np.ndarray], prefix: str = "encod
     n_columns = {"column": columns[0] * (1 + imputes), "periodic": columns[0]}
     if not all(0 <= column < most for name, most in n_columns.items() for column in found[name]):
         raise Refused(f"has a network that encodes columns which are not among its {columns[0]}")
-    return Encoding(**found, clips=clips, imputes=imputes)
+    encoding = encoding_of(own, clips=clips, imputes=imputes)
+    for levels in (getattr(encoding, kind) for kind in LEVELS):
+        fits = levels.column.ndim == 1 and levels.entry.ndim == 2 and len(levels.column) == len(levels.entry)
+        if not fits or not all(0 <= column < columns[0] for column in levels.column) or levels.entry.min(initial=0) < 0:
+            raise Refused(f"has a network whose categories do not fit its {columns[0]} columns")
+    return encoding
 
 
 def _maker(state: Any) -> Callable[[], nn.Module]:
@@ -197,7 +204,8 @@ def _encode_joint(network: Any, writer: Writer) -> dict[str, Any]:
     for i, layer in enumerate(state["_layers"]):
         tensors |= {f"layers.{i}.{name}": tensor for name, tensor in zip(_OF_LAYERS, layer, strict=True)}
     for k, encoding in enumerate(encodings):
-        tensors |= {f"{k}.encoder.{name}": torch.from_numpy(getattr(encoding, name)) for name in ARRAYS}
+        tensors |= {f"{k}.encoder.{name}": torch.from_numpy(array) for name, array in arrays_of(encoding).items()}
+    tensors |= {f"{k}.levels": levels for k, levels in enumerate(state["_levels"])}
     return {
         "n_members": network.n_members,
         "n_features": network.n_features,
@@ -219,6 +227,8 @@ def _decode_joint(state: Any, reader: Reader) -> Any:
     encodings = [found for prefix in prefixes if (found := _encoding(state["encoder"], arrays, prefix)) is not None]
     _check_layers(layers, len(n_features) * n_members)
     _check_ends(layers, n_features, encodings, of_outputs)
+    levels = [arrays[f"{k}.levels"] for k in range(len(n_features)) if f"{k}.levels" in arrays]
+    _check_levels(levels, encodings, n_members * layers[0][0].shape[1])
     if device.type not in ("cpu", "cuda"):
         raise Refused(f"has packed networks on a device that has no float64: {device}")
 
@@ -233,6 +243,7 @@ def _decode_joint(state: Any, reader: Reader) -> Any:
         _activation=ACTIVATIONS[state["activation"]](),
         _layers=[(there(weight), there(bias)) for weight, bias in layers],
         _encodings=encodings,
+        _levels=[there(array) for array in levels],
         **{f"_{name}": there(array) for name, array in of_outputs.items()},
     )
     return network
@@ -267,6 +278,15 @@ def _check_ends(
         shape = (len(n_features), 2, n_outputs, 1)
         if array is not None and (array.dtype != np.float64 or array.shape != shape):
             raise Refused(f"has packed networks whose {name} of outputs is {array.shape}, and must be {shape}")
+
+
+def _check_levels(levels: list[np.ndarray], encodings: list[Encoding], n_units: int) -> None:
+    """What levels add to the first layers is there for each entry."""
+    wanted = [(1 + encoding.tables.n_entries, n_units) for encoding in encodings]
+    if not any(n_rows > 1 for n_rows, _ in wanted):
+        wanted = []
+    if [array.shape for array in levels] != wanted or any(array.dtype != np.float64 for array in levels):
+        raise Refused(f"has packed networks whose levels are {[array.shape for array in levels]}, and must be {wanted}")
 
 
 def _encode_joint_nets(nets: Any, _: Writer) -> dict[str, Any]:
@@ -316,6 +336,7 @@ _BEFORE_OF_TABLES = _BEFORE | {
     "missing": "error",
     "beta_2": 0.999,
     "front_scale": False,
+    "categorical_features": None,
 }
 _BY_CLASS = {
     **{
@@ -327,7 +348,7 @@ _BY_CLASS = {
             (BNMLPRegressor, _BEFORE_OF_TABLES),
         )
     },
-    **{full_name(cls): dataclass_fields(f"nn.{cls.__name__}", cls) for cls in (Augmentation, ConvBlock)},
+    **{full_name(cls): dataclass_fields(f"nn.{cls.__name__}", cls) for cls in (Augmentation, Categories, ConvBlock)},
     full_name(JointMLP): Codec("nn.JointMLP", _encode_joint, _decode_joint),
     full_name(JointNets): Codec("nn.JointNets", _encode_joint_nets, _decode_joint_nets),
 }

@@ -29,14 +29,21 @@ def add_mlp(graph: Graph, x: str, learner: Any) -> str:
         raise NotConvertibleError(
             f"its activation is {members[0].activation_name!r}. Take one of {', '.join(map(repr, ACTIVATIONS))}."
         )
-    waves = ""
-    if average.encoder is not None:
-        x, waves = _encoded(graph, x, average.encoder.encoding())
-    layers = zip(*map(layers_of, members), strict=True)
+    waves = of_levels = ""
+    encoding = None if average.encoder is None else average.encoder.encoding()
+    if encoding is not None:
+        given = x
+        if learner.categories_in_ is not None:  # their numbers are none
+            is_category = np.isin(np.arange(len(encoding.centre)), learner.categories_in_.columns)
+            x = graph.add("Where", is_category[np.newaxis], floats(0), x)
+        x, waves = _encoded(graph, x, encoding)
+        x = _beside_indicators(graph, x, given, encoding.hot, learner.categories_in_)
+        of_levels = _beside_indicators(graph, "", given, encoding.tables, learner.categories_in_)
+    layers = zip(*(layers_of(member, encoding) for member in members), strict=True)
     for number, layer in enumerate(layers):
         # (M, in, out) and (M, 1, out); the first product broadcasts the rows to all members.
         weight, bias = (np.stack([part.cpu().numpy() for part in parts]) for parts in zip(*layer, strict=True))
-        x = graph.add(activation, x) if number else _with_waves(graph, x, waves, members)
+        x = graph.add(activation, x) if number else _with_embedded(graph, x, waves, of_levels, members)
         x = graph.add("Add", graph.add("MatMul", x, weight.transpose(0, 2, 1)), bias.transpose(0, 2, 1))
     if average.classifier:
         return graph.add("ReduceMean", graph.add("Softmax", x, axis=2), axes=[0], keepdims=0)
@@ -62,10 +69,36 @@ def _encoded(graph: Graph, x: str, encoding: Any) -> tuple[str, str]:
     return graph.scaled(ramps, encoding.gain), waves
 
 
-def _with_waves(graph: Graph, x: str, waves: str, members: list[Any]) -> str:
-    """Beside the encoded columns (n, E), each member's own features of its waves: (M, n, E + 3 m)."""
+def _beside_indicators(graph: Graph, x: str, given: str, levels: Any, categories: Any) -> str:
+    """Beside encoded columns, if any, an indicator for each entry of the levels of the columns given."""
+    parts = [x] if x else []
+    for column, entry in zip(levels.column, levels.entry, strict=True):
+        gaps, own, others = categories.with_entries(column, entry)
+        texts = [level for level in categories.levels[categories.columns.index(column)] if isinstance(level, str)]
+        if texts:
+            raise NotConvertibleError(
+                f"its categories of column {column} are text, such as {texts[0]!r}. Code them as numbers before the "
+                "fit, as OrdinalEncoder does."
+            )
+        values = graph.columns(given, [int(column)])
+        is_missing = graph.cast(graph.add("IsNaN", values), np.float64)
+        found = [is_missing] if gaps else []
+        found += [graph.cast(graph.add("Equal", values, floats([own])), np.float64)] if own else []
+        parts += found
+        if others:
+            nothing = graph.scaled(is_missing, 0)
+            total = graph.add("ReduceSum", graph.side_by_side([*found, nothing]), np.array([1]), keepdims=1)
+            parts.append(graph.add("Sub", floats(1), total))
+    return graph.side_by_side(parts) if parts else ""
+
+
+def _with_embedded(graph: Graph, x: str, waves: str, of_levels: str, members: list[Any]) -> str:
+    """Beside the encoded columns (n, E), each member's own features of its waves, and indicators of levels.
+
+    (M, n, E + 3 m + T) with waves, else (n, E + T).
+    """
     if not waves:
-        return x
+        return graph.side_by_side([x, of_levels]) if of_levels else x
     own = []
     for member in members:
         frequency, phase, weight = (
@@ -76,7 +109,8 @@ def _with_waves(graph: Graph, x: str, waves: str, members: list[Any]) -> str:
         wave = graph.add("Sin", graph.add("Add", angle, floats(phase + math.pi / 2)))
         by_column = graph.add("MatMul", graph.add("Transpose", wave, perm=[1, 0, 2]), floats(weight.transpose(0, 2, 1)))
         flat = graph.add("Reshape", graph.add("Transpose", by_column, perm=[1, 0, 2]), np.array([0, -1]))
-        own.append(graph.add("Unsqueeze", graph.side_by_side([x, flat]), np.array([0])))
+        parts = [x, flat, of_levels] if of_levels else [x, flat]
+        own.append(graph.add("Unsqueeze", graph.side_by_side(parts), np.array([0])))
     return graph.add("Concat", *own, axis=0)
 
 

@@ -119,6 +119,13 @@ MLP = _entries("""
         "indicator" takes missing values (NaN): the middle of their column stands in their place, and columns that have
         any in the training rows are followed by one that tells where. Needs a ``scaling``.
 
+    categorical_features : list of int or str, array of bool, "from_dtype" or None, default=None
+        Columns of categories: their places or names, a mask, or those of a frame that are of dtype "category". They may
+        hold text or numbers, and missing values, which are a level of their own. Levels are learned from the training
+        rows; those of less than three rows, and such as come later, are one. A column of up to eight levels becomes an
+        indicator for each, one of more gets eight learned numbers for each, "entity embeddings" [6]_ [8]_. None: all
+        columns are numbers.
+
     input_batch_norm : bool, default=False
         Normalize the input too, batch by batch. Helps where the features are not scaled beforehand.
 
@@ -183,6 +190,9 @@ MLP = _entries("""
 
     n_features_in_ : int
         Columns of X in ``fit``.
+
+    categories_in_ : object or None
+        Columns of categories: ``columns``, their places in X, and ``levels``, a list of the levels of each.
 """)
 
 CNN = _entries("""

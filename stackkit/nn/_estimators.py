@@ -27,10 +27,10 @@ class BNMLPClassifier(TableNet, NetClassifier):
 
     Parameters
     ----------
-    {hidden_layer_sizes} {scaling} {num_embedding} {n_bins} {missing} {activation} {batch_norm} {input_batch_norm}
-    {front_scale} {dropout} {n_members} {snapshots} {max_epochs} {batch_size} {lr} {schedule} {optimizer} {beta_2}
-    {weight_decay} {clip_norm} {early_stopping} {validation_fraction} {n_iter_no_change} {tol} {batch_stats}
-    {class_weight} {warm_start} {module} {device} {dtype} {n_threads} {random_state} {callbacks} {verbose}
+    {hidden_layer_sizes} {scaling} {num_embedding} {n_bins} {missing} {categorical_features} {activation} {batch_norm}
+    {input_batch_norm} {front_scale} {dropout} {n_members} {snapshots} {max_epochs} {batch_size} {lr} {schedule}
+    {optimizer} {beta_2} {weight_decay} {clip_norm} {early_stopping} {validation_fraction} {n_iter_no_change} {tol}
+    {batch_stats} {class_weight} {warm_start} {module} {device} {dtype} {n_threads} {random_state} {callbacks} {verbose}
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class BNMLPClassifier(TableNet, NetClassifier):
     net_ : skorch.NeuralNetClassifier
         The fitted net; its ``module_`` takes X as float32 tensors and averages its ``members``.
 
-    {history_} {loss_curve_} {n_features_in_}
+    {history_} {loss_curve_} {n_features_in_} {categories_in_}
 
     Raises
     ------
@@ -60,6 +60,7 @@ class BNMLPClassifier(TableNet, NetClassifier):
            on Tabular Data", NeurIPS 2024.
     .. [7] K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024,
            https://kellerjordan.github.io/posts/muon/
+    .. [8] C. Guo and F. Berkhahn, "Entity Embeddings of Categorical Variables", arXiv:1604.06737, 2016.
 
     Examples
     --------
@@ -81,6 +82,7 @@ class BNMLPClassifier(TableNet, NetClassifier):
         num_embedding: Any = "ple",
         n_bins: Any = "auto",
         missing: Any = "error",
+        categorical_features: Any = None,
         activation: Any = "relu",
         batch_norm: bool = True,
         input_batch_norm: bool = False,
@@ -116,6 +118,7 @@ class BNMLPClassifier(TableNet, NetClassifier):
         self.num_embedding = num_embedding
         self.n_bins = n_bins
         self.missing = missing
+        self.categorical_features = categorical_features
         self.activation = activation
         self.batch_norm = batch_norm
         self.input_batch_norm = input_batch_norm
@@ -189,17 +192,17 @@ class BNMLPRegressor(TableNet, NetRegressor):
 
     Parameters
     ----------
-    {hidden_layer_sizes} {scaling} {num_embedding} {n_bins} {missing} {activation} {batch_norm} {input_batch_norm}
-    {front_scale} {dropout} {n_members} {snapshots} {max_epochs} {batch_size} {lr} {schedule} {optimizer} {beta_2}
-    {weight_decay} {clip_norm} {early_stopping} {validation_fraction} {n_iter_no_change} {tol} {batch_stats}
-    {warm_start} {module} {device} {dtype} {n_threads} {random_state} {callbacks} {verbose}
+    {hidden_layer_sizes} {scaling} {num_embedding} {n_bins} {missing} {categorical_features} {activation} {batch_norm}
+    {input_batch_norm} {front_scale} {dropout} {n_members} {snapshots} {max_epochs} {batch_size} {lr} {schedule}
+    {optimizer} {beta_2} {weight_decay} {clip_norm} {early_stopping} {validation_fraction} {n_iter_no_change} {tol}
+    {batch_stats} {warm_start} {module} {device} {dtype} {n_threads} {random_state} {callbacks} {verbose}
 
     Attributes
     ----------
     net_ : skorch.NeuralNetRegressor
         The fitted net; its ``module_`` takes X as float32 tensors and averages its ``members``.
 
-    {history_} {loss_curve_} {n_features_in_}
+    {history_} {loss_curve_} {n_features_in_} {categories_in_}
 
     Raises
     ------
@@ -220,6 +223,7 @@ class BNMLPRegressor(TableNet, NetRegressor):
            on Tabular Data", NeurIPS 2024.
     .. [7] K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024,
            https://kellerjordan.github.io/posts/muon/
+    .. [8] C. Guo and F. Berkhahn, "Entity Embeddings of Categorical Variables", arXiv:1604.06737, 2016.
 
     Examples
     --------
@@ -239,6 +243,7 @@ class BNMLPRegressor(TableNet, NetRegressor):
         num_embedding: Any = "ple",
         n_bins: Any = "auto",
         missing: Any = "error",
+        categorical_features: Any = None,
         activation: Any = "relu",
         batch_norm: bool = True,
         input_batch_norm: bool = False,
@@ -273,6 +278,7 @@ class BNMLPRegressor(TableNet, NetRegressor):
         self.num_embedding = num_embedding
         self.n_bins = n_bins
         self.missing = missing
+        self.categorical_features = categorical_features
         self.activation = activation
         self.batch_norm = batch_norm
         self.input_batch_norm = input_batch_norm

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from stackkit._utils import choice
 from stackkit.nn._augment import AUGMENTATIONS, Augmentation
 from stackkit.nn._batches import n_batches
+from stackkit.nn._categories import Categories, learn_categories
 from stackkit.nn._config import Recipe
 from stackkit.nn._encoding import Encoding, bins_for, learn_encoding
 from stackkit.nn._learner import NetLearner
@@ -65,9 +66,11 @@ class TableNet(NetLearner):
     num_embedding: Any
     n_bins: Any
     missing: Any
+    categorical_features: Any
     input_batch_norm: bool
     front_scale: bool
     beta_2: Any
+    categories_in_: Categories | None = None  # of networks that were saved before there were any
 
     @staticmethod
     def pack_folds(learners: Sequence[Any]) -> JointNets | None:
@@ -88,6 +91,10 @@ class TableNet(NetLearner):
         return joint_nets(learners)
 
     def _inputs(self, X: Any, y: Any, *, reset: bool) -> tuple[np.ndarray, Any]:
+        if reset:
+            self.categories_in_ = learn_categories(type(self).__name__, self.categorical_features, X)
+        if self.categories_in_ is not None:
+            X = self.categories_in_.coded(X)
         gaps = "allow-nan" if self.missing == "indicator" and self.module is None else True
         return _validated(self, X, y, reset=reset, dtype=_floats(self), ensure_all_finite=gaps)
 
@@ -95,9 +102,10 @@ class TableNet(NetLearner):
         return (self.n_features_in_,)  # a fold may have fewer than the table
 
     def _maker(self, input_shape: tuple[int, ...], n_outputs: int) -> Callable[[], nn.Module]:
-        n_inputs, *n_periodic = input_shape
+        n_inputs, *n_beside = input_shape
         if self.module is not None:
             return partial(self.module, n_inputs, n_outputs)
+        beside = zip(("n_periodic", "n_tables", "n_entries"), n_beside, strict=False)  # nothing, where all is bare
         return partial(
             BNMLP,
             n_inputs,
@@ -108,12 +116,17 @@ class TableNet(NetLearner):
             input_batch_norm=self.input_batch_norm,
             front_scale=self.front_scale,
             dropout=self.dropout,
-            **({"n_periodic": n_periodic[0]} if any(n_periodic) else {}),
+            **{name: n for name, n in beside if n},
         )
 
     def _encoding(self, inputs: np.ndarray, rows: np.ndarray) -> Encoding | None:
         imputes = self.missing == "indicator"
-        if self.module is not None or not (self.scaling or self.num_embedding or imputes):
+        if self.module is not None and self.categories_in_ is not None:
+            raise ValueError(
+                f"{type(self).__name__} takes categorical_features into its own network alone; got "
+                f"module={self.module!r}. Leave module=None, or encode the columns before."
+            )
+        if self.module is not None or not (self.scaling or self.num_embedding or imputes or self.categories_in_):
             return None
         if imputes and self.scaling is None:
             raise ValueError(
@@ -122,9 +135,21 @@ class TableNet(NetLearner):
             )
         # As the network will see them: float64 and float32 rows of the same numbers train the same bits.
         own = inputs[rows, : self.n_features_in_].astype(self.dtype)
-        n_bins = bins_for(own) if self.n_bins == "auto" else self.n_bins
-        n_bins = n_bins if self.num_embedding == "ple" else 0
-        return learn_encoding(own, self.scaling, n_bins, periodic=self.num_embedding == "pbld", imputes=imputes)
+        n_codes, columns = 0, []
+        if self.categories_in_ is not None:
+            n_codes = self.categories_in_.n_codes
+            self.categories_in_ = self.categories_in_.of_rows(own)
+            columns = self.categories_in_.columns
+        n_bins = bins_for(np.delete(own, columns, axis=1)) if self.n_bins == "auto" else self.n_bins
+        return learn_encoding(
+            own,
+            self.scaling,
+            n_bins if self.num_embedding == "ple" else 0,
+            periodic=self.num_embedding == "pbld",
+            imputes=imputes,
+            categories=columns,
+            n_codes=n_codes,
+        )
 
     @torch.no_grad()
     def _unseen(self, network: nn.Module, inputs: Tensor, rows: np.ndarray, *, on: bool) -> Tensor | None:
@@ -144,11 +169,21 @@ class TableNet(NetLearner):
         ends = self.net_.module_.scaled(torch.stack([low, high, low.masked_fill(missing.any(0), torch.nan)]))
         first: Any = next(iter((*network.linears, network.output)))
         constant = (ends == ends[0]).all(0)[: first.weight.shape[1]]  # those that waves are made of change often enough
+        if self.categories_in_ is not None:
+            self._forget_absent_levels(network, own, constant, on=on)
         if on:
             constant &= (first.weight == 0).all(0)
         else:
             first.weight[:, constant] = 0.0
         return constant if constant.any() else None
+
+    def _forget_absent_levels(self, network: BNMLP, rows: Tensor, constant: Tensor, *, on: bool) -> None:
+        """Note which indicators do not change in a network's rows, and empty the rows of its table that none has."""
+        encoding = self.net_.module_.encoder.encoding()
+        hits = encoding.hot.rows_of_entries(rows)[1:]
+        constant[len(encoding.column) :] = (hits == 0) | (hits == len(rows))
+        if network.tables is not None and not on:
+            network.tables.weight[encoding.tables.rows_of_entries(rows) == 0] = 0.0
 
     def _members(self, n_rows: int, *, stops: bool) -> int:
         if self.n_members != "auto":
@@ -191,6 +226,7 @@ class TableNet(NetLearner):
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = self.missing == "indicator" and self.module is None
+        tags.input_tags.categorical = self.categorical_features is not None
         return tags
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from stackkit.nn._autograd_engine import Solo
 from stackkit.nn._batches import n_batches
 from stackkit.nn._config import Recipe
-from stackkit.nn._modules import BNMLP
+from stackkit.nn._modules import BNMLP, is_table
 from stackkit.nn._network_state import NetworkState, load_state
 from stackkit.nn._packed_engine import PackedMLP, is_exact_here, pack_size
 from stackkit.nn._packed_optimizers import MOMENTS
@@ -111,7 +111,7 @@ def _is_plain(network: nn.Module) -> bool:
 
 
 def _widest(network: nn.Module) -> int:
-    return max(parameter.shape[0] for parameter in network.parameters())
+    return max(parameter.shape[0] for name, parameter in network.named_parameters() if not is_table(name))
 
 
 def _run_epoch(engine: Engine, epoch: int, recipe: Recipe) -> None:

@@ -55,6 +55,33 @@ class PeriodicEmbedding(nn.Module):
         return h
 
 
+TABLE_WIDTH = 8  # numbers that a level has
+TABLE_PACE = 1.0
+TABLE_SCALE = 0.3  # standard deviation of these at the start
+
+
+class LevelTables(nn.Module):
+    """A row of learned numbers for each level of some columns, and what a layer of ``n_units`` makes of them.
+
+    The entity embeddings of C. Guo and F. Berkhahn (arXiv:1604.06737, 2016); eight numbers a level, as in
+    D. Holzmüller, L. Grinsztajn and I. Steinwart, "Better by Default" (NeurIPS 2024), appendix A. Row 0 is for values
+    without a level of their own: it is zero, and stays so.
+
+    Shapes: n rows, q columns, T levels, h units.
+    """
+
+    def __init__(self, n_columns: int, n_entries: int, n_units: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(TABLE_SCALE * torch.randn(1 + n_entries, TABLE_WIDTH))  # (1 + T, 8)
+        self.weight.data[0] = 0.0
+        self.into = nn.Linear(n_columns * TABLE_WIDTH, n_units, bias=False)
+
+    def forward(self, entries: Tensor) -> Tensor:  # (n, q)
+        rows = nn.functional.embedding(entries.long(), self.weight, padding_idx=0)  # (n, q, 8)
+        h: Tensor = self.into(rows.flatten(1))  # (n, h)
+        return h
+
+
 # How much faster factors of inputs learn, since each acts on one input only, and their fastest rate: they start at one.
 FRONT_PACE, FRONT_RATE = 20.0, 0.06
 
@@ -74,15 +101,22 @@ class FrontScale(nn.Module):
 
 
 def decays(name: str, n_axes: int) -> bool:
-    """Whether a parameter of a network decays: matrices and filters do, and nothing that waves are made of."""
-    return n_axes > 1 and not _makes_waves(name)
+    """Whether a parameter of a network decays: matrices and filters do, but no tables, nor what waves are made of."""
+    return n_axes > 1 and not _makes_waves(name) and not is_table(name)
 
 
 def pace_of(name: str, lr: float) -> float:
     """Of a parameter of a network: what the learning rate ``lr`` is multiplied by."""
+    if is_table(name):
+        return TABLE_PACE
     if name.startswith("front_scale."):
         return FRONT_PACE if FRONT_PACE * lr <= FRONT_RATE else FRONT_RATE / lr
     return EMBEDDING_PACE if _makes_waves(name) else 1.0
+
+
+def is_table(name: str) -> bool:
+    """Whether a parameter of a network has a row for each level, not for each unit."""
+    return name == "tables.weight"
 
 
 def _makes_waves(name: str) -> bool:
@@ -110,6 +144,9 @@ class BNMLP(nn.Module):
         Share of the activations that are set to zero in training.
     n_periodic : int, default=0
         Of so many columns more, behind the others, the first layer gets a `PeriodicEmbedding`.
+    n_tables, n_entries : int, default=0
+        Of so many columns more, behind all others, the first layer gets `LevelTables`; the columns hold entries, from 1
+        to ``n_entries``, or 0.
     """
 
     def __init__(
@@ -124,10 +161,13 @@ class BNMLP(nn.Module):
         front_scale: bool = False,
         dropout: float = 0.0,
         n_periodic: int = 0,
+        n_tables: int = 0,
+        n_entries: int = 0,
     ) -> None:
         super().__init__()
         widths = [n_features, *hidden_layer_sizes]
         self.embedding = PeriodicEmbedding(n_periodic, [*widths[1:], n_outputs][0]) if n_periodic else None
+        self.tables = LevelTables(n_tables, n_entries, [*widths[1:], n_outputs][0]) if n_tables else None
         self.input_norm = nn.BatchNorm1d(n_features) if input_batch_norm else nn.Identity()
         self.front_scale = FrontScale(n_features) if front_scale else nn.Identity()
         self.linears = nn.ModuleList(
@@ -140,15 +180,18 @@ class BNMLP(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:  # (n, d)
-        waves: Any = 0.0
+        beside: Any = 0.0  # of the first layer's product
+        if self.tables is not None:
+            n_tables = self.tables.into.in_features // TABLE_WIDTH
+            x, beside = x[:, :-n_tables], self.tables(x[:, -n_tables:])
         if self.embedding is not None:
             n_periodic = len(self.embedding.frequency)
-            x, waves = x[:, :-n_periodic], self.embedding(x[:, -n_periodic:])
+            x, beside = x[:, :-n_periodic], beside + self.embedding(x[:, -n_periodic:])
         x = self.front_scale(self.input_norm(x))
         for linear, norm in zip(self.linears, self.norms, strict=True):
-            x = self.dropout(self.activation(norm(linear(x) + waves)))  # (n, h)
-            waves = 0.0
-        return self.output(x) + waves  # (n, c)
+            x = self.dropout(self.activation(norm(linear(x) + beside)))  # (n, h)
+            beside = 0.0
+        return self.output(x) + beside  # (n, c)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from stackkit.nn._encoding import Encoding, PackedEncoding
-from stackkit.nn._packed_layers import Dense, Norm, View, Waves
+from stackkit.nn._modules import TABLE_WIDTH
+from stackkit.nn._packed_embeddings import Tables, Waves
+from stackkit.nn._packed_layers import Dense, Norm, View
 
 
 class Blocks:
@@ -78,6 +80,7 @@ class Views:
             stop,
             self._encoding(start, stop),
             self._waves(start, stop),
+            self._tables(start, stop),
             self._norm("input_norm", start, stop),
             [self._dense(f"linears.{i}", start, stop, f"norms.{i}") for i in range(self._depth)],
             self._dense("output", start, stop),
@@ -87,18 +90,23 @@ class Views:
         encodings = [encoding for encoding in self._encodings[start:stop] if encoding is not None]
         if not encodings:
             return None
+        n_columns, n_inputs = self._widths
         n_periodic = self._theta.shapes.get("embedding.frequency", (0,))[0]
-        return PackedEncoding(encodings, *self._widths, n_periodic, self._theta.flat)
+        n_tables = self._theta.shapes.get("tables.into.weight", (0, 0))[1] // TABLE_WIDTH
+        return PackedEncoding(encodings, n_columns, (n_inputs, n_periodic, n_tables), self._theta.flat)
 
     def _waves(self, start: int, stop: int) -> Waves | None:
-        names = [name for name in self._theta.of if name.startswith("embedding.")]
-        if not names:
-            return None
-        theta, gradient = (
-            {name.removeprefix("embedding."): blocks.of[name][start:stop] for name in names}
-            for blocks in (self._theta, self._gradient)
-        )
-        return Waves(into=theta.pop("into.weight"), **theta, gradients=gradient)
+        theta, gradients = (self._parts(blocks, "embedding.", start, stop) for blocks in (self._theta, self._gradient))
+        return Waves(into=theta.pop("into.weight"), **theta, gradients=gradients) if theta else None
+
+    def _tables(self, start: int, stop: int) -> Tables | None:
+        theta, gradients = (self._parts(blocks, "tables.", start, stop) for blocks in (self._theta, self._gradient))
+        return Tables(theta["weight"], theta["into.weight"], gradients) if theta else None
+
+    @staticmethod
+    def _parts(blocks: Blocks, prefix: str, start: int, stop: int) -> dict[str, Tensor]:
+        """What belongs to one module, by its own names."""
+        return {n.removeprefix(prefix): block[start:stop] for n, block in blocks.of.items() if n.startswith(prefix)}
 
     def _dense(self, name: str, start: int, stop: int, norm: str = "") -> Dense:
         def cut(blocks: Blocks, what: str) -> Tensor | None:

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from stackkit.nn._batches import batch_sizes, steps_of, stretches_of
 from stackkit.nn._config import Recipe, loss_of
-from stackkit.nn._modules import BNMLP, decays, pace_of
+from stackkit.nn._modules import BNMLP, decays, is_table, pace_of
 from stackkit.nn._network_state import NetworkState, TrainingTable, load_state
 from stackkit.nn._packed_buffers import Blocks, Views
-from stackkit.nn._packed_layers import Batch, Norm, View, add_waves, backward, product
+from stackkit.nn._packed_layers import Batch, Norm, View, add_embedded, backward, product
 from stackkit.nn._packed_optimizers import MOMENTS, Group, optimizers_of
 from stackkit.nn._torch_settings import LARGE_PRODUCT, held
 
@@ -73,7 +73,7 @@ class PackedMLP:
         self._depth = len(first.linears)
         like = first.output.weight
         parameters = _shapes_of([state.network for state in network_states])
-        self._widest = max(shape[0] for shape in parameters.values())
+        self._widest = max(shape[0] for name, shape in parameters.items() if not is_table(name))
         self._largest_product = max(shape.numel() for shape in parameters.values())  # a row
         running = {name: b.shape for name, b in first.named_buffers() if b.is_floating_point()}
         n = len(network_states)
@@ -213,7 +213,7 @@ class PackedMLP:
             before = activation
             z = product(layer, before)
             if i == 0:
-                back_to_waves = add_waves(view, batch, z)
+                back = add_embedded(view, batch, z)
             saved: Any = None
             if layer.norm is not None:
                 z, saved = self._normalise(z, layer.norm, self._momentum)
@@ -224,7 +224,7 @@ class PackedMLP:
             tape.append((layer, before, saved, z, mask))
         output = product(view.output, activation)
         if not tape:
-            back_to_waves = add_waves(view, batch, output)
+            back = add_embedded(view, batch, output)
         loss, dz = self._loss(output, batch.target, batch.weight)
         gradient = backward(view.output, activation, dz, needs_input=bool(tape) or view.input_norm is not None)
         for i, (layer, before, saved, z, mask) in reversed(list(enumerate(tape))):
@@ -234,8 +234,8 @@ class PackedMLP:
             if layer.norm is not None:
                 dz = self._normalise_backward(dz, layer.norm, saved)
             gradient = backward(layer, before, dz, needs_input=i > 0 or view.input_norm is not None)
-        if back_to_waves is not None:
-            back_to_waves(dz)
+        for write_gradients in back:
+            write_gradients(dz)
         if view.input_norm is not None:
             self._normalise_backward(gradient, view.input_norm, of_input)
         return loss
@@ -245,17 +245,18 @@ class PackedMLP:
         k, b = rows.shape
         both = self._rows.index_select(0, rows.reshape(-1)).view(k, b, -1).transpose(1, 2)
         x, target = both[:, : self._n_features], both[:, self._n_columns :]
-        periodic = None
+        periodic = entries = None
         if view.encoding is not None:
-            x, periodic = view.encoding(x)
+            x, periodic, entries = view.encoding(x)
         if self._unseen is not None:
             x.masked_fill_(self._unseen[view.start : view.stop], 0.0)
         if self._mean is not None and self._scale is not None:
             mean, scale = (t[view.start : view.stop].unsqueeze(2) for t in (self._mean, self._scale))
             target = (target - mean) / scale
         if self._weight is None:
-            return Batch(x, target, None, periodic)
-        return Batch(x, target, self._weight[view.start : view.stop].gather(1, rows).unsqueeze(1), periodic)
+            return Batch(x, target, None, periodic, entries)
+        weight = self._weight[view.start : view.stop].gather(1, rows).unsqueeze(1)
+        return Batch(x, target, weight, periodic, entries)
 
     def _loss(self, output: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
         """Mean loss of each network, and its gradient at the output."""
@@ -362,14 +363,14 @@ class PackedMLP:
         for i, layer in enumerate(view.hidden):
             x = product(layer, x)
             if i == 0:
-                add_waves(view, batch, x)
+                add_embedded(view, batch, x)
             if layer.norm is not None:
                 scale, shift = self._as_affine(layer.norm, x.shape[0])
                 x = x * scale + shift
             x = FORWARD[self._activation](x)
         x = product(view.output, x)
         if not view.hidden:
-            add_waves(view, batch, x)
+            add_embedded(view, batch, x)
         return x
 
     def _as_affine(self, norm: Norm, k: int) -> tuple[Tensor, Tensor]:
@@ -393,7 +394,7 @@ class PackedMLP:
                 for i, layer in enumerate(view.hidden):
                     x = product(layer, x)
                     if i == 0:
-                        add_waves(view, batch, x)
+                        add_embedded(view, batch, x)
                     if layer.norm is not None:
                         x, _ = self._normalise(x, layer.norm, share)
                     x = FORWARD[self._activation](x)

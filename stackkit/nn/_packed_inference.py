@@ -1,7 +1,7 @@
 """Fitted BN-MLPs that predict in one pass: one batched matrix product a layer does the work of all.
 
 BN of fixed statistics is affine, and goes into the layer beside it. Shapes: K estimators of M members each, n rows,
-d features, h units, c outputs. Activations are feature-major, (K * M, h, n).
+d features, of which q have tables of T levels in all, h units, c outputs. Activations are feature-major, (K * M, h, n).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stackkit.nn._encoding import PackedEncoding
-from stackkit.nn._modules import ACTIVATIONS, BNMLP, Average, FrontScale
+from stackkit.nn._encoding import Encoding, PackedEncoding
+from stackkit.nn._modules import ACTIVATIONS, BNMLP, TABLE_WIDTH, Average, FrontScale
 from stackkit.nn._torch_settings import held
 
 CACHE_BYTES = 2_000_000  # an activation of all networks should not take more
@@ -35,15 +35,36 @@ class JointMLP:
         self.n_members, self.classifier = len(averages[0].members), averages[0].classifier
         first: Any = averages[0].members[0]
         self._activation = ACTIVATIONS[first.activation_name]()
-        self.n_features = [layers_of(average.members[0])[0][0].shape[1] for average in averages]
-        layers = zip(*(layers_of(member) for average in averages for member in average.members), strict=True)
+        self._encodings = [average.encoder.encoding() for average in averages if average.encoder is not None]
+        given: Sequence[Encoding | None] = self._encodings or [None] * len(averages)
+        every = [
+            layers_of(member, own) for average, own in zip(averages, given, strict=True) for member in average.members
+        ]
+        self.n_features = [n_inputs_of(average.members[0]) for average in averages]
+        if self._encodings:
+            self.n_features = [len(encoding.centre) for encoding in self._encodings]
+        self._levels = self._taken_off(every) if any(len(own.tables.column) for own in self._encodings) else []
         # Weights (K * M, out, in) and biases (K * M, out, 1).
+        layers = zip(*every, strict=True)
         self._layers = [(_stacked([w for w, _ in layer]), _stacked([b for _, b in layer])) for layer in layers]
         self._affine = _joined([average.output_affine for average in averages])
         self._range = _joined([average.output_range for average in averages])
-        self._encodings = [average.encoder.encoding() for average in averages if average.encoder is not None]
-        if self._encodings:
-            self.n_features = [len(encoding.centre) for encoding in self._encodings]
+
+    def _taken_off(self, every: list[list[tuple[Tensor, Tensor]]]) -> list[Tensor]:
+        """What the levels of each estimator add to its members' first layers, (1 + T, M * h): taken off their weights.
+
+        Row 0 is for values without a level.
+        """
+        found = []
+        for k, encoding in enumerate(self._encodings):
+            own, n = every[k * self.n_members : (k + 1) * self.n_members], encoding.tables.n_entries
+            added = []
+            for layers in own:
+                weight, bias = layers[0]
+                layers[0] = weight[:, : weight.shape[1] - n], bias
+                added.append(weight[:, weight.shape[1] - n :])
+            found.append(nn.functional.pad(torch.cat(added).T, (0, 0, 1, 0)).contiguous())
+        return found
 
     @property
     def device(self) -> torch.device:
@@ -59,12 +80,16 @@ class JointMLP:
 
     def _outputs(self, x: Tensor) -> Tensor:
         (weight, bias), *rest = [(weight.to(x.dtype), bias.to(x.dtype)) for weight, bias in self._layers]
-        x = x.transpose(1, 2)
+        x, entries = x.transpose(1, 2), None
         if self._encodings:
-            x, _ = PackedEncoding(self._encodings, x.shape[1], weight.shape[2], 0, x)(x)
+            n_tables = max(len(encoding.tables.column) for encoding in self._encodings)
+            x, _, entries = PackedEncoding(self._encodings, x.shape[1], (weight.shape[2], 0, n_tables), x)(x)
         # The members of an estimator see the same rows: one product of (M * h, d) and (d, n).
         n_inputs, d, _ = x.shape
         z = torch.baddbmm(bias.view(n_inputs, -1, 1), weight.view(n_inputs, -1, d), x)
+        if entries is not None:
+            for own, rows, levels in zip(z, entries, self._levels, strict=True):  # (M * h, n), (q, n), (1 + T, M * h)
+                own.add_(nn.functional.embedding_bag(rows.T, levels.to(z.dtype), mode="sum").T)
         z = z.view(bias.shape[0], bias.shape[1], -1)
         for weight, bias in rest:
             z = torch.baddbmm(bias, weight, self._activation(z))
@@ -86,27 +111,44 @@ def _joined(pairs: Sequence[Tensor | None]) -> Tensor | None:
     return torch.stack(given).unsqueeze(3) if given else None
 
 
-def layers_of(network: Any) -> list[tuple[Tensor, Tensor]]:
+def n_inputs_of(network: Any) -> int:
+    """Of its first layer."""
+    return int(next(iter((*network.linears, network.output))).weight.shape[1])
+
+
+def layers_of(network: Any, encoding: Encoding | None = None) -> list[tuple[Tensor, Tensor]]:
     """Weight (out, in) and bias (out, 1) of each layer in float64, with BN inside.
 
-    The first layer's last columns are those of a periodic embedding's features.
+    Behind the first layer's inputs come the features of a periodic embedding, and then an indicator of each entry of
+    the tables of the network's ``encoding``.
     """
     shift, scale = _affine_of(network.input_norm, network)
     if isinstance(network.front_scale, FrontScale):
         factor = network.front_scale.weight.detach().double()
         shift, scale = shift * factor, scale * factor
     layers = []
-    waves = None if network.embedding is None else network.embedding.into.weight.detach().double()
+    beside = [] if network.embedding is None else [network.embedding.into.weight.detach().double()]
+    if network.tables is not None and encoding is not None:
+        beside.append(_of_entries(network.tables, encoding.tables.entry))
     for linear, norm in zip((*network.linears, network.output), (*network.norms, None), strict=True):
         weight = linear.weight.detach().double()
         bias = weight.new_zeros(len(weight)) if linear.bias is None else linear.bias.detach().double()
         bias, weight = bias + (weight * shift).sum(1), weight * scale
-        if waves is not None:
-            weight, waves = torch.cat([weight, waves], 1), None
+        weight, beside = torch.cat([weight, *beside], 1), []
         after, factor = _affine_of(norm, network)
         layers.append((weight * factor.view(-1, 1), (bias * factor + after).unsqueeze(1)))
         shift, scale = _affine_of(None, network)
     return layers
+
+
+def _of_entries(tables: Any, entry: np.ndarray) -> Tensor:
+    """What each entry of tables adds to the units of the first layer, (h, T); ``entry`` (q, C) tells whose it is."""
+    into, rows = (weight.detach().double() for weight in (tables.into.weight, tables.weight))
+    found = into.new_zeros(len(into), len(rows))
+    for own, of_column in zip(entry, into.split(TABLE_WIDTH, 1), strict=True):
+        there = torch.as_tensor(np.unique(own[own > 0]), device=into.device)
+        found[:, there] = of_column @ rows[there].T
+    return found[:, 1:]
 
 
 def _affine_of(norm: Any, network: Any) -> tuple[Tensor, Tensor]:
@@ -184,6 +226,7 @@ class JointNets:
 
     def _answers(self, inputs: Sequence[Any]) -> Iterator[tuple[Any, np.ndarray]]:
         same = all(rows is inputs[0] for rows in inputs) and len(set(self._network.n_features)) == 1
+        same = same and all(door.categories_in_ is None for door in self._doors)  # each has codes of its own
         checked = [
             door._inputs(rows, "no_validation", reset=False)[0]  # noqa: SLF001 - their own checks
             for door, rows in list(zip(self._doors, inputs, strict=True))[: 1 if same else None]

@@ -1,9 +1,9 @@
 """The layers of some neighbouring networks of a pack, and what goes through them in one step.
 
-Shapes: k networks, b rows per batch, d features (E encoded ones), m columns for waves, h units, c outputs.
+Shapes: k networks, b rows per batch, d features (E encoded ones), m columns for waves, q with tables, h units, c
+outputs.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from stackkit.nn._encoding import PackedEncoding
+from stackkit.nn._packed_embeddings import Tables, Waves
 
 
 @dataclass(frozen=True)
@@ -48,34 +49,6 @@ class Dense:
 
 
 @dataclass(frozen=True)
-class Waves:
-    """`PeriodicEmbedding` of some networks: each of its parameters (k, ...) and that one's gradient."""
-
-    frequency: Tensor  # (k, m, 16)
-    phase: Tensor  # (k, m, 16)
-    weight: Tensor  # (k, m, 3, 16)
-    into: Tensor  # (k, h, 3 m)
-    gradients: dict[str, Tensor]
-
-    def features(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (k, 3 m, b) of columns (k, m, b), and the angles (k, m, 16, b) that they are made of."""
-        angles = (2 * math.pi * self.frequency).unsqueeze(3) * x.unsqueeze(2) + self.phase.unsqueeze(3)
-        features = torch.matmul(self.weight, angles.cos())  # (k, m, 3, b)
-        return features.flatten(1, 2), angles
-
-    def backward(self, x: Tensor, features: Tensor, angles: Tensor, dz: Tensor) -> None:
-        """Write the gradients, given the one at the first layer's product, (k, h, b)."""
-        torch.bmm(dz, features.transpose(1, 2), out=self.gradients["into.weight"])
-        k, m, g, _ = self.weight.shape
-        d_features = torch.bmm(self.into.transpose(1, 2), dz).view(k, m, g, -1)  # (k, m, 3, b)
-        torch.matmul(d_features, angles.cos().transpose(2, 3), out=self.gradients["weight"])
-        d_angles = torch.matmul(self.weight.transpose(2, 3), d_features).mul_(angles.sin()).neg_()  # (k, m, 16, b)
-        torch.sum(d_angles, 3, out=self.gradients["phase"])
-        torch.matmul(d_angles, x.unsqueeze(3), out=self.gradients["frequency"].unsqueeze(3))
-        self.gradients["frequency"].mul_(2 * math.pi)
-
-
-@dataclass(frozen=True)
 class View:
     """Some neighbouring networks of a pack."""
 
@@ -83,6 +56,7 @@ class View:
     stop: int
     encoding: PackedEncoding | None
     waves: Waves | None
+    tables: Tables | None
     input_norm: Norm | None
     hidden: list[Dense]
     output: Dense
@@ -92,21 +66,23 @@ class View:
 class Batch:
     """What some networks learn from in one step.
 
-    ``inputs`` (k, d, b), or encoded (k, E, b), columns for waves (k, m, b) if there are any, ``target`` (k, c, b),
-    ``weight`` (k, 1, b) or None, and what dropout multiplies each hidden layer's activation by: ``masks``, each
-    (k, h, b).
+    ``inputs`` (k, d, b), or encoded (k, E, b), ``target`` (k, c, b), ``weight`` (k, 1, b) or None, columns for waves
+    (k, m, b) and entries of tables (k, q, b) if there are any, and what dropout multiplies each hidden layer's
+    activation by: ``masks``, each (k, h, b).
     """
 
     inputs: Tensor
     target: Tensor
     weight: Tensor | None
     periodic: Tensor | None = None
+    entries: Tensor | None = None
     masks: Sequence[Tensor] = ()
 
     def part(self, rows: slice, masks: Sequence[Tensor]) -> "Batch":
         """Of some of the rows."""
-        weight, periodic = (None if tensor is None else tensor[:, :, rows] for tensor in (self.weight, self.periodic))
-        return Batch(self.inputs[:, :, rows], self.target[:, :, rows], weight, periodic, masks)
+        given = self.weight, self.periodic, self.entries
+        weight, periodic, entries = (None if tensor is None else tensor[:, :, rows] for tensor in given)
+        return Batch(self.inputs[:, :, rows], self.target[:, :, rows], weight, periodic, entries, masks)
 
 
 def product(layer: Dense, x: Tensor) -> Tensor:
@@ -114,13 +90,17 @@ def product(layer: Dense, x: Tensor) -> Tensor:
     return torch.bmm(weight, x) if layer.bias is None else torch.baddbmm(layer.bias, weight, x)
 
 
-def add_waves(view: View, batch: Batch, z: Tensor) -> Callable[[Tensor], None] | None:
-    """Add to the first layer's product what it makes of the waves; give what takes the gradient back to them."""
-    if view.waves is None or batch.periodic is None:
-        return None
-    features, angles = view.waves.features(batch.periodic)
-    z.baddbmm_(view.waves.into, features)
-    return partial(view.waves.backward, batch.periodic, features, angles)
+def add_embedded(view: View, batch: Batch, z: Tensor) -> list[Callable[[Tensor], None]]:
+    """Add to the first layer's product what it makes of waves and tables; give what takes the gradient back to them."""
+    back: list[Callable[[Tensor], None]] = []
+    pairs: tuple[tuple[Waves | Tables | None, Tensor | None], ...]
+    pairs = (view.waves, batch.periodic), (view.tables, batch.entries)
+    for embedding, columns in pairs:
+        if embedding is not None and columns is not None:
+            features, made_of = embedding.features(columns)
+            z.baddbmm_(embedding.into, features)
+            back.append(partial(embedding.backward, columns, features, made_of))
+    return back
 
 
 def backward(layer: Dense, x: Tensor, dz: Tensor, *, needs_input: bool) -> Tensor:

@@ -114,7 +114,7 @@ def test_several_encodings_together_are_each_alone(scaling):
     x = torch.zeros(3, 6, 40, dtype=torch.float64)
     for own, part in zip(x, parts, strict=True):
         own[: part.shape[1]] = torch.from_numpy(part[:40].T)
-    found, _ = PackedEncoding(encodings, 6, widest, 0, x)(x)
+    found, *_ = PackedEncoding(encodings, 6, (widest, 0, 0), x)(x)
     assert found.shape == (3, widest, 40)
     for own, encoding, part in zip(found, encodings, parts, strict=True):
         alone = Encoder(encoding)(torch.from_numpy(part[:40]))
@@ -126,8 +126,8 @@ def test_rows_that_all_share_are_encoded_for_each():
     encodings = [learn_encoding(ROWS[:100], "robust-clip", 4), learn_encoding(ROWS[100:], "robust-clip", 4)]
     widest = max(encoding.n_encoded for encoding in encodings)
     x = torch.from_numpy(ROWS.T).unsqueeze(0)
-    found = PackedEncoding(encodings, 6, widest, 0, x)(x)
-    both = PackedEncoding(encodings, 6, widest, 0, x)(x.expand(2, -1, -1).contiguous())
+    pack = PackedEncoding(encodings, 6, (widest, 0, 0), x)
+    found, both = pack(x), pack(x.expand(2, -1, -1).contiguous())
     torch.testing.assert_close(found, both, rtol=0, atol=0)
 
 
@@ -135,10 +135,10 @@ def test_rows_that_all_share_are_encoded_for_each():
 def test_columns_for_waves_are_the_bare_ones_of_quantities(scaling):
     encoding = learn_encoding(ROWS, scaling, 0, periodic=True)
     assert encoding.periodic.tolist() == [0, 1]  # not of two, four or one value, nor where nearly all are alike
-    assert encoding.shape == (6, 2)
+    assert encoding.shape == (6, 2, 0, 0)
     rows = Encoder(encoding)(torch.from_numpy(ROWS))
     np.testing.assert_allclose(rows[:, 6:], rows[:, :2], rtol=1e-12)
-    assert learn_encoding(ROWS, scaling, 0).shape == (6, 0)
+    assert learn_encoding(ROWS, scaling, 0).shape == (6, 0, 0, 0)
 
 
 @pytest.mark.parametrize("scaling", ["standard", "robust-clip"])
@@ -167,7 +167,7 @@ def test_gaps_of_several_tables_are_told_each_in_its_place():
     x = torch.zeros(2, 6, 50, dtype=torch.float64)
     for own, part in zip(x, parts, strict=True):
         own[: part.shape[1]] = torch.from_numpy(part.T)
-    found, _ = PackedEncoding(encodings, 6, widest, 0, x)(x)
+    found, *_ = PackedEncoding(encodings, 6, (widest, 0, 0), x)(x)
     for own, encoding, part in zip(found, encodings, parts, strict=True):
         alone = Encoder(encoding)(torch.from_numpy(part))
         torch.testing.assert_close(own[: encoding.n_encoded].T, alone, rtol=0, atol=0)

@@ -473,6 +473,69 @@ def test_waves_learn_at_a_tenth_of_the_rate_and_do_not_decay(engine):
         assert moved[name] != pytest.approx(1e-3, rel=0.01)  # decayed beside
 
 
+def with_levels(hidden, *, classifier=True):
+    """Networks that lack levels, and columns with tables, beside others; one has no table."""
+    table, draws = make_table(n=sum(RAGGED), d=5, classifier=classifier), np.random.default_rng(0)
+    codes = np.column_stack([draws.integers(1, 14, sum(RAGGED)), draws.integers(0, 3, sum(RAGGED))])
+    table.inputs[:, 2], table.inputs[:, 3] = (torch.from_numpy(column) for column in codes.astype(float).T)
+    table.inputs[:, 4] = table.inputs[:, 2] * (torch.arange(sum(RAGGED)) % 2)
+    places, columns = torch.arange(sum(RAGGED)).split(RAGGED), [[2, 3], [2, 3, 4], [3], [2, 4]]
+    network_states = []
+    for i, (rows, own) in enumerate(zip(places, columns, strict=True)):
+        given = table.inputs[rows, : 3 + i % 3 if i else 4].numpy()
+        encoding = learn_encoding(
+            given, "robust-clip", 3, categories=[c for c in own if c < given.shape[1]], n_codes=14
+        )
+        encoding.tables.entry[:, 5:6] = 0  # a code without an entry
+        n_inputs, _, n_tables, n_entries = encoding.shape
+        network = make_mlp(n_inputs, seed=i, hidden=hidden, n_tables=n_tables, n_entries=n_entries, front_scale=True)
+        state = make_pupil(network, table, rows, seed=i, n_features=given.shape[1], encoding=encoding)
+        network_states.append(replace(state, scaled=Encoder(encoding), valid=rows[: 7 + i]))
+    assert len({state.encoding.shape[2:] for state in network_states}) > 2
+    return table, network_states
+
+
+@each_task
+@pytest.mark.parametrize("hidden", [(), (6, 5)], ids=["0 layers", "2 layers"])
+def test_gradients_of_tables_by_hand_are_autograds(hidden, classifier):
+    table, network_states = with_levels(hidden, classifier=classifier)
+    pack = pack_of(network_states, recipe(classifier=classifier))
+    rows = torch.stack([state.train[:31] for state in network_states])
+    with torch.inference_mode():
+        (batch,) = pack._several(pack._view(0, 4), rows.unsqueeze(0))
+        losses = pack._learn(pack._view(0, 4), batch)
+    for i, state in enumerate(network_states):
+        twin = copy.deepcopy(state.network).train()
+        encoded = TrainingTable(state.scaled(table.inputs[:, : state.n_features]), table.targets)
+        loss = plain_loss(twin, replace(state, table=encoded), rows[i], classifier=classifier)
+        loss.backward()
+        assert losses[i] == pytest.approx(loss.item(), rel=1e-10)
+        for name, parameter in twin.named_parameters():
+            found = pack._gradient.part(name, i, parameter.shape)
+            torch.testing.assert_close(found, parameter.grad, rtol=1e-9, atol=1e-10)
+        if twin.tables is not None:
+            assert (twin.tables.weight.grad[1:].abs().sum(1) > 0).sum() > 3
+            beyond = pack._gradient.of["tables.weight"][i, len(twin.tables.weight) :]
+            assert not beyond.any()
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "muon"])
+def test_networks_with_tables_learn_as_alone_by_autograd(optimizer):
+    _, network_states = with_levels((9, 8))
+    how = recipe(optimizer=optimizer, weight_decay=0.1, lr=0.01, population=True)
+    pack, alone = pack_of(network_states, how), [Solo([clone_of(state)], how) for state in network_states]
+    for epoch in range(3):
+        expected = [solo.epoch(epoch)[0] for solo in alone]
+        assert pack.epoch(epoch) == pytest.approx(expected, rel=1e-9)
+    assert pack.validation_losses() == pytest.approx([solo.validation_losses()[0] for solo in alone], rel=1e-9)
+    pack.population_statistics()
+    for i, solo in enumerate(alone):
+        solo.population_statistics()
+        assert_same_state(trained(pack, i), solo.network_states[0].network)
+        if solo.network_states[0].network.tables is not None:
+            assert not trained(pack, i).tables.weight[0].any()
+
+
 @each_optimizer
 @pytest.mark.parametrize("hidden", [(), (9, 8)], ids=["0 layers", "2 layers"])
 def test_networks_with_factors_of_inputs_learn_as_alone_by_autograd(hidden, optimizer, weight_decay):

@@ -1,6 +1,7 @@
 """BN-MLPs as ONNX operators: each part of a network, against the network itself."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -52,6 +53,21 @@ def test_classes(n_classes, tmp_path):
     assert (label == model.predict(rows)).all()
 
 
+@pytest.mark.parametrize("settings", [{}, {"num_embedding": "pbld", "hidden_layer_sizes": ()}], ids=["pieces", "waves"])
+def test_categories_that_are_numbers(settings, tmp_path):
+    draws = np.random.default_rng(0)
+    many, few = draws.integers(0, 20, len(X)) / 4, draws.choice([1.0, 5.0, np.nan], len(X))
+    table = np.column_stack([X[:, :2], np.where(draws.random(len(X)) < 0.1, np.nan, many), few])
+    net = BNMLPRegressor(**SMALL | settings, categorical_features=[2, 3])
+    model = StackingRegressor([("net", net)], Ridge(), cv=2, random_state=0).fit(table, y + 50 * many)
+    rows = np.vstack([table, table + np.array([0, 0, 0.125, 1])])  # the last have levels that nobody knows
+    np.testing.assert_allclose(_run(model, tmp_path / "net.onnx", rows)[0][:, 0], model.predict(rows), rtol=1e-5)
+    alone = StackingRegressor([("net", net.set_params(categorical_features=[0]))], Ridge(), cv=2, random_state=0)
+    alone.fit(table[:, 2:3], y)
+    found = _run(alone, tmp_path / "alone.onnx", rows[:, 2:3])[0][:, 0]
+    np.testing.assert_allclose(found, alone.predict(rows[:, 2:3]), rtol=1e-5)
+
+
 def test_networks_that_have_no_form_are_named(tmp_path):
     one_pass = StackingRegressor([("net", BNMLPRegressor(**SMALL))], cv=2, random_state=0).fit(X, y).compact()
     with pytest.raises(
@@ -65,6 +81,10 @@ def test_networks_that_have_no_form_are_named(tmp_path):
     mish = BNMLPRegressor(activation="mish", max_epochs=1, random_state=0)
     model = StackingRegressor([("mish", mish)], cv=2).fit(X, y)
     with pytest.raises(TypeError, match=r"learner 'mish': its activation is 'mish'. Take one of 'relu', 'tanh'"):
+        to_onnx(model, tmp_path / "no.onnx")
+    text = pd.DataFrame({"kind": np.array(["a", "b"])[(y > 150).astype(int)]})
+    model = StackingRegressor([("text", BNMLPRegressor(**SMALL, categorical_features=["kind"]))], cv=2).fit(text, y)
+    with pytest.raises(TypeError, match=r"learner 'text': its categories of column 0 are text, such as 'a'. Code them"):
         to_onnx(model, tmp_path / "no.onnx")
     images = BNCNNRegressor(image_shape=(2, 5), max_epochs=1, random_state=0)
     model = StackingRegressor([("images", images)], cv=2).fit(X, y)
