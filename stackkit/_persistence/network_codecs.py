@@ -75,6 +75,9 @@ def _decode_net(state: Any, reader: Reader) -> Any:
     make, n_members, settings = _maker(state), int(state["members"]), dict(state["settings"])
     if state["module"] in _MODULES.values():
         _check_shapes(make, n_members, arrays)
+    encoding = _encoding(state.get("encoder"), arrays)
+    if encoding is not None:
+        _check_made_for(make, encoding)
     settings["device"] = _device_here(settings["device"])
     # Files of version 0.1 have no range.
     input_affine, output_affine, output_range = (
@@ -87,7 +90,7 @@ def _decode_net(state: Any, reader: Reader) -> Any:
         dtype=DTYPES[state["dtype"]],
         input_affine=input_affine,
         output_affine=output_affine,
-        encoding=_encoding(state.get("encoder"), arrays),
+        encoding=encoding,
         output_range=output_range,
         test_shifts=bool(state["test_shifts"]),
         settings={name: settings[name] for name in _SETTINGS},
@@ -136,6 +139,14 @@ def _check_shapes(make: Callable[[], nn.Module], n_members: int, arrays: dict[st
         for name, shape in shapes.items():
             if getattr(arrays.get(f"members.{i}.{name}"), "shape", None) != shape:
                 raise Refused(f"has a network whose weights do not fit: {name} of member {i} must be of shape {shape}")
+
+
+def _check_made_for(make: Any, encoding: Encoding) -> None:
+    """The network takes what its columns are encoded to: else it would look for rows that its tables do not have."""
+    beside = (int(make.keywords.get(name, 0)) for name in ("n_periodic", "n_tables", "n_entries"))
+    made_for = (int(make.args[0]), *beside)
+    if encoding.shape != made_for:
+        raise Refused(f"has a network made for {made_for}, whose columns are encoded as {encoding.shape}")
 
 
 def _device_here(device: Any) -> Any:

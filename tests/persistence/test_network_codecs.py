@@ -16,6 +16,8 @@ from skorch import NeuralNetClassifier
 from skorch.callbacks import EpochScoring
 
 from stackkit import StackingModel, load, save
+from stackkit._persistence import network_codecs
+from stackkit._persistence.audit import Refused
 from stackkit._persistence.network_codecs import BY_KIND
 from stackkit.exceptions import ModelFileError
 from stackkit.nn import Augmentation, BNCNNClassifier, BNCNNRegressor, BNMLPClassifier, BNMLPRegressor, ConvBlock
@@ -160,6 +162,29 @@ def test_an_architecture_without_its_weights_takes_no_memory(path):
     save(BNMLPClassifier(n_members=5, max_epochs=1).fit(X, labels), path)
     _change(path, 5, 10**6)
     with pytest.raises(ModelFileError, match="of member 5 must be of shape"):
+        load(path)
+
+
+def test_categories_fit_their_columns_and_their_network(path):
+    table = np.column_stack([X[:, 0], np.arange(len(X)) % 12])
+    model = BNMLPClassifier(max_epochs=1, n_members=1, categorical_features=[1]).fit(table, labels)
+    arrays = {name: tensor.numpy() for name, tensor in model.net_.module_.state_dict().items()}
+    assert network_codecs._encoding([True, False], arrays).shape[2:] == (1, 12)
+    for name, wrong in (("column", [7]), ("entry", [[-1] * 14]), ("entry", [1])):
+        with pytest.raises(Refused, match="whose categories do not fit its 2 columns"):
+            network_codecs._encoding([True, False], arrays | {f"encoder.tables_{name}": np.array(wrong)})
+    joint = model.pack_folds([model])._network
+    with pytest.raises(Refused, match="has packed networks whose levels are"):
+        network_codecs._check_levels([joint._levels[0].numpy()[1:]], joint._encodings, 64)
+    save(model, path)
+    with tampered(path) as (members, _):
+        with np.load(io.BytesIO(members["parts/0.npz"])) as file:
+            written = dict(file)
+        written["encoder.tables_entry"][0, 3] = 99
+        changed = io.BytesIO()
+        np.savez(changed, **written)
+        members["parts/0.npz"] = changed.getvalue()
+    with pytest.raises(ModelFileError, match=r"a network made for \(\d+, 0, 1, 12\), whose columns are encoded as"):
         load(path)
 
 
