@@ -158,14 +158,21 @@ def plain_optimizers(parameters, name, weight_decay):
 def train_by_hand(module, network_state, recipe, *, optimizers=None, generator=None, steps=None):
     """Epoch for epoch the state and the losses; the learning rate is constant, or falls once along a cosine.
 
+    Weight decay is constant, or falls along a cosine from the middle on, where there is no dropout.
+
     A list given as ``steps`` gets the state after each.
     """
     generator = generator_like(network_state.order) if generator is None else generator
     if optimizers is None:
         optimizers = plain_optimizers(list(module.parameters()), recipe.optimizer, recipe.weight_decay)
     epochs = []
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    whole = [group["weight_decay"] for group in groups]
     for epoch in range(recipe.max_epochs):
         module.train()
+        for group, decay in zip(groups, whole, strict=True):
+            falls = recipe.regularization_schedule == "flat-cosine" and 2 * epoch > recipe.max_epochs
+            group["weight_decay"] = decay * ((1 - np.cos(2 * np.pi * epoch / recipe.max_epochs)) / 2 if falls else 1)
         batches = plain_batches(network_state.train, generator, recipe.batch_size)
         total = 0.0
         for step, rows in enumerate(batches):

@@ -348,6 +348,7 @@ _BEFORE_OF_TABLES = _BEFORE | {
     "beta_2": 0.999,
     "front_scale": False,
     "categorical_features": None,
+    "regularization_schedule": "constant",
 }
 _BY_CLASS = {
     **{

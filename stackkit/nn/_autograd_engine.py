@@ -47,7 +47,9 @@ class Solo:
         if self.recipe.ema_decay is not None and (self._average is None or epoch in self.recipe.cycle_ends):
             self._average = MovingAverage(self._network, self.recipe.ema_decay)  # each cycle's own: so snapshots differ
         self._network.train()
-        with torch.random.fork_rng(devices=[]):  # what a module drops, it draws from torch's global generator
+        share = self.recipe.regularization(epoch)
+        # What a module drops, it draws from torch's global generator.
+        with _regularized(self._network, self._optimizers, share), torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(torch.randint(2**31 - 1, (), generator=self._pupil.noise)))
             return self._epoch(epoch, steps)
 
@@ -163,6 +165,23 @@ class Solo:
 
     def keep(self, indices: list[int]) -> None:
         """Nobody else is here."""
+
+
+@contextmanager
+def _regularized(network: nn.Module, optimizers: Sequence[torch.optim.Optimizer], share: float) -> Iterator[None]:
+    """Meanwhile dropout and weight decay are this share of what they are."""
+    layers = [(layer, layer.p) for layer in network.modules() if isinstance(layer, nn.Dropout)]
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    decays = [group["weight_decay"] for group in groups]
+    for layer, whole in layers:
+        layer.p = whole * share
+    for group, whole in zip(groups, decays, strict=True):
+        group["weight_decay"] = whole * share
+    yield
+    for layer, whole in layers:
+        layer.p = whole
+    for group, whole in zip(groups, decays, strict=True):
+        group["weight_decay"] = whole
 
 
 @contextmanager

@@ -55,6 +55,8 @@ class Recipe:
         As in the estimators.
     schedule : {"constant", "one-cycle", "cosine", "flat-cosine", "coslog4"}
         Schedule of the learning rate over a cycle.
+    regularization_schedule : {"constant", "cosine", "flat-cosine"}
+        What dropout and weight decay are over a cycle.
     cycles : int
         Cosine restarts; a copy of the network stays behind at the end of each.
     optimizer : {"adam", "sgd", "muon"} or subclass of torch.optim.Optimizer
@@ -82,6 +84,7 @@ class Recipe:
     batch_size: int
     lr: float
     schedule: Literal["constant", "one-cycle", "cosine", "flat-cosine", "coslog4"] = "constant"
+    regularization_schedule: Literal["constant", "cosine", "flat-cosine"] = "constant"
     cycles: int = 1
     optimizer: str | type[torch.optim.Optimizer] = "adam"
     beta_2: float = 0.999
@@ -102,11 +105,18 @@ class Recipe:
 
     def rate(self, epochs: float) -> float:
         """Learning rate after so many epochs, whole and parts."""
-        if self.schedule == "constant":
-            return self.lr
+        return self.lr * self._share(self.schedule, epochs)
+
+    def regularization(self, epoch: int) -> float:
+        """What dropout and weight decay are multiplied by in an epoch."""
+        return self._share(self.regularization_schedule, epoch)
+
+    def _share(self, schedule: str, epochs: float) -> float:
+        if schedule == "constant":
+            return 1.0
         end = next(end for end in self.cycle_ends if epochs < end)
         start = max((end for end in self.cycle_ends if end <= epochs), default=0)
-        return self.lr * SCHEDULES[self.schedule]((epochs - start) / (end - start))
+        return SCHEDULES[schedule]((epochs - start) / (end - start))
 
 
 def loss_of(output: Tensor, target: Tensor, weight: Tensor | None, *, classifier: bool) -> Tensor:

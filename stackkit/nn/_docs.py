@@ -179,6 +179,10 @@ MLP = _entries("""
     beta_2 : float, default=0.95
         Adam's memory of squared gradients: the share that it keeps at each step; at least 0 and less than 1.
 
+    regularization_schedule : {"constant", "cosine", "flat-cosine"}, default="constant"
+        How ``dropout`` and ``weight_decay`` change over ``max_epochs``, an epoch at a time: not at all; along a cosine
+        to zero; or not at all in the first half, and then along a cosine to zero, as in RealMLP [6]_.
+
     module : callable, default=None
         A torch module class of your own, or anything that makes one: called as ``module(n_features,
         n_outputs)``, where the outputs are logits or values. The parameters that shape the built-in network are

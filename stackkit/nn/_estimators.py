@@ -29,8 +29,9 @@ class BNMLPClassifier(TableNet, NetClassifier):
     ----------
     {hidden_layer_sizes} {scaling} {num_embedding} {n_bins} {missing} {categorical_features} {activation} {batch_norm}
     {input_batch_norm} {front_scale} {dropout} {n_members} {snapshots} {max_epochs} {batch_size} {lr} {schedule}
-    {optimizer} {beta_2} {weight_decay} {clip_norm} {early_stopping} {validation_fraction} {n_iter_no_change} {tol}
-    {batch_stats} {class_weight} {warm_start} {module} {device} {dtype} {n_threads} {random_state} {callbacks} {verbose}
+    {optimizer} {beta_2} {weight_decay} {regularization_schedule} {clip_norm} {early_stopping} {validation_fraction}
+    {n_iter_no_change} {tol} {batch_stats} {class_weight} {warm_start} {module} {device} {dtype} {n_threads}
+    {random_state} {callbacks} {verbose}
 
     Attributes
     ----------
@@ -97,6 +98,7 @@ class BNMLPClassifier(TableNet, NetClassifier):
         optimizer: Any = "adam",
         beta_2: Any = 0.95,
         weight_decay: float = 0.0,
+        regularization_schedule: Any = "constant",
         clip_norm: Any = None,
         early_stopping: Any = "auto",
         validation_fraction: Any = 0.2,
@@ -133,6 +135,7 @@ class BNMLPClassifier(TableNet, NetClassifier):
         self.optimizer = optimizer
         self.beta_2 = beta_2
         self.weight_decay = weight_decay
+        self.regularization_schedule = regularization_schedule
         self.clip_norm = clip_norm
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
@@ -194,8 +197,9 @@ class BNMLPRegressor(TableNet, NetRegressor):
     ----------
     {hidden_layer_sizes} {scaling} {num_embedding} {n_bins} {missing} {categorical_features} {activation} {batch_norm}
     {input_batch_norm} {front_scale} {dropout} {n_members} {snapshots} {max_epochs} {batch_size} {lr} {schedule}
-    {optimizer} {beta_2} {weight_decay} {clip_norm} {early_stopping} {validation_fraction} {n_iter_no_change} {tol}
-    {batch_stats} {warm_start} {module} {device} {dtype} {n_threads} {random_state} {callbacks} {verbose}
+    {optimizer} {beta_2} {weight_decay} {regularization_schedule} {clip_norm} {early_stopping} {validation_fraction}
+    {n_iter_no_change} {tol} {batch_stats} {warm_start} {module} {device} {dtype} {n_threads}
+    {random_state} {callbacks} {verbose}
 
     Attributes
     ----------
@@ -258,6 +262,7 @@ class BNMLPRegressor(TableNet, NetRegressor):
         optimizer: Any = "adam",
         beta_2: Any = 0.95,
         weight_decay: float = 0.0,
+        regularization_schedule: Any = "constant",
         clip_norm: Any = None,
         early_stopping: Any = "auto",
         validation_fraction: Any = 0.2,
@@ -293,6 +298,7 @@ class BNMLPRegressor(TableNet, NetRegressor):
         self.optimizer = optimizer
         self.beta_2 = beta_2
         self.weight_decay = weight_decay
+        self.regularization_schedule = regularization_schedule
         self.clip_norm = clip_norm
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction

@@ -70,6 +70,7 @@ class TableNet(NetLearner):
     input_batch_norm: bool
     front_scale: bool
     beta_2: Any
+    regularization_schedule: Any
     categories_in_: Categories | None = None  # of networks that were saved before there were any
 
     @staticmethod
@@ -212,6 +213,7 @@ class TableNet(NetLearner):
             batch_size=batch_size,
             lr=self.lr,
             schedule="cosine" if self.snapshots else self.schedule,
+            regularization_schedule=self.regularization_schedule,
             cycles=self.snapshots or 1,
             optimizer=self.optimizer,
             beta_2=self.beta_2,

@@ -70,6 +70,7 @@ class PackedMLP:
         self.network_states, self.recipe = list(network_states), recipe
         first: Any = max((network_state.network for network_state in network_states), key=_n_features)
         self._activation, self._dropout = first.activation_name, first.dropout.p
+        self._regularization = 1.0  # share of dropout and weight decay in this epoch
         self._depth = len(first.linears)
         like = first.output.weight
         parameters = _shapes_of([state.network for state in network_states])
@@ -173,6 +174,7 @@ class PackedMLP:
             return self._epoch(epoch)
 
     def _epoch(self, epoch: int) -> list[float]:
+        self._regularization = self.recipe.regularization(epoch)
         orders = [network_state.shuffled() for network_state in self.network_states]
         n_steps = len(batch_sizes(len(orders[0]), self.recipe.batch_size))
         losses = torch.zeros(len(self.network_states), dtype=self._theta.flat.dtype, device=self._rows.device)
@@ -298,7 +300,7 @@ class PackedMLP:
         bits = torch.empty(view.stop - view.start, steps, draws, dtype=torch.int64)
         for own, network_state in zip(bits, self.network_states[view.start : view.stop], strict=True):
             own.random_(LEAST_INT64, None, generator=network_state.noise)
-        keep = 1 - self._dropout
+        keep = 1 - self._dropout * self._regularization
         kept = (bits.view(torch.int16) < round(keep * 2**16) - 2**15).to(self._theta.flat).div_(keep)
         ends = np.cumsum([0, *sizes])
         return [
@@ -318,7 +320,7 @@ class PackedMLP:
             self._shorten(self.recipe.clip_norm)
         self._step += 1
         for group in self._groups:
-            group.move(lr, self.recipe.beta_2, self._step)
+            group.move(lr, self._regularization, self.recipe.beta_2, self._step)
 
     # --- between epochs --------------------------------------------------------------------------------
 

@@ -46,9 +46,9 @@ class Group:
     pace: float
     widths: Sequence[int]
 
-    def move(self, lr: float, beta_2: float, step: Tensor) -> None:
-        """``step``: how many there have been, this one included."""
-        MOVES[self.optimizer](self, lr * self.pace, beta_2, step)
+    def move(self, lr: float, decay_share: float, beta_2: float, step: Tensor) -> None:
+        """``step``: how many there have been, this one included; ``decay_share``: of the decay, which changes."""
+        MOVES[self.optimizer](self, lr * self.pace, self.decay * decay_share, beta_2, step)
 
 
 def optimizers_of(network: nn.Module, optimizer: str) -> dict[str, str]:
@@ -59,26 +59,26 @@ def optimizers_of(network: nn.Module, optimizer: str) -> dict[str, str]:
     return {name: "muon" if id(p) in inner else "adam" for name, p in network.named_parameters()}
 
 
-def _adam(group: Group, lr: float, beta_2: float, step: Tensor) -> None:
+def _adam(group: Group, lr: float, decay: float, beta_2: float, step: Tensor) -> None:
     first, second = group.moments
     torch._fused_adamw_(
         [group.theta], [group.gradient], [first], [second], [], [step], lr=lr, beta1=BETA_1, beta2=beta_2,
-        weight_decay=group.decay, eps=ADAM_EPS, amsgrad=False, maximize=False,
+        weight_decay=decay, eps=ADAM_EPS, amsgrad=False, maximize=False,
     )  # fmt: skip
 
 
-def _sgd(group: Group, lr: float, _beta_2: float, _step: Tensor) -> None:
+def _sgd(group: Group, lr: float, decay: float, _beta_2: float, _step: Tensor) -> None:
     torch._fused_sgd_(
-        [group.theta], [group.gradient], group.moments, weight_decay=group.decay, momentum=SGD_MOMENTUM, lr=lr,
+        [group.theta], [group.gradient], group.moments, weight_decay=decay, momentum=SGD_MOMENTUM, lr=lr,
         dampening=0.0, nesterov=True, maximize=False, is_first_step=False,
     )  # fmt: skip
 
 
-def _muon(group: Group, lr: float, _beta_2: float, _step: Tensor) -> None:
+def _muon(group: Group, lr: float, decay: float, _beta_2: float, _step: Tensor) -> None:
     theta, (buffer,) = group.theta, group.moments
     buffer.lerp_(group.gradient, 1 - MUON_MOMENTUM)
     update = group.gradient.lerp(buffer, MUON_MOMENTUM)
-    theta.mul_(1 - lr * group.decay)
+    theta.mul_(1 - lr * decay)
     for width in set(group.widths):
         # Each matrix in its own shape: it decides on the length of the step, and on how bfloat16 rounds.
         own = torch.tensor([other == width for other in group.widths], device=theta.device)
@@ -99,4 +99,4 @@ def _orthogonal(matrices: Tensor) -> Tensor:
     return x.transpose(1, 2) if tall else x
 
 
-MOVES: dict[str, Callable[[Group, float, float, Tensor], None]] = {"adam": _adam, "sgd": _sgd, "muon": _muon}
+MOVES: dict[str, Callable[[Group, float, float, float, Tensor], None]] = {"adam": _adam, "sgd": _sgd, "muon": _muon}

@@ -23,6 +23,7 @@ CHOICES: dict[str, list[str | None]] = {
     "dtype": list(DTYPES),
     "batch_stats": ["population", "running"],
     "schedule": list(SCHEDULES),
+    "regularization_schedule": ["constant", "cosine", "flat-cosine"],
     "optimizer": list(OPTIMIZERS),
     "precision": ["bfloat16", "float32"],
     "scaling": [*SCALINGS, None],

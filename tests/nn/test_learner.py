@@ -1251,6 +1251,7 @@ def test_a_fold_learns_beside_others_as_it_does_alone(make, y, folds):
         {"optimizer": torch.optim.RMSprop},
         {"weight_decay": 0.5},
         {"schedule": "one-cycle"},
+        {"regularization_schedule": "flat-cosine", "weight_decay": 0.5, "dropout": 0.4},
         {"clip_norm": 0.1, "schedule": "coslog4"},
         {"snapshots": 2, "max_epochs": 4},
         {"batch_size": "auto"},

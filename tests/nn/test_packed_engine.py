@@ -277,6 +277,47 @@ def test_only_matrices_decay():
         torch.testing.assert_close(difference, expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("engine", [PackedMLP, Solo])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "muon"])
+def test_weight_decay_falls_as_in_plain_torch_loops(optimizer, engine):
+    table = make_table(d=9)
+    network_states = make_network_states(table, **WIDE)[:2]
+    settings = {"optimizer": optimizer, "weight_decay": 2.0, "max_epochs": 5, "population": False}
+    how = recipe(**settings, regularization_schedule="flat-cosine")
+    trainers = [engine([clone_of(state)], how) for state in network_states]
+    for epoch in range(how.max_epochs):
+        for trainer in trainers:
+            trainer.epoch(epoch)
+    for trainer, state in zip(trainers, network_states, strict=True):
+        twin, plain = as_plain(state.network)
+        train_by_hand(plain, state, how)
+        assert_learned_the_same(trained(trainer, 0), twin, table)
+        constant, plain = as_plain(state.network)
+        train_by_hand(plain, state, recipe(**settings))
+        assert not torch.allclose(constant.linears[0].weight, twin.linears[0].weight, rtol=1e-3)
+
+
+def test_dropout_falls_with_the_epochs_in_both_engines(monkeypatch):
+    (state, *_) = make_network_states(make_table(), hidden=(200,), dropout=0.4)
+    how = recipe(max_epochs=4, regularization_schedule="cosine")
+    expected = [0.4 * (1 + np.cos(np.pi * epoch / 4)) / 2 for epoch in range(4)]
+    pack, alone = pack_of([state], how), Solo([clone_of(state)], how)
+    masks, dropped = [], []
+    spied = pack._masks
+    monkeypatch.setattr(pack, "_masks", lambda *args: masks.append(spied(*args)) or masks[-1])
+    dropout = alone.network_states[0].network.dropout
+    dropout.register_forward_hook(lambda *_: dropped.append(dropout.p))
+    for epoch in range(4):
+        pack.epoch(epoch)
+        alone.epoch(epoch)
+        kept = torch.cat([mask.flatten() for made in masks for (mask,) in made])
+        masks.clear()
+        assert float((kept == 0).double().mean()) == pytest.approx(expected[epoch], abs=0.03)
+        assert float(kept.max()) == pytest.approx(1 / (1 - expected[epoch]))
+    assert dropped[1:-1:6] == pytest.approx(expected)
+    assert dropout.p == 0.4
+
+
 def test_population_statistics_of_the_first_layer_are_those_of_the_numpy_algorithm():
     table = make_table()
     network_states = make_network_states(table)

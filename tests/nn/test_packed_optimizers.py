@@ -24,7 +24,8 @@ def moved(shape, dtype):
     alone = [theta[i, :, :width].clone() for i, width in enumerate(widths)]
     theirs = [torch.optim.Muon([one], weight_decay=0.1, adjust_lr_fn="match_rms_adamw") for one in alone]
     for step, gradient in enumerate(gradients):
-        Group("muon", theta, gradient, [buffer], 0.1, 1.0, widths).move(0.1 / (1 + step), 0.9, torch.tensor(1.0 + step))
+        group = Group("muon", theta, gradient, [buffer], 0.2, 1.0, widths)
+        group.move(0.1 / (1 + step), 0.5, 0.9, torch.tensor(1.0 + step))
         for i, (one, width, optimizer) in enumerate(zip(alone, widths, theirs, strict=True)):
             one.grad = gradient[i, :, :width].clone()
             optimizer.param_groups[0]["lr"] = 0.1 / (1 + step)

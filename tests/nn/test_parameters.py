@@ -63,6 +63,15 @@ def test_a_slip_in_the_precision(kind):
     assert re.match(sentence, message_of(kind, precision="float3"))
 
 
+@pytest.mark.parametrize("kind", MLPS)
+def test_a_slip_in_the_regularization(kind):
+    sentence = (
+        rf"^The 'regularization_schedule' parameter of {kind.__name__} must be one of 'constant', 'cosine', "
+        rf"'flat-cosine'; got 'flat_cosine'\. Did you mean 'flat-cosine'\?$"
+    )
+    assert re.match(sentence, message_of(kind, regularization_schedule="flat_cosine"))
+
+
 @pytest.mark.parametrize("kind", EVERY)
 @pytest.mark.parametrize("value", ["zzz", 3, (0,)])
 def test_what_is_like_nothing_brings_no_guess(kind, value):
