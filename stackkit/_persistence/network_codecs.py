@@ -349,6 +349,7 @@ _BEFORE_OF_TABLES = _BEFORE | {
     "front_scale": False,
     "categorical_features": None,
     "regularization_schedule": "constant",
+    "precision": "float32",
 }
 _BY_CLASS = {
     **{

@@ -73,7 +73,7 @@ class Recipe:
     ema_decay : float or None
         A network trained by itself ends with the moving average of its weights over the steps; None: with the last.
     bfloat16 : bool
-        Multiply in bfloat16 where a network is trained by itself.
+        Multiply in bfloat16: all of a network that is trained by itself, large hidden layers of a pack.
     augment : callable or None
         Distorts a batch of images, given a generator.
     device : torch.device

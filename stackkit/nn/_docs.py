@@ -133,6 +133,12 @@ MLP = _entries("""
         A learned factor for each input of the first layer, one at the start, which moves at 20 times the learning rate,
         but at 0.06 at most [6]_: columns, and pieces of them, that are of no use are turned down as a whole.
 
+    precision : {"auto", "bfloat16", "float32"}, default="auto"
+        Precision of large products in training: those of hidden layers with a million multiplications and more a step;
+        the first layer's only where its inputs are in pieces, since plain numbers may lose in bfloat16 what tells them
+        apart. "auto" is bfloat16 where the processor has it and ``dtype`` is "float32". Sums, Batch Normalization and
+        predictions are in ``dtype``.
+
     dropout : float, default=0.15
         Share of the hidden activations set to zero in training; below 1.
 

@@ -75,6 +75,11 @@ class Encoding:
     tables: Levels = field(default_factory=Levels)
 
     @property
+    def has_ramps(self) -> bool:
+        """Whether columns of numbers are in pieces, of which each is less high than the column is wide."""
+        return bool((np.bincount(self.column)[: len(self.centre)] > 1).any())
+
+    @property
     def n_encoded(self) -> int:
         return len(self.column) + self.hot.n_entries
 

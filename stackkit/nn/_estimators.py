@@ -28,10 +28,10 @@ class BNMLPClassifier(TableNet, NetClassifier):
     Parameters
     ----------
     {hidden_layer_sizes} {scaling} {num_embedding} {n_bins} {missing} {categorical_features} {activation} {batch_norm}
-    {input_batch_norm} {front_scale} {dropout} {n_members} {snapshots} {max_epochs} {batch_size} {lr} {schedule}
-    {optimizer} {beta_2} {weight_decay} {regularization_schedule} {clip_norm} {early_stopping} {validation_fraction}
-    {n_iter_no_change} {tol} {batch_stats} {class_weight} {warm_start} {module} {device} {dtype} {n_threads}
-    {random_state} {callbacks} {verbose}
+    {input_batch_norm} {front_scale} {precision} {dropout} {n_members} {snapshots} {max_epochs} {batch_size} {lr}
+    {schedule} {optimizer} {beta_2} {weight_decay} {regularization_schedule} {clip_norm} {early_stopping}
+    {validation_fraction} {n_iter_no_change} {tol} {batch_stats} {class_weight} {warm_start} {module} {device} {dtype}
+    {n_threads} {random_state} {callbacks} {verbose}
 
     Attributes
     ----------
@@ -88,6 +88,7 @@ class BNMLPClassifier(TableNet, NetClassifier):
         batch_norm: bool = True,
         input_batch_norm: bool = False,
         front_scale: bool = True,
+        precision: Any = "auto",
         dropout: float = 0.15,
         n_members: Any = "auto",
         snapshots: Any = None,
@@ -125,6 +126,7 @@ class BNMLPClassifier(TableNet, NetClassifier):
         self.batch_norm = batch_norm
         self.input_batch_norm = input_batch_norm
         self.front_scale = front_scale
+        self.precision = precision
         self.dropout = dropout
         self.n_members = n_members
         self.snapshots = snapshots
@@ -196,10 +198,10 @@ class BNMLPRegressor(TableNet, NetRegressor):
     Parameters
     ----------
     {hidden_layer_sizes} {scaling} {num_embedding} {n_bins} {missing} {categorical_features} {activation} {batch_norm}
-    {input_batch_norm} {front_scale} {dropout} {n_members} {snapshots} {max_epochs} {batch_size} {lr} {schedule}
-    {optimizer} {beta_2} {weight_decay} {regularization_schedule} {clip_norm} {early_stopping} {validation_fraction}
-    {n_iter_no_change} {tol} {batch_stats} {warm_start} {module} {device} {dtype} {n_threads}
-    {random_state} {callbacks} {verbose}
+    {input_batch_norm} {front_scale} {precision} {dropout} {n_members} {snapshots} {max_epochs} {batch_size} {lr}
+    {schedule} {optimizer} {beta_2} {weight_decay} {regularization_schedule} {clip_norm} {early_stopping}
+    {validation_fraction} {n_iter_no_change} {tol} {batch_stats} {warm_start} {module} {device} {dtype}
+    {n_threads} {random_state} {callbacks} {verbose}
 
     Attributes
     ----------
@@ -252,6 +254,7 @@ class BNMLPRegressor(TableNet, NetRegressor):
         batch_norm: bool = True,
         input_batch_norm: bool = False,
         front_scale: bool = True,
+        precision: Any = "auto",
         dropout: float = 0.15,
         n_members: Any = "auto",
         snapshots: Any = None,
@@ -288,6 +291,7 @@ class BNMLPRegressor(TableNet, NetRegressor):
         self.batch_norm = batch_norm
         self.input_batch_norm = input_batch_norm
         self.front_scale = front_scale
+        self.precision = precision
         self.dropout = dropout
         self.n_members = n_members
         self.snapshots = snapshots

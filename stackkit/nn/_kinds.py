@@ -69,6 +69,7 @@ class TableNet(NetLearner):
     categorical_features: Any
     input_batch_norm: bool
     front_scale: bool
+    precision: Any
     beta_2: Any
     regularization_schedule: Any
     categories_in_: Categories | None = None  # of networks that were saved before there were any
@@ -164,10 +165,13 @@ class TableNet(NetLearner):
         own = inputs[torch.tensor(rows, device=inputs.device), : self.n_features_in_]
         # An encoded column rises with its column: it changes if it does from the lowest value to the highest, or if
         # only some of its values are missing.
-        missing = own.isnan()
-        low = own.masked_fill(missing, torch.inf).amin(0).masked_fill(missing.all(0), torch.nan)
-        high = own.masked_fill(missing, -torch.inf).amax(0).masked_fill(missing.all(0), torch.nan)
-        ends = self.net_.module_.scaled(torch.stack([low, high, low.masked_fill(missing.any(0), torch.nan)]))
+        low, high = own.amin(0), own.amax(0)  # NaN where a value is missing
+        gaps = low.isnan()
+        if gaps.any():
+            missing = own[:, gaps].isnan()
+            low[gaps] = own[:, gaps].masked_fill(missing, torch.inf).amin(0).masked_fill(missing.all(0), torch.nan)
+            high[gaps] = own[:, gaps].masked_fill(missing, -torch.inf).amax(0).masked_fill(missing.all(0), torch.nan)
+        ends = self.net_.module_.scaled(torch.stack([low, high, low.masked_fill(gaps, torch.nan)]))
         first: Any = next(iter((*network.linears, network.output)))
         constant = (ends == ends[0]).all(0)[: first.weight.shape[1]]  # those that waves are made of change often enough
         if self.categories_in_ is not None:
@@ -201,6 +205,7 @@ class TableNet(NetLearner):
 
     def _recipe(self, n_rows: int, *, stops: bool) -> Recipe:
         batch_size, epochs, patience = self.batch_size, self.max_epochs, self.n_iter_no_change
+        device = self._where()
         if batch_size == "auto":
             batch_size = _batch_size(n_rows, steps=64, least=32, most=512)
         if epochs == "auto":
@@ -222,7 +227,8 @@ class TableNet(NetLearner):
             patience=patience if stops else None,
             tol=self.tol,
             population=self.batch_stats == "population",
-            device=self._where(),
+            bfloat16=self.module is None and isinstance(self.optimizer, str) and _bfloat16(self, device),
+            device=device,
         )
 
     def __sklearn_tags__(self) -> Tags:
@@ -324,15 +330,10 @@ class ImageNet(NetLearner):
             tol=self.tol,
             population=self.batch_stats == "population",
             ema_decay=self.ema_decay,
-            bfloat16=self._bfloat16(device),
+            bfloat16=_bfloat16(self, device),
             augment=self._augmentation(),
             device=device,
         )
-
-    def _bfloat16(self, device: torch.device) -> bool:
-        if self.precision == "auto":
-            return self.dtype == "float32" and (device.type != "cpu" or has_bfloat16())
-        return self.precision == "bfloat16"
 
     def _augmentation(self) -> Augmentation | None:
         chosen = self.augment
@@ -359,6 +360,12 @@ class ImageNet(NetLearner):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags
+
+
+def _bfloat16(learner: TableNet | ImageNet, device: torch.device) -> bool:
+    if learner.precision == "auto":
+        return learner.dtype == "float32" and (device.type != "cpu" or has_bfloat16())
+    return learner.precision == "bfloat16"
 
 
 def _floats(learner: NetLearner) -> list[str]:

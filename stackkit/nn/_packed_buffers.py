@@ -3,7 +3,7 @@
 Shapes: N networks, of which k neighbours are looked at.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor
@@ -60,6 +60,8 @@ class Views:
         Columns of the table, and inputs of the first layer.
     depth : int
         Hidden layers.
+    narrow : collection of str
+        Names of the layers that learn from inputs in bfloat16.
     """
 
     def __init__(
@@ -70,9 +72,10 @@ class Views:
         encodings: Sequence[Encoding | None],
         widths: tuple[int, int],
         depth: int,
+        narrow: Collection[str] = (),
     ) -> None:
         self._theta, self._gradient, self._running = theta, gradient, running
-        self._encodings, self._widths, self._depth = encodings, widths, depth
+        self._encodings, self._widths, self._depth, self._narrow = encodings, widths, depth, narrow
 
     def __call__(self, start: int, stop: int) -> View:
         return View(
@@ -126,6 +129,7 @@ class Views:
             self._norm(norm, start, stop),
             scale,
             d_scale,
+            name in self._narrow,
         )
 
     def _norm(self, name: str, start: int, stop: int) -> Norm | None:

@@ -56,6 +56,10 @@ CACHE_BYTES = 1_000_000
 MOST_NETWORKS = 25
 # Of inputs that are gathered, encoded and masked together, for several steps: one step alone is soon all overhead.
 GATHERED_BYTES = 4_000_000
+# Activations from which sums of our own are faster than torch.native_batch_norm, which makes less calls (measured).
+LARGE_NORM = 50_000
+# Multiplications of one network in one step from which bfloat16 gains more than rounding costs (measured).
+NARROW_PRODUCT = 1_000_000
 
 
 def pack_size(widest: int, batch_size: int, itemsize: int) -> int:
@@ -122,13 +126,30 @@ class PackedMLP:
         ]
         encodings = [state.encoding for state in self.network_states]
         widths = self._n_features, self._n_inputs
-        self._view = cache(Views(self._theta, self._gradient, self._running, encodings, widths, self._depth))
+        buffers = self._theta, self._gradient, self._running
+        self._view = cache(Views(*buffers, encodings, widths, self._depth, self._narrow_layers()))
         self.__dict__.pop("_validation", None)
         self._weight = _stacked([network_state.weight for network_state in self.network_states])
         self._mean = _stacked([network_state.mean for network_state in self.network_states])
         self._scale = _stacked([network_state.scale for network_state in self.network_states])
         self._unseen = self._joined_unseen()
         self._n_train = torch.tensor([float(len(p.train)) for p in self.network_states], device=self._rows.device)
+
+    def _narrow_layers(self) -> list[str]:
+        """Hidden layers of large products, where bfloat16 is to be used; the first if its inputs are in ramps.
+
+        Other inputs may be large numbers with small differences, and these are lost in bfloat16.
+        """
+        if not self.recipe.bfloat16:
+            return []
+        encodings = [state.encoding for state in self.network_states]
+        in_ramps = all(encoding is not None and encoding.has_ramps for encoding in encodings)
+        names = [f"linears.{i}" for i in range(0 if in_ramps else 1, self._depth)]
+        return [name for name in names if self._n_products(name) >= NARROW_PRODUCT]
+
+    def _n_products(self, name: str) -> int:
+        """Multiplications of one network in one step."""
+        return self._theta.shapes[f"{name}.weight"].numel() * self.recipe.batch_size
 
     def _keys(self, name: str) -> tuple[str, ...]:
         """What the optimizer remembers of a parameter."""
@@ -212,7 +233,7 @@ class PackedMLP:
             x, of_input = self._normalise(x, view.input_norm, self._momentum)
         activation, tape = x, []
         for i, layer in enumerate(view.hidden):
-            before = activation
+            before = activation.bfloat16() if layer.narrow else activation
             z = product(layer, before)
             if i == 0:
                 back = add_embedded(view, batch, z)
@@ -274,18 +295,29 @@ class PackedMLP:
         return losses.sum((1, 2)).div_(b), gradient
 
     def _normalise(self, z: Tensor, norm: Norm, momentum: float) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+        """Normalised z, and what the gradient needs: rows (k * h, b), their means and 1 / standard deviations."""
         k, h, b = z.shape
-        flat = z.reshape(1, k * h, b)
-        y, mean, inverse_sd = torch.native_batch_norm(
-            flat, norm.gamma, norm.beta, norm.mean, norm.var, True, momentum, self._eps
-        )
-        return y.view(k, h, b), (flat, mean, inverse_sd)
+        flat = z.reshape(k * h, b)
+        if flat.numel() < LARGE_NORM:
+            y, mean, inverse_sd = torch.native_batch_norm(
+                flat.unsqueeze(0), norm.gamma, norm.beta, norm.mean, norm.var, True, momentum, self._eps
+            )
+            return y.view(k, h, b), (flat, mean, inverse_sd)
+        mean = flat.mean(1)
+        centred = flat - mean.unsqueeze(1)
+        var = torch.linalg.vector_norm(centred, dim=1).square_().div_(b)
+        inverse_sd = (var + self._eps).rsqrt_()
+        y = (centred * (norm.gamma * inverse_sd).unsqueeze(1)).add_(norm.beta.unsqueeze(1))
+        norm.mean.lerp_(mean, momentum)
+        norm.var.lerp_(var.mul_(b / (b - 1)), momentum)
+        return y.view(k, h, b), (centred, torch.zeros_like(mean), inverse_sd)
 
     def _normalise_backward(self, dy: Tensor, norm: Norm, saved: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         flat, mean, inverse_sd = saved
         dz, d_gamma, d_beta = aten.native_batch_norm_backward(
-            dy.reshape(flat.shape), flat, norm.gamma, norm.mean, norm.var, mean, inverse_sd, True, self._eps, [True] * 3
-        )
+            dy.reshape(1, *flat.shape), flat.unsqueeze(0), norm.gamma, norm.mean, norm.var, mean, inverse_sd, True,
+            self._eps, [True] * 3,
+        )  # fmt: skip
         norm.d_gamma.copy_(d_gamma)
         norm.d_beta.copy_(d_beta)
         return dz.view(dy.shape)

@@ -32,7 +32,8 @@ class Dense:
     """One layer of some networks: weight (k, out, in), bias (k, out, 1) or None, and their gradients.
 
     Its inputs may have factors, ``scale`` (k, in): they are in the weights of ``product`` and ``backward``, which cost
-    less than inputs of every row would.
+    less than inputs of every row would. Inputs of another type than the weights are multiplied in theirs: ``narrow``
+    layers learn from inputs in bfloat16.
     """
 
     weight: Tensor
@@ -42,6 +43,7 @@ class Dense:
     norm: Norm | None = None
     scale: Tensor | None = None
     d_scale: Tensor | None = None
+    narrow: bool = False
 
     @property
     def scaled_weight(self) -> Tensor:
@@ -87,6 +89,9 @@ class Batch:
 
 def product(layer: Dense, x: Tensor) -> Tensor:
     weight = layer.scaled_weight
+    if x.dtype != weight.dtype:
+        z = torch.bmm(weight.to(x.dtype), x).to(weight.dtype)
+        return z if layer.bias is None else z.add_(layer.bias)
     return torch.bmm(weight, x) if layer.bias is None else torch.baddbmm(layer.bias, weight, x)
 
 
@@ -105,10 +110,16 @@ def add_embedded(view: View, batch: Batch, z: Tensor) -> list[Callable[[Tensor],
 
 def backward(layer: Dense, x: Tensor, dz: Tensor, *, needs_input: bool) -> Tensor:
     """Write the layer's gradients; give the gradient at its input (nothing of use if nobody needs it)."""
-    torch.bmm(dz, x.transpose(1, 2), out=layer.d_weight)
+    dy = dz.to(x.dtype)
+    if dy is dz:
+        torch.bmm(dz, x.transpose(1, 2), out=layer.d_weight)
+    else:
+        layer.d_weight.copy_(torch.bmm(dy, x.transpose(1, 2)))
     if layer.scale is not None and layer.d_scale is not None:
         torch.sum(layer.d_weight * layer.weight, 1, out=layer.d_scale)
         layer.d_weight.mul_(layer.scale.unsqueeze(1))
     if layer.d_bias is not None:
         torch.sum(dz, 2, out=layer.d_bias)
-    return torch.bmm(layer.scaled_weight.transpose(1, 2), dz) if needs_input else dz
+    if not needs_input:
+        return dz
+    return torch.bmm(layer.scaled_weight.to(x.dtype).transpose(1, 2), dy).to(dz.dtype)

@@ -846,3 +846,90 @@ def test_float32_networks_are_trained_in_float32():
     pack.epoch(0)
     assert {tensor.dtype for tensor in pack.state(0)} == {torch.float32}
     assert isinstance(trained(pack, 0), nn.Module)
+
+
+def test_few_and_many_activations_are_normalised_alike(monkeypatch):
+    draws = torch.Generator().manual_seed(0)
+    z = 5 * torch.randn(2, 9, 11, generator=draws, dtype=torch.float64) + 1000
+    dy = torch.randn(2, 9, 11, generator=draws, dtype=torch.float64)
+    found = []
+    for least in (0, z.numel() + 1):
+        monkeypatch.setattr(_packed, "LARGE_NORM", least)
+        pack = pack_of(make_network_states(make_table(), hidden=(9,)), recipe())
+        norm = pack._view(1, 3).hidden[0].norm
+        with torch.inference_mode():
+            y, saved = pack._normalise(z.clone(), norm, 0.3)
+            dz = pack._normalise_backward(dy, norm, saved)
+        found.append([y, dz, norm.mean, norm.var, norm.d_gamma, norm.d_beta])
+    for own, torchs in zip(*found, strict=True):
+        torch.testing.assert_close(own, torchs, rtol=1e-9, atol=1e-9)
+
+
+# --- bfloat16 -------------------------------------------------------------------------------------------------
+
+
+def in_ramps(network_states):
+    """With the encoding of their rows, and networks as wide as it makes them."""
+    first = network_states[0]
+    encoding = learn_encoding(first.table.inputs[first.train].numpy(), "robust-clip", 4)
+    network = make_mlp(encoding.n_encoded, first.table.targets.shape[1], (9, 8))
+    return [replace(first, network=network, encoding=encoding)]
+
+
+class Narrow(nn.Module):
+    """A linear layer in bfloat16, as a user of torch writes it."""
+
+    def __init__(self, linear):
+        super().__init__()
+        self.linear = linear
+
+    def forward(self, x):
+        z = nn.functional.linear(x.bfloat16(), self.linear.weight.bfloat16()).to(x.dtype)
+        return z if self.linear.bias is None else z + self.linear.bias
+
+
+def narrow_layers(network_states, **settings):
+    pack = pack_of(network_states, recipe(**settings))
+    return pack, [layer.narrow for layer in pack._view(0, len(network_states)).hidden]
+
+
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_gradients_in_bfloat16_are_autograds(monkeypatch, batch_norm):
+    monkeypatch.setattr(_packed, "NARROW_PRODUCT", 9 * 8 * 8)
+    states = make_network_states(
+        make_table(n=600, dtype=torch.float32), lengths=(500, 500), batch_norm=batch_norm, hidden=(9, 9, 8)
+    )
+    for state in states:
+        state.network.float()
+    pack, narrow = narrow_layers(states, bfloat16=True)
+    assert narrow == [False, True, True]
+    rows = torch.stack([state.train for state in states])
+    with torch.inference_mode():
+        view = pack._view(0, 2)
+        pack._learn(view, pack._batch(view, rows))
+    for i, state in enumerate(states):
+        expected, exact = (as_plain(state.network) for _ in range(2))
+        linears = [place for place, layer in enumerate(expected[1]) if isinstance(layer, nn.Linear)]
+        for place in linears[1:-1]:
+            expected[1][place] = Narrow(expected[1][place])
+        for _, module in (expected, exact):
+            plain_loss(module, state, rows[i], classifier=True).backward()
+        for (name, own), plain in zip(expected[0].named_parameters(), exact[0].parameters(), strict=True):
+            found, size = pack._gradient.of[name][i], own.grad.norm()
+            assert (found - own.grad).norm() <= 0.01 * size, name
+            assert (found - own.grad).norm() < 0.5 * (found - plain.grad).norm(), name
+
+
+def test_small_products_are_not_rounded(monkeypatch):
+    states = make_network_states(make_table(dtype=torch.float32), **WIDE)
+    monkeypatch.setattr(_packed, "NARROW_PRODUCT", 9 * 8 * 8 + 1)
+    assert narrow_layers(states, bfloat16=True)[1] == [False, False]
+
+
+def test_first_inputs_are_rounded_where_they_are_in_ramps(monkeypatch):
+    """Years differ by less than bfloat16 can tell at two thousand; in ramps they do not."""
+    monkeypatch.setattr(_packed, "NARROW_PRODUCT", 1)
+    states = make_network_states(make_table(dtype=torch.float32), **WIDE)[:1]
+    assert narrow_layers(states, bfloat16=True)[1] == [False, True]
+    assert narrow_layers(in_ramps(states), bfloat16=True)[1] == [True, True]
+    assert narrow_layers(in_ramps(states))[1] == [False, False]

@@ -246,6 +246,7 @@ def test_networks_of_earlier_files_have_the_parameters_that_came_later():
     assert isinstance(net, BNMLPClassifier)
     assert net.get_params()["scaling"] is None
     assert net.get_params()["beta_2"] == 0.999
+    assert net.get_params()["precision"] == "float32"
     assert net.get_params()["clip_norm"] is None
 
 
