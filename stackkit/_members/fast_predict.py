@@ -14,10 +14,12 @@ import pandas as pd
 from joblib import effective_n_jobs
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor, RandomForestClassifier, RandomForestRegressor
 from sklearn.frozen import FrozenEstimator
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import validate_data
 
+from stackkit._members.near_neighbors import class_votes, has_tree, neighbors_mean
 from stackkit._utils import sums_held
 
 FEW_ROWS = 100  # which a forest's own threads do not pay for
@@ -31,9 +33,10 @@ def ask(estimator: Any, method: str, X: Any) -> Any:
     steps, last = in_steps(estimator)
     for step in steps:
         X = step.transform(X)
-    shorter = _SHORTER.get((type(last), method))
-    if shorter and is_plain(last, X):
-        return shorter(last, X)
+    for ways, suits in ((_SHORTER, is_plain), (_BY_NEIGHBORS, has_tree)):
+        shorter = ways.get((type(last), method))
+        if shorter and suits(last, X):
+            return shorter(last, X)
     # CatBoost asks neither joblib nor its own parameter, and takes all cores.
     own = type(last).__module__.partition(".")[0] == "catboost"  # what derives from it may take other arguments
     threads = {"thread_count": effective_n_jobs(-1)} if own else {}
@@ -129,9 +132,15 @@ def _by_tree(forest: Any, rows: np.ndarray) -> Iterable[np.ndarray]:
     return found
 
 
-_SHORTER: dict[tuple[type, str], Callable[[Any, Any], np.ndarray]] = {
+Ways = dict[tuple[type, str], Callable[[Any, Any], np.ndarray]]
+
+_SHORTER: Ways = {
     (RandomForestClassifier, "predict_proba"): _class_shares,
     (ExtraTreesClassifier, "predict_proba"): _class_shares,
     (RandomForestRegressor, "predict"): _values,
     (ExtraTreesRegressor, "predict"): _values,
+}
+_BY_NEIGHBORS: Ways = {
+    (KNeighborsClassifier, "predict_proba"): class_votes,
+    (KNeighborsRegressor, "predict"): neighbors_mean,
 }
