@@ -1,8 +1,8 @@
-"""Forests of several folds that predict few rows in one pass, with the same bits.
+"""Forests of several folds that predict few rows in one pass, with the same bits; or many, by sets of rows.
 
 One tree answers one row in the time of a few additions; each call of a tree takes a hundred times as long. So the
 nodes of all trees lie in one array each, and all trees go down a level at once. For many rows, whose path through a
-tree is what takes time, scikit-learn's own loop is the faster one.
+tree is what takes time, scikit-learn's own loop is the faster one, unless the trees are small (`BitForest`).
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from stackkit._members.fast_predict import ask, goes_by_tree, rows_for_trees
+from stackkit._members.bit_forests import BitForest, means_by_sets
+from stackkit._members.fast_predict import MANY_ROWS, ask, goes_by_tree, rows_for_trees
+from stackkit._members.tree_nodes import nodes_of
 
 MOST_ROWS = 8
+MOST_AT_ONCE = 100_000  # of more rows, those of all folds would take much memory
 MOST_NODES = 2_000_000  # about 60 MB
-_LEAF = -1
 
 
 def joint_forests(estimators: Sequence[Any]) -> JointForests | None:
@@ -39,14 +41,29 @@ class JointForests:
         The forests.
     """
 
-    most_rows = MOST_ROWS
-
     def __init__(self, forests: Sequence[Any]) -> None:
         self._forests = list(forests)
         self._trees: FlatTrees | None = None
+        self._by_sets: list[BitForest] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_forests": self._forests, "_trees": None}  # the arrays hold nothing that the forests have not
+        # The arrays hold nothing that the forests have not.
+        return {"_forests": self._forests, "_trees": None, "_by_sets": None}
+
+    def takes(self, n_rows: int) -> bool:
+        """Whether so many rows are predicted faster in one pass."""
+        if n_rows <= MOST_ROWS:
+            return True
+        classes = hasattr(self._forests[0], "n_classes_")
+        threads = any(forest.n_jobs not in (None, 1) for forest in self._forests)
+        if not MANY_ROWS <= n_rows <= MOST_AT_ONCE or not classes or threads:
+            return False
+        return all(forest.pays for forest in self._bit_forests())
+
+    def _bit_forests(self) -> list[BitForest]:
+        if self._by_sets is None:
+            self._by_sets = [BitForest(forest) for forest in self._forests]
+        return self._by_sets
 
     def predict_proba(self, inputs: Sequence[Any]) -> list[np.ndarray]:
         """Probabilities (n, c) by each forest."""
@@ -64,9 +81,14 @@ class JointForests:
         for forest, X in pairs:
             if id(X) not in checked:
                 checked[id(X)] = rows_for_trees(forest, X)
+        rows = [checked[id(X)] for X in inputs]
+        if len(rows[0]) > MOST_ROWS:
+            if any(np.isnan(own).any() for own in checked.values()):
+                return [ask(forest, method, X) for forest, X in pairs]
+            return means_by_sets(self._bit_forests(), rows)
         if self._trees is None:
             self._trees = FlatTrees(self._forests)
-        means = self._trees.means([checked[id(X)] for X in inputs])
+        means = self._trees.means(rows)
         if method == "predict":
             return [mean[:, 0] for mean in means]
         return [mean[:, : forest.n_classes_] for forest, mean in zip(self._forests, means, strict=True)]
@@ -83,19 +105,14 @@ class FlatTrees:
 
     def __init__(self, forests: Sequence[Any]) -> None:
         trees = [tree.tree_ for forest in forests for tree in forest.estimators_]
-        sizes = [tree.node_count for tree in trees]
-        self._roots = np.cumsum([0, *sizes[:-1]])
+        nodes = nodes_of(trees)
+        self._roots = nodes.roots
         self._ends = np.cumsum([len(forest.estimators_) for forest in forests])
         self._depth = max(tree.max_depth for tree in trees)
-        offset = np.repeat(self._roots, sizes)
-        left = np.concatenate([tree.children_left for tree in trees])
-        right = np.concatenate([tree.children_right for tree in trees])
-        leaf, own = left == _LEAF, np.arange(len(left))
-        self._next = np.column_stack([np.where(leaf, own, left + offset), np.where(leaf, own, right + offset)]).ravel()
-        self._feature = np.where(leaf, 0, np.concatenate([tree.feature for tree in trees]))
-        self._threshold = np.concatenate([tree.threshold for tree in trees])
+        self._next = np.column_stack([nodes.left, nodes.right]).ravel()
+        self._feature, self._threshold = nodes.feature, nodes.threshold
         self._missing_left = np.concatenate([tree.missing_go_to_left for tree in trees]).astype(bool)
-        self._values = np.zeros((len(left), max(tree.value.shape[2] for tree in trees)))
+        self._values = np.zeros((len(nodes.left), max(tree.value.shape[2] for tree in trees)))
         for root, tree in zip(self._roots, trees, strict=True):
             self._values[root : root + tree.node_count, : tree.value.shape[2]] = tree.value[:, 0]
 

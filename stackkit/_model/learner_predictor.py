@@ -27,8 +27,8 @@ class LearnerPredictor:
 
     ``fronts`` holds the transformers in front of each member, in order; members of any panel whose front is the same
     object share its work, and a first transformer with ``shares_work`` gets a dictionary that all of them share.
-    ``pack``, where there is one, predicts for all members in one pass, for up to ``most_rows`` rows if it has a
-    number of that name: its methods have the learner's names, and take and give one item a member. ``one_thread`` holds
+    ``pack``, where there is one, predicts for all members in one pass; if it has a method ``takes``, for as many rows
+    as that says. Its other methods have the learner's names, and take and give one item a member. ``one_thread`` holds
     OpenMP: which of equally near neighbours are chosen depends on the number of threads, and boosters with ``n_jobs=1``
     only wait for a second one.
     """
@@ -40,7 +40,8 @@ class LearnerPredictor:
 
     def in_one_pass(self, n_rows: int) -> bool:
         """Whether the pack predicts so many rows."""
-        return self.pack is not None and n_rows <= getattr(self.pack, "most_rows", n_rows)
+        takes = getattr(self.pack, "takes", None)
+        return self.pack is not None and (takes is None or takes(n_rows))
 
 
 def learner_predictor_of(members: Sequence[Member]) -> LearnerPredictor:

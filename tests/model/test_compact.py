@@ -29,6 +29,7 @@ from sklearn.utils.validation import check_is_fitted
 from spies import Counted, CountedDraws, Fails, Noisy, Scribbles, Weighted, with_row_ids
 
 from stackkit import CompactModel, ConvexClassifier, ConvexRegressor, LogPoolClassifier, StackingModel
+from stackkit._members import bit_forests, packed_forests
 from stackkit._members.packed_forests import FlatTrees
 from stackkit.exceptions import LearnerDroppedWarning, LearnerFailedError
 from stackkit.nn import BNMLPClassifier, BNMLPRegressor
@@ -153,6 +154,23 @@ def test_forests_of_all_folds_predict_few_rows_at_once(n_jobs, pack, monkeypatch
         for one in (compact, again):
             np.testing.assert_allclose(one.predict_proba(rows), expected, rtol=0, atol=1e-12 if pack else 0)
     assert calls == ([2] * 8 if pack else [])  # two learners, twice few rows, by both
+
+
+def test_small_forests_of_all_folds_predict_many_rows_by_sets(monkeypatch):
+    monkeypatch.setattr(packed_forests, "MANY_ROWS", 80)
+    monkeypatch.setattr(bit_forests, "PER_STEP", 1e9)  # so it pays for few trees
+    calls = []
+    means = packed_forests.means_by_sets
+    monkeypatch.setattr(packed_forests, "means_by_sets", lambda *a: calls.append(len(a[0])) or means(*a))
+    trees = make_pipeline(StandardScaler(), ExtraTreesClassifier(3))
+    learners = [("forest", RandomForestClassifier(4)), ("trees", trees)]
+    model = StackingModel(learners, LogisticRegression(), cv=2, random_state=0).fit(X, CODES)
+    compact = model.compact()
+    assert_same(compact, model, X)
+    assert calls == [2] * 6  # two learners, three methods
+    assert_same(compact, model, X[:50])
+    assert_same(model.compact(pack=False), model, X)
+    assert calls == [2] * 6
 
 
 def test_who_cannot_be_pickled_shares_with_nobody():
