@@ -11,7 +11,7 @@ from stackkit._model.nested import OuterFold, nested_tables
 from stackkit._model.parameters import is_prefit_cv, known_task, learners_for, settings_for
 from stackkit._model.plan import Plan, make_plan
 from stackkit._model.predictor import Predictor, new_rows_of
-from stackkit._model.shared_preparation import ColumnSteps, Levels, SplitPreparation
+from stackkit._model.shared_preparation import ColumnSteps, Levels, SplitPreparation, Words
 from stackkit._model.stackers import StackingClassifier, StackingRegressor
 from stackkit._model.stacking import StackingModel
 
@@ -28,6 +28,7 @@ __all__ = [
     "StackingClassifier",
     "StackingModel",
     "StackingRegressor",
+    "Words",
     "check_levels",
     "checks_levels",
     "fit_final",

@@ -15,6 +15,7 @@ import joblib
 import numpy as np
 import pandas as pd
 from scipy import sparse
+from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
 from stackkit._data import is_pandas
@@ -38,7 +39,15 @@ class ColumnSteps:
             return X.iloc[:, self.columns] if is_pandas(X) else X[:, self.columns]
         key, step = self.steps[n_steps - 1]
         if key not in memo:
-            memo[key] = step.transform(self._after(n_steps - 1, X, memo))
+            before = self._after(n_steps - 1, X, memo)
+            if isinstance(step, Levels | Words):
+                of_what = str(self.columns) if n_steps == 1 else self.steps[n_steps - 2][0]
+                reading = f"{step.reads} of {of_what}"
+                if reading not in memo:
+                    memo[reading] = step.read(before)
+                memo[key] = step.answer(memo[reading])
+            else:
+                memo[key] = step.transform(before)
         return memo[key]
 
 
@@ -57,11 +66,21 @@ class SplitPreparation:
         return np.hstack([part.transform(X, memo) for part in self.parts])
 
 
-class Levels:
-    """A fitted encoder of texts that looks up few rows, in a table of its own answers.
+@dataclass(frozen=True)
+class DifferentValues:
+    """Columns of a table, each as the different values in it, and where among them that of each row is."""
 
-    The encoder itself builds its dictionaries anew in each call, and is used for many rows.
+    values: list[list[Any]]
+    places: list[np.ndarray]
+
+
+class Levels:
+    """A fitted encoder of texts that looks them up, in a table of its own answers.
+
+    The encoder itself sorts all rows in each call. Here texts are read once for all encoders of the same columns.
     """
+
+    reads: ClassVar[str] = "different values"
 
     def __init__(self, encoder: OneHotEncoder | OrdinalEncoder) -> None:
         self.encoder = encoder
@@ -83,15 +102,70 @@ class Levels:
         ]
 
     def transform(self, X: np.ndarray) -> np.ndarray:
-        if len(X) > FEW_ROWS:
-            found: np.ndarray = self.encoder.transform(X)
-            return found
+        return self.answer(self.read(X))
+
+    def read(self, X: np.ndarray) -> np.ndarray | DifferentValues:
+        """Many rows by their different values; few as they are."""
+        if len(X) <= FEW_ROWS:
+            return X
+        found = [pd.factorize(column, use_na_sentinel=False) for column in X.T]
+        return DifferentValues([values.tolist() for _, values in found], [places for places, _ in found])
+
+    def answer(self, rows: np.ndarray | DifferentValues) -> np.ndarray:
+        """What the encoder makes of rows that were read."""
+        if isinstance(rows, DifferentValues):
+            return self._by_value(rows)
         kinds = [
             [kinds.get(level, kinds[self._unseen]) for level, kinds in zip(row, self._kinds, strict=True)]
-            for row in X.tolist()
+            for row in rows.tolist()
         ]
         added: np.ndarray = self._added[np.array(kinds)].sum(axis=1)
         return self._base + added
+
+    def _by_value(self, rows: DifferentValues) -> np.ndarray:
+        answer: np.ndarray = np.repeat(self._base[np.newaxis], len(rows.places[0]), axis=0)
+        for values, places, kinds in zip(rows.values, rows.places, self._kinds, strict=True):
+            added = self._added[[kinds.get(value, kinds[self._unseen]) for value in values]]
+            changed = np.flatnonzero((added != 0).any(axis=0))
+            answer[:, changed] += added[:, changed][places]
+        return answer
+
+
+@dataclass(frozen=True)
+class WordsOfRows:
+    """Different words of some texts; ``places`` and ``rows`` say which of them stands where."""
+
+    words: list[str]
+    places: np.ndarray
+    rows: np.ndarray
+    n_rows: int
+
+
+@dataclass(frozen=True)
+class Words:
+    """A fitted counter of words that tells which of its words each text has.
+
+    All counters of the same settings, whose hash is ``reads``, take the texts apart alike, which is most of their work.
+    """
+
+    counter: CountVectorizer
+    reads: str
+
+    def read(self, texts: Sequence[str]) -> WordsOfRows:
+        """Take the texts apart."""
+        split = self.counter.build_analyzer()
+        found = [split(text) for text in texts]
+        places, words = pd.factorize(np.array([word for some in found for word in some], dtype=object))
+        rows = np.repeat(np.arange(len(found)), [len(some) for some in found])
+        return WordsOfRows(words.tolist(), places, rows, len(found))
+
+    def answer(self, texts: WordsOfRows) -> np.ndarray:
+        """One where a text has a word, (n, words)."""
+        known = self.counter.vocabulary_
+        column = np.array([known.get(word, -1) for word in texts.words], dtype=int)[texts.places]
+        answer = np.zeros((texts.n_rows, len(known)), dtype=self.counter.dtype)
+        answer[texts.rows[column >= 0], column[column >= 0]] = 1
+        return answer
 
 
 class TakesApart:
@@ -132,6 +206,8 @@ class TakesApart:
         )
 
     def _quick(self, key: str, step: Any) -> Any:
+        if type(step) is CountVectorizer and step.binary:
+            return Words(step, joblib.hash(step.get_params()))
         # With other settings they complain of unknown levels.
         dense = type(step) is OneHotEncoder and step.drop is None and not step.sparse_output
         one_hot = dense and step.handle_unknown == "infrequent_if_exist"

@@ -56,6 +56,7 @@ from stackkit._model import (
     StackingClassifier,
     StackingModel,
     StackingRegressor,
+    Words,
 )
 from stackkit._oof import OutOfFold
 from stackkit._persistence.audit import Refused, blank, full_name
@@ -327,7 +328,7 @@ _PLAIN = (
     TablePreparation,
     TimeOrderSplit,
 )
-_OF_FIELDS = (Block, ColumnSteps, Folds, LevelCheck, Predictor, SplitPreparation)
+_OF_FIELDS = (Block, ColumnSteps, Folds, LevelCheck, Predictor, SplitPreparation, Words)
 
 
 def _decode_text_type(state: Any, _: Reader) -> Any:

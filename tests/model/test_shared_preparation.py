@@ -5,11 +5,12 @@ import pandas as pd
 import polars as pl
 import pytest
 from sklearn.compose import ColumnTransformer
+from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from stackkit._learners.preparation import MAX_CATEGORIES, coded_preprocessing, scaled_preprocessing, tree_preprocessing
 from stackkit._members.fast_predict import FEW_ROWS
-from stackkit._model.shared_preparation import Levels, SplitPreparation, TakesApart
+from stackkit._model.shared_preparation import Levels, SplitPreparation, TakesApart, Words
 
 RNG = np.random.default_rng(0)
 N = 200
@@ -69,16 +70,23 @@ def test_nothing_is_done_twice(monkeypatch):
     monkeypatch.setattr(
         "stackkit._learners.preparation._str", lambda values: texts.append(1) or np.frompyfunc(str, 1, 1)(values)
     )
+    readings = []
+    for kind in (Levels, Words):
+        read = kind.read
+        monkeypatch.setattr(kind, "read", lambda self, X, f=read: readings.append(type(self)) or f(self, X))
     take_apart = TakesApart()
-    parts = [take_apart(make().fit(rows)) for make in PREPARATIONS for rows in (FRAME[::2], FRAME[1::2])]
+    makes = [*PREPARATIONS, coded_preprocessing]
+    parts = [take_apart(make().fit(rows)) for make in makes for rows in (FRAME[::2], FRAME[1::2])]
     calls.clear()
     texts.clear()
+    readings.clear()
     memo = {}
     for each in parts:
         each.transform(FRAME, memo)
-    # Two folds: encoders are the same for both kinds, scalers are in one kind, for numbers and for dates.
-    assert [calls.count(kind) for kind in (OneHotEncoder, StandardScaler)] == [2, 4]
+    # Two folds: encoders need not be asked, scalers are in one kind, for numbers and for dates.
+    assert [calls.count(kind) for kind in (OneHotEncoder, StandardScaler)] == [0, 4]
     assert len(texts) == 2  # categories and free text, once each for all folds
+    assert readings == [Levels, Words]  # once for all folds and kinds
 
 
 def test_other_rows_are_not_taken_for_the_same():
@@ -137,9 +145,9 @@ def test_levels_are_looked_up(options, null, monkeypatch):
     new = np.array([["unheard of", "v1"], ["a", "of"], ["", "v3"], ["\0", "\0"]], dtype=object)
     rows = np.vstack([texts, new])
     expected = encoder.transform(rows)
-    monkeypatch.setattr(encoder, "transform", None)  # few rows do not need it
-    for start in range(0, len(rows), FEW_ROWS):
-        few = slice(start, start + FEW_ROWS)
+    monkeypatch.setattr(encoder, "transform", None)  # it is not needed
+    for start, step in [(0, len(rows)), *((start, FEW_ROWS) for start in range(0, len(rows), FEW_ROWS))]:
+        few = slice(start, start + step)
         found = levels.transform(rows[few])
         np.testing.assert_array_equal(found, expected[few])
         assert found.dtype == expected.dtype
@@ -160,13 +168,13 @@ def test_codes_are_looked_up(options, monkeypatch):
     encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan, **options).fit(texts)
     levels = Levels(encoder)
     new = np.array([["unheard of", "v1"], ["a", "of"], ["", "v3"], ["\0", "\0"]], dtype=object)
-    rows = np.vstack([texts[:30], new])
+    rows = np.vstack([texts[:130], new])
     expected = encoder.transform(rows)
     assert np.isnan(expected).any()
     monkeypatch.setattr(encoder, "transform", None)
-    for start in range(0, len(rows), FEW_ROWS):
-        found = levels.transform(rows[start : start + FEW_ROWS])
-        np.testing.assert_array_equal(found, expected[start : start + FEW_ROWS])
+    for some in (slice(None), slice(FEW_ROWS), slice(FEW_ROWS, None)):
+        found = levels.transform(rows[some])
+        np.testing.assert_array_equal(found, expected[some])
         assert found.dtype == expected.dtype
 
 
@@ -179,9 +187,31 @@ def test_codes_of_default_preparations_are_looked_up():
         np.testing.assert_array_equal(parts.transform(rows), whole.transform(rows))
 
 
-def test_many_rows_are_left_to_the_encoder(monkeypatch):
-    texts = FRAME[["many"]].to_numpy(dtype=object)
-    encoder = OneHotEncoder(handle_unknown="infrequent_if_exist", sparse_output=False).fit(texts)
-    levels = Levels(encoder)
-    monkeypatch.setattr(encoder, "transform", len)
-    assert levels.transform(texts) == N
+# --- words ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"max_features": 3}, {"ngram_range": (1, 2)}, {"analyzer": "char"}, {"vocabulary": ["red", "none"]}],
+    ids=str,
+)
+def test_words_are_counted_once(options):
+    texts = [*FRAME["text"], "", "red red", "nothing of that", "\0 red"]
+    counters = [CountVectorizer(binary=True, **options).fit(some) for some in (texts[::2], texts[1::2])]
+    words = [Words(counter, "") for counter in counters]
+    read = words[0].read(texts)
+    for counter, each in zip(counters, words, strict=True):
+        expected = counter.transform(texts).toarray()
+        np.testing.assert_array_equal(each.answer(read), expected)
+        assert each.answer(read).dtype == expected.dtype
+        np.testing.assert_array_equal(each.answer(each.read([""])), counter.transform([""]).toarray())
+
+
+@pytest.mark.parametrize("options", [{"binary": False}, {"lowercase": False}], ids=str)
+def test_words_of_other_settings(options):
+    rows = FRAME[["text"]].assign(text=FRAME["text"] + " Pink")
+    whole = scaled_preprocessing()
+    whole.transformers[-1][1][-1].set_params(**options)
+    take_apart, memo = TakesApart(), {}
+    for each in (whole.fit(rows), scaled_preprocessing().fit(rows)):
+        np.testing.assert_array_equal(take_apart(each).transform(rows, memo), each.transform(rows))

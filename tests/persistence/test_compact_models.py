@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 from stackkit import LogPoolClassifier, StackingModel, default_learners, load, save
 from stackkit._members import JointForests
-from stackkit._model import CompactModel, Levels
+from stackkit._model import CompactModel, Levels, Words
 from stackkit.exceptions import ModelFileError
 from stackkit.nn import BNMLPClassifier, BNMLPRegressor
 from stackkit.nn._packed_inference import JointNets
@@ -152,6 +152,7 @@ def test_preparation_is_shared_as_it_was(path):
     """Default learners on a frame with texts and gaps: equal fronts, and their encoders, are one object again."""
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"size": X[:, 0], "port": rng.choice(["Cork", "Brest", None], len(X))})
+    frame["note"] = [f"{word} sails {i}" for i, word in enumerate(rng.choice(["red", "white"], len(X)))]
     frame.loc[::7, "size"] = np.nan
     learners = [pair for pair in default_learners("classification", frame) if pair[0] in ("extra_trees", "bn_mlp")]
     for name, learner in learners:
@@ -162,12 +163,12 @@ def test_preparation_is_shared_as_it_was(path):
     _assert_same(again, model, frame)
     new = frame.iloc[:9].assign(port="Oslo")
     assert again.predict_proba(new).tobytes() == model.predict_proba(new).tobytes()
-    assert list(again.feature_names_in_) == ["size", "port"]
+    assert list(again.feature_names_in_) == ["size", "port", "note"]
     ours, theirs = _objects(again), _objects(model)
     assert _numbered(ours) == _numbered(theirs)
     assert len({id(one) for one in theirs}) < len(theirs)
     assert [type(one) for one in ours] == [type(one) for one in theirs]
-    assert any(isinstance(one, Levels) for one in theirs)
+    assert {Levels, Words} <= {type(one) for one in theirs}
 
 
 def _objects(model):
