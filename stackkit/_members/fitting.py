@@ -18,6 +18,7 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 
 from stackkit._data import Target, class_weights_coded, is_pandas, take_rows, with_class_weights_of
 from stackkit._members.fit_params import last_step, requested_params, rows_of_params
+from stackkit._utils import unlogged
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def fit_member(learner: Any, X: Any, target: Target, rows: np.ndarray, params: d
         codes, local = np.unique(y, return_inverse=True)
         # To a regressor a code is a number, which must mean the same in every fold.
         y = y if is_regressor(learner) else local
-    with class_weights_coded(learner, target, codes):
+    with unlogged(), class_weights_coded(learner, target, codes):
         learner.fit(take_rows(X, rows), y, **rows_of_params(params, rows, X.shape[0]))
     if isinstance(last_step(learner), FrozenEstimator) and target.n_classes and not is_regressor(learner):
         return _prefit_member(learner, target)
@@ -69,7 +70,7 @@ def fit_members_at_once(
     learner: Any, X: Any, target: Target, folds: Sequence[np.ndarray], params: dict[str, Any]
 ) -> list[Member]:
     """Let the learner train all folds together, by its own ``fit_folds``."""
-    with class_weights_coded(learner, target):
+    with unlogged(), class_weights_coded(learner, target):
         if _is_plain_pipeline(learner):
             fitted = _fit_pipelines_at_once(learner, X, target.values, folds, params)
         else:

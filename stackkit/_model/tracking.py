@@ -1,7 +1,8 @@
 """MLflow's autologging, where it is on: a fit of a stack is one run, and the fits inside it are none.
 
 MLflow makes a run of each fit of scikit-learn's own estimators, and knows no others. Left alone, it would make one of
-each learner on each fold, and none of the stack.
+each learner on each fold, and none of the stack. Fits of learners and final estimators are no runs anywhere
+(`_members/fitting.py`): also in `cross_fit`, and where one is fitted once more.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 from warnings import warn
 
-_AUTOLOGGING = "mlflow.utils.autologging_utils"
+from stackkit._utils import AUTOLOGGING, unlogged
+
 _MOST_CHARACTERS = 500  # of a parameter's value, as older servers of MLflow take them
 _NOT_IN_NAMES = re.compile(r"[^\w\-. :/]")
 
@@ -26,7 +28,7 @@ def logged_once(model: Any) -> Iterator[None]:
 
     Nothing is imported: who has autologging on has MLflow loaded. A run that the user has begun is used.
     """
-    autologging = sys.modules.get(_AUTOLOGGING)
+    autologging = sys.modules.get(AUTOLOGGING)
     if autologging is None or _logging or _is_off(autologging):
         yield
         return
@@ -35,7 +37,7 @@ def logged_once(model: Any) -> Iterator[None]:
     try:
         with mlflow.start_run() if mlflow.active_run() is None else nullcontext():
             _told(lambda: _log_parameters(mlflow, model))
-            with autologging.disable_autologging():
+            with unlogged():
                 yield
             _told(lambda: mlflow.log_metrics(_scores(model)))
     finally:
@@ -45,7 +47,7 @@ def logged_once(model: Any) -> Iterator[None]:
 def _is_off(autologging: Any) -> bool:
     """Whether the user did not ask for it, or MLflow logs a fit around this one already, such as a search."""
     # No public name tells of the fit around; without this one, the stack is logged into that fit's run.
-    sessions = getattr(sys.modules.get(f"{_AUTOLOGGING}.safety"), "_AutologgingSessionManager", None)
+    sessions = getattr(sys.modules.get(f"{AUTOLOGGING}.safety"), "_AutologgingSessionManager", None)
     return autologging.autologging_is_disabled("sklearn") or (
         sessions is not None and sessions.active_session() is not None
     )

@@ -1,5 +1,6 @@
 """Small tools that know nothing of stacking: files that appear whole, versions, native threads, summaries."""
 
+from stackkit._utils.autologging import AUTOLOGGING, unlogged
 from stackkit._utils.files import draft_of, written_whole
 from stackkit._utils.foreign import is_of, parts_of, under
 from stackkit._utils.library_versions import LIBRARIES, versions
@@ -28,6 +29,7 @@ from stackkit._utils.threads import (
 from stackkit._utils.wording import choice, closest, did_you_mean, some, why
 
 __all__ = [
+    "AUTOLOGGING",
     "EPSILON",
     "HALF_TOLERANCE",
     "LIBRARIES",
@@ -59,6 +61,7 @@ __all__ = [
     "threads_per_task",
     "ties_held",
     "under",
+    "unlogged",
     "versions",
     "why",
     "written_whole",

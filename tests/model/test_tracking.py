@@ -6,10 +6,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from joblib import parallel_config
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 
-from stackkit import StackingClassifier
+from stackkit import StackingClassifier, cross_fit
+from stackkit.evaluation import nested_scores
+from stackkit.exceptions import LearnerFailedError
 
 X = np.random.default_rng(0).normal(size=(60, 3))
 Y = (X[:, 0] > 0).astype(int)
@@ -46,8 +49,10 @@ class _MLflow:
     @contextmanager
     def disable_autologging(self):
         self.off = True
-        yield
-        self.off = False
+        try:
+            yield
+        finally:
+            self.off = False
 
     def autologging_is_disabled(self, library):
         assert library == "sklearn"
@@ -118,3 +123,52 @@ def test_logging_ends_no_fit(mlflow):
     with pytest.warns(UserWarning, match="MLflow did not log the stack: ConnectionError: no server"):
         model = _stack().fit(X, Y)
     assert model.predict(X).shape == (60,)
+
+
+def _cross_fitted():
+    cross_fit([GaussianNB(), LogisticRegression()], X, Y, cv=3)
+
+
+def _refitted():
+    _stack().fit(X, Y).compact(refit=True, X=X, y=Y)
+
+
+def _nested():
+    nested_scores(_stack(), X, Y, cv=2)
+
+
+@pytest.mark.parametrize(("fits", "runs"), [(_cross_fitted, 0), (_refitted, 1), (_nested, 0)])
+def test_fits_of_learners_outside_a_stack_s_are_no_runs(mlflow, fits, runs):
+    """Each was one."""
+    fits()
+    assert mlflow.fits == 0
+    assert len(mlflow.runs) == runs  # of the stack's own fit
+    assert not mlflow.off
+
+
+def test_threads_share_the_switch(mlflow):
+    with parallel_config("threading"):
+        cross_fit([GaussianNB(var_smoothing=0.1 * i) for i in range(1, 9)], X, Y, cv=3, n_jobs=2)
+    assert mlflow.fits == 0
+    assert not mlflow.off
+
+
+def test_who_turned_it_off_keeps_it_off(mlflow):
+    mlflow._AUTOLOGGING_GLOBALLY_DISABLED = True
+    with mlflow.disable_autologging():
+        _cross_fitted()
+        assert mlflow.off
+    assert mlflow.fits == 0
+
+
+class _Broken(GaussianNB):
+    def fit(self, X, y):
+        raise RuntimeError("no")
+
+
+def test_a_failure_turns_it_back_on(mlflow):
+    with pytest.raises(LearnerFailedError):
+        cross_fit([_Broken()], X, Y, cv=3)
+    assert not mlflow.off
+    GaussianNB().fit(X, Y)
+    assert mlflow.fits == 1
