@@ -217,8 +217,9 @@ class FittedFinal:
         """Of rows by their learners' columns, and by X where some of it is picked."""
         seen = seen_columns(self.member.estimator, table, self.blocks, self.member.codes)
         # The final estimator of a stack that was fitted to a frame knows its columns by name.
-        named = hasattr(self.member.estimator, "feature_names_in_")
-        features = beside(*seen, X, self.picked) if named else _with_picked(seen, X, self.picked)
+        final = self.member.estimator
+        named = hasattr(final, "feature_names_in_")
+        features = (beside if named else _with_picked)(*seen, X, self.picked, final)
         return predict_block(self.member, features, block)
 
 
@@ -236,7 +237,8 @@ class _Trial:
 
     def fitted(self, target: Target, params: dict[str, Any]) -> FittedFinal:
         codes = np.unique(target.values[self.train]) if target.n_classes else np.arange(0)
-        features = _with_picked(seen_columns(self.final, self.table, self.blocks, codes), self.X, self.picked)
+        seen = seen_columns(self.final, self.table, self.blocks, codes)
+        features = _with_picked(*seen, self.X, self.picked, self.final)
         return FittedFinal(fit_member(self.final, features, target, self.train, params), self.blocks, self.picked)
 
     def predictions(self, target: Target, params: dict[str, Any], block: Block) -> np.ndarray | Exception:
@@ -247,9 +249,8 @@ class _Trial:
             return error
 
 
-def _with_picked(seen: tuple[np.ndarray, list[str]], X: Any, picked: list[int]) -> Any:
-    table, names = seen
-    return beside(table, names, X, picked) if picked else table
+def _with_picked(table: np.ndarray, names: list[str], X: Any, picked: list[int], final: Any) -> Any:
+    return beside(table, names, X, picked, final) if picked else table
 
 
 def _score(oof: OutOfFold, values: np.ndarray, test: np.ndarray, block: Block) -> dict[str, float]:

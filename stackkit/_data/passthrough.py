@@ -9,11 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy import sparse
+from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import Pipeline
 
 from stackkit._data.rows import is_pandas, is_polars
+from stackkit._utils import is_of, parts_of
 
-# XGBoost refuses the first three in names of columns, LightGBM what JSON has for its own.
-_UNSAFE = re.compile(r'[\[\]<{}":,]')
+# What libraries refuse in names of columns: LightGBM what JSON has for its own.
+_REFUSED = {"xgboost": "[]<", "lightgbm": '[]{}":,'}
+_UNSAFE = re.compile(r'[\[\]<{}":,]')  # any of them
 
 
 def picked_columns(passthrough: Any, X: Any) -> list[int]:
@@ -54,7 +58,7 @@ def position_of(column: Any, names: list[Any], n_columns: int, parameter: str) -
 def check_names_differ(learner_columns: list[str], X: Any, picked: list[int]) -> None:
     if not (is_pandas(X) or is_polars(X)):
         return
-    both = sorted(set(learner_columns) & {str(X.columns[i]) for i in picked})
+    both = sorted(set(learner_columns) & set(_picked_names(X, picked)))
     if both:
         raise ValueError(
             f"The learners' columns and those of 'passthrough' must have different names; both have {both}. "
@@ -62,21 +66,42 @@ def check_names_differ(learner_columns: list[str], X: Any, picked: list[int]) ->
         )
 
 
-def beside(table: np.ndarray, names: list[str], X: Any, picked: list[int]) -> Any:
+def beside(table: np.ndarray, names: list[str], X: Any, picked: list[int], final: Any = None) -> Any:
     """What the final estimator sees: the table, then the picked columns of X, in X's own kind of container.
 
-    The names of the table's columns are such as every library takes: labels and learners may be called anything.
+    The names of the table's columns are such as every library takes: labels and learners may be called anything. The
+    user's names of X's columns stay, but where ``final`` would refuse them.
     """
-    taken = [str(X.columns[i]) for i in picked] if is_pandas(X) or is_polars(X) else []
-    return _side_by_side(table, safe_names(names, taken), X, picked)
+    taken = _picked_names(X, picked)
+    names = safe_names(names, taken)
+    return _side_by_side(table, names, X, picked, _accepted_names(taken, names, final))
 
 
-def safe_names(names: Sequence[str], taken: Iterable[str] = ()) -> list[str]:
-    """The names with "_" for what XGBoost or LightGBM refuse, none of them twice, nor one of those taken."""
-    plain = {name for name in names if not _UNSAFE.search(name)}
+def _picked_names(X: Any, picked: list[int]) -> list[str]:
+    return [str(X.columns[i]) for i in picked] if is_pandas(X) or is_polars(X) else []
+
+
+def _accepted_names(columns: list[str], names: list[str], final: Any) -> list[str]:
+    """Names of X's columns that the final estimator takes: beside ``names``, those of the learners' columns."""
+    if not any(_UNSAFE.search(column) for column in columns):
+        return columns
+    known = getattr(final, "feature_names_in_", None)
+    if known is not None and len(known) == len(names) + len(columns):  # it is fitted
+        return [str(name) for name in known[len(names) :]]
+    parts = list(parts_of(final).values())
+    if any(isinstance(part, Pipeline | ColumnTransformer) for part in parts):
+        return columns  # whose steps may look for columns by name, and give no names to who would refuse them
+    refused = "".join(signs for library, signs in _REFUSED.items() if any(is_of(part, library) for part in parts))
+    return safe_names(columns, names, refused)
+
+
+def safe_names(names: Sequence[str], taken: Iterable[str] = (), refused: str = "".join(_REFUSED.values())) -> list[str]:
+    """The names with "_" for what is refused, none of them twice, nor one of those taken."""
+    underscores = str.maketrans(refused, "_" * len(refused))
+    plain = {name for name in names if name.translate(underscores) == name}
     used, safe = plain | set(taken), []
     for name in names:
-        found = name if name in plain else _UNSAFE.sub("_", name)
+        found = name.translate(underscores)
         while name not in plain and found in used:
             found += "_"
         used.add(found)
@@ -84,15 +109,18 @@ def safe_names(names: Sequence[str], taken: Iterable[str] = ()) -> list[str]:
     return safe
 
 
-def _side_by_side(table: np.ndarray, names: list[str], X: Any, picked: list[int]) -> Any:
+def _side_by_side(table: np.ndarray, names: list[str], X: Any, picked: list[int], columns: list[str]) -> Any:
+    """``names`` are those of the table's columns, ``columns`` those of X's that are picked."""
     if is_pandas(X):
         left = pd.DataFrame(table, columns=names, index=X.index)
         # scikit-learn refuses frames whose column names are of several types, such as "forest" and 0.
-        return pd.concat([left, X.iloc[:, picked].rename(columns=str)], axis=1) if picked else left
+        return pd.concat([left, X.iloc[:, picked].set_axis(columns, axis=1)], axis=1) if picked else left
     if is_polars(X):
         import polars as pl  # noqa: PLC0415 - only who hands us a polars frame has it
 
-        return pl.DataFrame(table, schema=names, orient="row").hstack(X[:, picked])
+        right = X[:, picked]
+        new_names = dict(zip(right.columns, columns, strict=True))
+        return pl.DataFrame(table, schema=names, orient="row").hstack(right.rename(new_names))
     if not picked:
         return table
     if sparse.issparse(X):
@@ -108,4 +136,4 @@ def as_features(table: np.ndarray, names: list[str], X: Any, picked: list[int]) 
         return np.hstack([table, X.iloc[:, picked].to_numpy(dtype=np.float64, na_value=np.nan)])
     if is_polars(X) and all(X.dtypes[column].is_numeric() for column in picked):
         return np.hstack([table, X[:, picked].to_numpy()])
-    return _side_by_side(table, names, X, picked)
+    return _side_by_side(table, names, X, picked, _picked_names(X, picked))

@@ -182,7 +182,7 @@ def fit_final(
     """The plan's final estimator, fitted on these rows of a table that ``folds`` made, and what it sees of all rows."""
     final = on_level(seeded(plan.final, settings.entropy, "final_estimator", 0), folds, rows, settings)
     codes = np.unique(plan.target.values[rows]) if plan.target.n_classes else np.arange(0)
-    features = beside(*seen_columns(final, table, blocks, codes), plan.X, plan.picked)
+    features = beside(*seen_columns(final, table, blocks, codes), plan.X, plan.picked, final)
     with settings.listeners.hear_of_final(final), single_threaded_blas():
         return fit_member(final, features, plan.target, rows, plan.routed.final_estimator), features
 

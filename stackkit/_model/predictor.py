@@ -55,7 +55,7 @@ class Predictor:
     def final_input(self, X: Any, n_jobs: int | None) -> Any:
         table = self.table(X, self.useful(), n_jobs)
         seen = seen_columns(self.final.estimator, table, self.blocks, self.final.codes)
-        return beside(*seen, X, self.picked)
+        return beside(*seen, X, self.picked, self.final.estimator)
 
 
 def _final_has(method: str) -> Callable[[Any], bool]:

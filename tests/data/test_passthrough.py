@@ -5,6 +5,7 @@ import pytest
 from lightgbm import LGBMClassifier
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_transformer
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
@@ -15,6 +16,7 @@ from xgboost import XGBClassifier
 
 from stackkit import StackingModel
 from stackkit._data.passthrough import beside, check_names_differ, picked_columns, safe_names
+from stackkit.uncertainty import tune_threshold
 
 N = 24
 X = np.random.default_rng(0).normal(size=(N, 3))
@@ -347,16 +349,15 @@ def test_names_become_safe_and_stay_apart():
     assert safe_names(["a<", "b"], ["a_"]) == ["a__", "b"]
 
 
+BOOSTERS = {
+    "xgboost": XGBClassifier(n_estimators=2),
+    "lightgbm": LGBMClassifier(n_estimators=2, verbose=-1),
+    "stack": StackingModel([XGBClassifier(n_estimators=2)], LogisticRegression(), cv=2),
+}
+
+
 @pytest.mark.parametrize("passthrough", [False, ["a"]])
-@pytest.mark.parametrize(
-    "final",
-    [
-        XGBClassifier(n_estimators=2),
-        LGBMClassifier(n_estimators=2, verbose=-1),
-        StackingModel([XGBClassifier(n_estimators=2)], LogisticRegression(), cv=2),
-    ],
-    ids=["xgboost", "lightgbm", "stack"],
-)
+@pytest.mark.parametrize("final", BOOSTERS.values(), ids=list(BOOSTERS))
 def test_boosters_as_final_estimators_take_any_label_and_any_name_of_a_learner(final, passthrough):
     labels = np.array(["<18", "[18, 65)", '{"more": 65}'])[np.arange(N) % 3]
     learners = [("tree[2]", DecisionTreeClassifier(max_depth=2)), ('a "tree"', DecisionTreeClassifier(max_depth=1))]
@@ -365,3 +366,37 @@ def test_boosters_as_final_estimators_take_any_label_and_any_name_of_a_learner(f
     assert set(model.leaderboard().index) >= {"stack", "tree[2]", 'a "tree"'}
     assert model.oof_.columns[0] == "tree[2]_<18"
     assert model.get_feature_names_out()[0] == "tree[2]_<18"
+
+
+WILD = ["a[", "a_", "<b"]  # of X's columns
+
+
+@pytest.mark.parametrize("final", BOOSTERS.values(), ids=list(BOOSTERS))
+def test_boosters_as_final_estimators_take_any_name_of_a_column_passed_through(final):
+    """XGBoost said: feature_names must be string, and may not contain [, ] or <."""
+    rows = pandas(X).set_axis(WILD, axis=1)
+    model, plain = model_with(True, final=final), model_with(True, final=final)
+    model.fit(rows, Y)
+    expected = plain.fit(pandas(X), Y).predict_proba(pandas(X))
+    np.testing.assert_array_equal(model.predict_proba(rows), expected)
+    np.testing.assert_array_equal(model.compact().predict_proba(rows), expected)
+    assert model.feature_names_in_.tolist() == WILD
+    assert model.get_feature_names_out().tolist() == ["tree", "stump", *WILD]
+    assert list(rows.columns) == WILD
+    assert tune_threshold(model, "f1", X=rows).predict(rows).shape == (N,)
+
+
+@pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame])
+def test_only_those_names_change_that_would_be_refused(kind):
+    columns = ["a[", 'b"', "c<", "tree"]
+    frame, table = kind(dict.fromkeys(columns, [0.0, 1.0])), np.ones((2, 1))
+
+    def names(final):
+        return list(beside(table, ["stump"], frame, [0, 1, 2], final).columns)
+
+    assert names(XGBClassifier()) == ["stump", "a_", 'b"', "c_"]
+    assert names(LGBMClassifier()) == ["stump", "a_", "b_", "c<"]
+    assert names(CalibratedClassifierCV(XGBClassifier())) == ["stump", "a_", 'b"', "c_"]
+    assert names(LogisticRegression()) == names(None) == ["stump", *columns[:3]]
+    by_name = make_column_transformer(("drop", ["a["]), remainder="passthrough")
+    assert names(make_pipeline(by_name, XGBClassifier())) == ["stump", *columns[:3]]
