@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from inspect import Parameter, signature
 from typing import Any
 
@@ -47,7 +48,7 @@ def requested_params(estimator: Any, params: dict[str, Any]) -> dict[str, Any]:
     return routed_params(estimator, {key: value for key, value in params.items() if key in wanted})
 
 
-def asking(estimator: Any) -> Any:
+def asking(estimator: Any, allowed: Collection[str] = ("groups", "sample_weight")) -> Any:
     """With metadata routing, one of our own choice asks for what its ``fit`` takes: nobody else can say that it may.
 
     What prepares rows for it does without, as it does without routing.
@@ -59,7 +60,8 @@ def asking(estimator: Any) -> Any:
     for part in parts_of(estimator).values():
         if hasattr(part, "set_fit_request"):
             takes = {"sample_weight", "groups"} & set(signature(part.fit).parameters)
-            part.set_fit_request(**dict.fromkeys(takes, any(part is asker for asker in askers)))
+            asks = any(part is asker for asker in askers)
+            part.set_fit_request(**{name: asks and name in allowed for name in takes})
     return estimator
 
 

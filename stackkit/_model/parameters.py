@@ -23,6 +23,7 @@ SETTINGS = (
     *("n_jobs", "memory", "on_error", "task_timeout", "time_limit", "max_memory"),
     *("random_state", "verbose"),
 )
+METADATA = ("groups", "sample_weight")
 
 
 def named_learners(model: Any) -> list[tuple[str, Any]]:
@@ -97,7 +98,7 @@ def learners_for(model: Any, task: TaskName, X: Any, portfolio: Portfolio | None
     """The user's, checked, or the default ones for these rows."""
     if portfolio is not None:
         own = learners_named(task, portfolio.seconds, X, portfolio.trees)
-        return [(name, asking(learner)) for name, learner in own]
+        return [(name, asking(learner, taken_metadata(model))) for name, learner in own]
     # Parameters of the model have these names; the routing calls the splitter by the last one.
     reserved = (*type(model)._get_param_names(), "splitter")  # noqa: SLF001 - scikit-learn's, of every estimator
     learners = with_adapted_nets(check_learners(model.estimators, reserved=reserved, copied=not is_prefit_cv(model.cv)))
@@ -119,6 +120,17 @@ def _frozen(learners: Learners) -> Learners:
                 f"({error})"
             ) from error
     return [(name, FrozenEstimator(learner)) for name, learner in learners]
+
+
+def told_requests(model: Any) -> dict[str, Any]:
+    """What ``set_fit_request`` was told for the learners of the stack's own choice, and all else that it chooses."""
+    return dict(model._get_metadata_request().fit.requests)  # noqa: SLF001 - scikit-learn's, of every estimator
+
+
+def taken_metadata(model: Any) -> set[str]:
+    """What they are given of the metadata that ``fit`` gets: whatever nobody has refused for them."""
+    told = told_requests(model)
+    return {name for name in METADATA if told.get(name) is not False}
 
 
 def settings_for(model: Any, **others: Any) -> Settings:

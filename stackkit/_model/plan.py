@@ -36,7 +36,7 @@ from stackkit._data import (
     task_of_target,
 )
 from stackkit._learners import Portfolio, check_preset, prepares_tables
-from stackkit._members import make_blocks, rows_of_params
+from stackkit._members import asking, make_blocks, rows_of_params
 from stackkit._model.parameters import (
     fixed_task,
     is_prefit_cv,
@@ -44,6 +44,7 @@ from stackkit._model.parameters import (
     learners_for,
     named_learners,
     portfolio_of,
+    taken_metadata,
 )
 from stackkit._model.routing import check_known_metadata, check_takes_weights, route
 from stackkit._oof import split_seed
@@ -167,7 +168,8 @@ def _final_of(model: Any, learners: Learners, methods: Sequence[str], target: Ta
     if model.final_estimator is not None:
         return check_final(model.final_estimator, learners, methods, target, model.passthrough)
     frame = is_pandas(X) or is_polars(X)
-    return default_final(target, methods, passthrough=model.passthrough is not False, mixed_columns=frame)
+    final = default_final(target, methods, passthrough=model.passthrough is not False, mixed_columns=frame)
+    return asking(final, taken_metadata(model))
 
 
 def _splitter_of(model: Any, y: Any, task: TaskName, portfolio: Portfolio | None) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -16,32 +17,39 @@ from sklearn.utils.metadata_routing import (
     process_routing,
 )
 
+from stackkit._blending import default_blend
 from stackkit._data import Learners, ShuffledFolds
-from stackkit._members import weight_params
-from stackkit._model.parameters import fixed_task
+from stackkit._members import asking, weight_params
+from stackkit._model.parameters import METADATA, fixed_task, known_task, told_requests
 from stackkit._oof import learner_params
 
 
 def router_of(model: Any, learners: Learners, final: Any) -> MetadataRouter:
     """For ``get_metadata_routing`` of a stack with these learners and this final estimator."""
-    router = MetadataRouter(owner=model).add_self_request(model)  # of its score
+    router = MetadataRouter(owner=model).add_self_request(model)  # of its score, and what set_fit_request was told
+    default = get_routing_for_object(ShuffledFolds()) if model.cv is None else KFold()
     if model.estimators is None and not learners:  # which learners is known with the rows
-        router.add(default_learners=_asks(), method_mapping=MethodMapping().add(caller="fit", callee="fit"))
+        # What the stack itself was told to ask for is given to all that it chooses.
+        others = set(METADATA) - set(told_requests(model))
+        router.add(default_learners=_asks(others), method_mapping=MethodMapping().add(caller="fit", callee="fit"))
+        if model.final_estimator is None:
+            final = asking(default_blend(known_task(model)), others)
+        if model.cv is None:
+            default.split.add_request(param="groups", alias="groups" in others)
     for name, learner in learners:
         router.add(**{name: learner}, method_mapping=MethodMapping().add(caller="fit", callee="fit"))
     to_final = MethodMapping().add(caller="fit", callee="fit").add(caller="predict", callee="predict")
     if final is not None:
         router.add(final_estimator=final, method_mapping=to_final)
     # Not splitter_of(model.cv): that would use up a generator of index pairs.
-    default = ShuffledFolds() if model.cv is None else KFold()
     splitter = model.cv if hasattr(model.cv, "split") else default
     return router.add(splitter=splitter, method_mapping=MethodMapping().add(caller="fit", callee="split"))
 
 
-def _asks() -> MetadataRequest:
+def _asks(names: Iterable[str]) -> MetadataRequest:
     """What the default learners ask for: see `asking`."""
     request = MetadataRequest(owner="default_learners")
-    for name in ("sample_weight", "groups"):
+    for name in names:
         request.fit.add_request(param=name, alias=True)
     return request
 

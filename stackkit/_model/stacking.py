@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from sklearn import get_config
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, TransformerMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Bunch, ClassifierTags, RegressorTags, get_tags, metadata_routing
@@ -36,6 +37,15 @@ from stackkit._model.predictor import Predicts
 from stackkit._model.routing import router_of
 from stackkit._model.tracking import logged_once
 from stackkit._oof import OutOfFold, refit_members
+
+
+def _chooses_learners(model: StackingModel) -> bool:
+    if model.estimators is not None:
+        raise AttributeError(
+            "set_fit_request is of a stack that chooses its learners, estimators=None. Call it of the learners, and of "
+            "the final estimator, that are to be given metadata."
+        )
+    return True
 
 
 class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, TransformerMixin, BaseEstimator):
@@ -698,6 +708,46 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         if self.final_estimator is not None:
             return self.final_estimator
         return default_blend(known_task(self))
+
+    @available_if(_chooses_learners)
+    def set_fit_request(
+        self,
+        *,
+        groups: bool | str | None = metadata_routing.UNCHANGED,
+        sample_weight: bool | str | None = metadata_routing.UNCHANGED,
+    ) -> StackingModel:
+        """Say which metadata a stack of default learners asks for, inside a Pipeline and the like.
+
+        Only with metadata routing and ``estimators=None``: learners of yours are asked themselves. It holds for all
+        that the stack chooses: learners, folds, and the final estimator. Unless told otherwise, these ask for both.
+
+        Parameters
+        ----------
+        groups, sample_weight : bool, str or None
+            True: ask for it. False: do without, also where ``fit`` is given it for a final estimator of yours. A name:
+            ask for what goes by that name. None: an error where it is given.
+
+        Returns
+        -------
+        StackingModel
+            The model.
+
+        Raises
+        ------
+        RuntimeError
+            Metadata routing is not enabled.
+        """
+        if not get_config()["enable_metadata_routing"]:
+            raise RuntimeError(
+                "set_fit_request is only available when metadata routing is enabled: "
+                "sklearn.set_config(enable_metadata_routing=True)."
+            )
+        requests = self._get_metadata_request()
+        for name, alias in (("groups", groups), ("sample_weight", sample_weight)):
+            if alias != metadata_routing.UNCHANGED:
+                requests.fit.add_request(param=name, alias=alias)
+        self._metadata_request = requests
+        return self
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Who gets which metadata: the learners' and the final estimator's fit, and the splitter.

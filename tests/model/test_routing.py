@@ -4,13 +4,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn import config_context
+from sklearn.base import clone
+from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score
 from sklearn.model_selection import KFold, cross_validate
 from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from stackkit import StackingClassifier, StackingModel, StackingRegressor, default_learners
 from stackkit._learners import catalogue
+from stackkit._model import parameters
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(80, 4))
@@ -79,6 +84,59 @@ def test_default_learners_get_weights_and_groups(stack):
         routed = stack(cv=2, random_state=0)
         assert routed.get_metadata_routing().consumes("fit", given) == set(given)
         np.testing.assert_array_equal(routed.fit(X, target, **given).oof_.train, expected)
+
+
+def _given_to_a_pipeline_s_stack(model, **params):
+    """The weights, and the folds, of a stack at the end of a pipeline that is fitted with metadata."""
+    steps = make_pipeline(StandardScaler().set_fit_request(sample_weight=False), model)
+    fitted = steps.fit(X, y, **params)[-1]
+    return fitted.oof_.sample_weight, fitted.oof_.folds.pairs, fitted.oof_.train
+
+
+@pytest.fixture
+def one_learner(monkeypatch):
+    """Naive Bayes alone is the default learner."""
+    monkeypatch.setattr(parameters, "learners_named", lambda *_: [("bayes", make_pipeline(GaussianNB()))])
+
+
+@pytest.mark.usefixtures("routing", "one_learner")
+@pytest.mark.parametrize("stack", [StackingModel, StackingClassifier])
+def test_a_stack_of_default_learners_says_what_it_asks_for(stack):
+    """It was an AttributeError: there was no set_fit_request."""
+    given = {"sample_weight": WEIGHTS, "groups": GROUPS}
+    expected = _given_to_a_pipeline_s_stack(stack(random_state=0), **given)
+    asks = stack(random_state=0).set_fit_request(sample_weight=True, groups=True)
+    assert asks.get_metadata_routing().consumes("fit", given) == set(given)
+    for found, wanted in zip(_given_to_a_pipeline_s_stack(clone(asks), **given), expected, strict=True):
+        np.testing.assert_equal(found, wanted)
+    renamed = stack(random_state=0).set_fit_request(sample_weight="importance", groups="family")
+    assert renamed.get_metadata_routing().consumes("fit", {*given, "importance"}) == {"importance"}
+    for found, wanted in zip(
+        _given_to_a_pipeline_s_stack(renamed, importance=WEIGHTS, family=GROUPS), expected, strict=True
+    ):
+        np.testing.assert_equal(found, wanted)
+
+
+@pytest.mark.usefixtures("routing", "one_learner")
+def test_a_stack_of_default_learners_does_without():
+    model = StackingClassifier(random_state=0).set_fit_request(sample_weight=False)
+    assert model.get_metadata_routing().consumes("fit", ["sample_weight", "groups"]) == {"groups"}
+    with pytest.raises(TypeError, match=r"'sample_weight'.* not routed to any object"):
+        model.fit(X, y, sample_weight=WEIGHTS)
+    plain = clone(model).fit(X, y).oof_.train
+    weighty = model.set_params(final_estimator=LogisticRegression().set_fit_request(sample_weight=True))
+    np.testing.assert_array_equal(weighty.fit(X, y, sample_weight=WEIGHTS).oof_.train, plain)
+    model.set_fit_request(sample_weight=None)
+    with pytest.raises(UnsetMetadataPassedError, match=r"sample_weight.*not explicitly set as requested"):
+        _given_to_a_pipeline_s_stack(model, sample_weight=WEIGHTS)
+
+
+def test_who_cannot_say_what_a_stack_asks_for():
+    with pytest.raises(RuntimeError, match=r"set_config\(enable_metadata_routing=True\)"):
+        StackingModel().set_fit_request(sample_weight=True)
+    with pytest.raises(AttributeError, match="has no attribute 'set_fit_request'") as raised:
+        StackingModel([GaussianNB()]).set_fit_request  # noqa: B018
+    assert "Call it of the learners, and of the final estimator" in str(raised.value.__cause__)
 
 
 @pytest.mark.usefixtures("routing", "few_trees")
