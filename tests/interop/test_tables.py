@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.naive_bayes import GaussianNB
 from sklearn.tree import DecisionTreeClassifier
@@ -17,6 +18,7 @@ from sklearn.tree import DecisionTreeClassifier
 from stackkit import StackingClassifier, StackingModel, StackingRegressor, cross_fit, default_learners
 from stackkit._learners.number_columns import NumberColumns
 from stackkit.evaluation import nested_scores
+from stackkit.uncertainty import tune_threshold
 
 RNG = np.random.default_rng(0)
 N = 90
@@ -58,6 +60,20 @@ class _Modin:
 
 
 _Modin.__module__ = "modin.pandas.dataframe"
+
+
+@pytest.mark.parametrize("passthrough", [True, ["c", "a"]])
+def test_columns_of_modin_are_passed_through(passthrough):
+    """Tried with modin 0.37 on dask and pandas 2.3, too."""
+    model = StackingModel(LEARNERS, LogisticRegression(), passthrough=passthrough)
+    expected = clone(model).fit(FRAME, Y)
+    model.fit(_Modin(FRAME), _Modin(pd.Series(Y)))
+    np.testing.assert_array_equal(model.predict_proba(_Modin(FRAME)), expected.predict_proba(FRAME))
+    np.testing.assert_array_equal(model.transform(_Modin(FRAME)), expected.transform(FRAME))
+    refitted = model.compact(refit=True, X=_Modin(FRAME), y=_Modin(pd.Series(Y)))
+    np.testing.assert_array_equal(refitted.predict(_Modin(FRAME)).shape, (N,))
+    tuned = tune_threshold(model, "f1", X=_Modin(FRAME))
+    assert tuned.threshold_ == tune_threshold(expected, "f1", X=FRAME).threshold_
 
 
 def test_frames_of_modin_are_pandas_frames():
