@@ -37,8 +37,10 @@ from stackkit import (
     StackingRegressor,
     to_onnx,
 )
+from stackkit._persistence import onnx_trees
 from stackkit.exceptions import MissingClassWarning
 
+onnx = pytest.importorskip("onnx", reason="onnx is an optional package")
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is an optional package")
 pytest.importorskip("skl2onnx", reason="skl2onnx is an optional package")
 
@@ -131,6 +133,27 @@ def test_levels_and_a_class_that_a_fold_lacks(tmp_path):
     with pytest.warns(MissingClassWarning):
         model.fit(IRIS, NAMES)
     _check_classes(model, tmp_path / "lacking.onnx", DIFFUSE)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_an_operator_has_few_trees(n_classes, tmp_path, monkeypatch):
+    few, path = n_classes > SPECIES, tmp_path / "iris.onnx"
+    model = StackingClassifier(CLASSIFIERS[1:5], LogisticRegression(), cv=2, random_state=0)
+    model.fit(DIFFUSE[few], SPECIES[few])
+    counts = {}
+    for most in (60, 10_000):
+        monkeypatch.setattr(onnx_trees, "MOST_NODES", most)
+        _check_classes(model, path, DIFFUSE)
+        found = [
+            {name.name: name.ints for name in node.attribute}
+            for node in onnx.load(path).graph.node
+            if node.op_type == "TreeEnsembleRegressor"
+        ]
+        counts[most] = len(found)
+        for trees in found:
+            assert len(trees["nodes_treeids"]) <= most or set(trees["nodes_treeids"]) == {0}
+    assert counts[10_000] == 8  # one for each learner and fold
+    assert counts[60] > 8
 
 
 def test_values_beside_a_threshold_go_to_its_side(tmp_path):
