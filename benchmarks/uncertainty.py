@@ -2,6 +2,7 @@
 
     python benchmarks/uncertainty.py --output sure.jsonl                # the first half of $STACKKIT_DATA/tabular/
     python benchmarks/uncertainty.py --output sure.jsonl --thresholds   # and what TunedThresholdClassifierCV gives
+    python benchmarks/uncertainty.py --output sure.jsonl --only rules --seeds 0 1 2 3 4   # when is a threshold kept?
     python benchmarks/uncertainty.py --output sure.jsonl --report
 
 A quarter of the rows is held out by the seed. Two systems learn from the others, with as many fits each:
@@ -12,6 +13,8 @@ A quarter of the rows is held out by the seed. Two systems learn from the others
 
 With --thresholds, two classes of which one has less than 30 % of the rows: F1 and costs (a miss costs 10, a false
 alarm 1) of the usual threshold, of `tune_threshold`, and of scikit-learn's TunedThresholdClassifierCV on five folds.
+With --only rules, on the same tables: F1 and costs if the best threshold of the training rows is never taken, always,
+at any cross-fitted gain, or at one above its standard error.
 
 A run is one line of the output; what is there is not run again. MAPIE is needed for "split" alone: without it, that
 system is left out.
@@ -36,12 +39,14 @@ from sklearn.metrics import f1_score, log_loss, make_scorer
 from sklearn.model_selection import TunedThresholdClassifierCV, train_test_split
 from tables import HALVES, half_of
 
-from stackkit import StackingClassifier, StackingRegressor
+from stackkit import StackingClassifier, StackingRegressor, default_learners
 from stackkit.uncertainty import conformal, scale_temperature, spread, tune_threshold
 
 LEVELS = [0.5, 0.9]
 PUT_ASIDE = 0.2
 RARE = 0.3  # share of the smaller class, below which thresholds are of interest
+SYSTEMS = ("stackkit", "split", "thresholds", "rules")
+QUICK = ("logistic", "ridge", "naive_bayes", "splines")  # learners
 COSTS = np.array([[0.0, 1.0], [10.0, 0.0]])
 
 
@@ -81,7 +86,11 @@ class KnownClasses(ClassifierMixin, Known):
 
 def make_stack(n_classes, options, seed):
     kind = StackingRegressor if n_classes is None else StackingClassifier
-    return kind(preset=options.preset, n_jobs=options.n_jobs, random_state=seed)
+    if options.preset != "quick":
+        return kind(preset=options.preset, n_jobs=options.n_jobs, random_state=seed)
+    learners = default_learners("regression" if n_classes is None else "classification", preset="best")
+    learners = [(name, learner) for name, learner in learners if name in QUICK]
+    return kind(learners, n_jobs=options.n_jobs, random_state=seed)
 
 
 def by_stackkit(rows, n_classes, options, seed):
@@ -155,16 +164,62 @@ def doubt_and_temperature(stack, rows, n_classes):
 # --- thresholds ---------------------------------------------------------------------------------------
 
 
-def thresholds(rows, options, seed):
-    """F1 and costs on the rows held out, with seconds beyond the fit of the stack."""
+def by_rules(rows, options, seed):
+    """F1 and costs on the rows held out, by when the threshold that is best on the training rows is taken."""
+    rare, costs, judges = tasks_of(rows)
+    stack = make_stack(2, options, seed).fit(rows.X, rows.y)
+    return {"rules": rules_of(tuned(stack, rare, costs), stack, rows, costs, judges)}
+
+
+def tasks_of(rows):
     rare = int(rows.y.mean() < 0.5)
     costs = COSTS if rare else COSTS[::-1, ::-1]
+    judges = {
+        "f1": lambda predicted: float(f1_score(rows.y_test, predicted, pos_label=rare)),
+        "cost": lambda predicted: float(costs[rows.y_test, predicted].mean()),
+    }
+    return rare, costs, judges
+
+
+def tuned(stack, rare, costs):
+    return {
+        "f1": tune_threshold(stack, "f1", pos_label=rare),
+        "cost": tune_threshold(stack, costs=costs, pos_label=rare),
+    }
+
+
+def rules_of(ours, stack, rows, costs, judges):
+    shares, found = stack.predict_proba(rows.X_test), {}
+    for name, made in ours.items():
+        positive = made.pos_label
+        alarm, miss = costs[1 - positive, positive], costs[positive, 1 - positive]
+        usual = 0.5 if name == "f1" else alarm / (alarm + miss)
+        best = np.flatnonzero(made.curve_["score"] >= made.curve_["score"].max() - 1e-12)
+        best = made.curve_["threshold"].iloc[best[len(best) // 2]]  # the middle one of the best
+
+        def told(threshold, name=name, positive=positive):
+            return judges[name](np.where(shares[:, positive] >= threshold, positive, 1 - positive))
+
+        taken = {
+            "never": False,
+            "always": True,
+            "any gain": made.gain_ > 0,
+            "a standard error": made.gain_ > made.gain_se_,
+        }
+        found[name] = {rule: told(best if takes else usual) for rule, takes in taken.items()}
+    return found
+
+
+def thresholds(rows, options, seed):
+    """F1 and costs on the rows held out, with seconds beyond the fit of the stack."""
+    rare, costs, judges = tasks_of(rows)
     start = perf_counter()
     stack = make_stack(2, options, seed).fit(rows.X, rows.y)
     line = {"fit": perf_counter() - start}
     start = perf_counter()
-    ours = {"f1": tune_threshold(stack, "f1", pos_label=rare), "cost": tune_threshold(stack, costs=costs)}
+    ours = tuned(stack, rare, costs)
     line["ours_seconds"] = perf_counter() - start
+    line["rules"] = rules_of(ours, stack, rows, costs, judges)
     scorers = {
         "f1": make_scorer(f1_score, pos_label=rare),
         "cost": make_scorer(lambda y, predicted: costs[y, predicted].mean(), greater_is_better=False),
@@ -175,10 +230,6 @@ def thresholds(rows, options, seed):
         for name, scorer in scorers.items()
     }
     line["theirs_seconds"] = perf_counter() - start
-    judges = {
-        "f1": lambda predicted: float(f1_score(rows.y_test, predicted, pos_label=rare)),
-        "cost": lambda predicted: float(costs[rows.y_test, predicted].mean()),
-    }
     for name, judge in judges.items():
         models = {"usual": stack, "ours": ours[name], "theirs": theirs[name]}
         line[name] = {who: judge(model.predict(rows.X_test)) for who, model in models.items()}
@@ -192,10 +243,10 @@ def one_run(system, table, seed, options):
     job = SimpleNamespace(task=table["task"], target=table["target"], rows=options.rows, seed=seed)
     X, X_test, y, y_test, n_classes = split_rows(read_table(table["path"], table["target"]), job)
     rows = SimpleNamespace(X=X, X_test=X_test, y=y, y_test=y_test)
-    if system == "thresholds":
+    if system in ("thresholds", "rules"):
         if n_classes != 2 or min(y.mean(), 1 - y.mean()) >= RARE:
             return {"skipped": "not two classes of which one is rare"}
-        return thresholds(rows, options, seed)
+        return (thresholds if system == "thresholds" else by_rules)(rows, options, seed)
     start = perf_counter()
     found, stack = (by_stackkit if system == "stackkit" else by_split)(rows, n_classes, options, seed)
     line = {"seconds": perf_counter() - start, "rows": len(y), "sizes": measured(found, y_test)}
@@ -204,8 +255,9 @@ def one_run(system, table, seed, options):
 
 def run_all(tables, options):
     done = {(line["table"], line["seed"], line["system"]) for line in read_lines(options.output)}
-    systems = ["stackkit"] + ["split"] * (find_spec("mapie") is not None) + ["thresholds"] * options.thresholds
-    if "split" not in systems:
+    systems = options.only or ["stackkit", "split"] + ["thresholds"] * options.thresholds
+    if "split" in systems and find_spec("mapie") is None:
+        systems.remove("split")
         print("MAPIE is not installed: split-conformal prediction is left out")
     for seed, table, system in product(options.seeds, tables, systems):
         if (table["name"], seed, system) in done:
@@ -214,7 +266,7 @@ def run_all(tables, options):
         line |= one_run(system, table, seed, options)
         with options.output.open("a", encoding="utf8") as file:
             file.write(json.dumps(line) + "\n")
-        told = line.get("sizes") or {key: line[key] for key in ("f1", "cost", "skipped") if key in line}
+        told = line.get("sizes") or {key: line[key] for key in ("f1", "cost", "rules", "skipped") if key in line}
         print(f"{table['name']}, seed {seed}, {system}: {told}", flush=True)
 
 
@@ -243,14 +295,30 @@ def report(lines):
     if scaled:
         print(f"Temperature: kept in {len(kept)} of {len(scaled)} runs", end="")
         print(f"; ratio of the log-loss with it: {np.exp(np.mean(np.log(kept))):.3f}" if kept else "")
-    tuned = [line for line in lines if "f1" in line]
-    if tuned:
-        print(f"\nThresholds, mean over {len(tuned)} runs:")
-        print(pd.DataFrame({name: pd.DataFrame([line[name] for line in tuned]).mean() for name in ("f1", "cost")}))
+    compared = [line for line in lines if "f1" in line]
+    if compared:
+        print(f"\nThresholds, {len(compared)} runs: mean F1, and costs over the usual one's (geometric mean):")
+        print(means([line["f1"] for line in compared], [line["cost"] for line in compared], "usual"))
         ours, theirs = (
-            np.median([line[f"{who}_seconds"] / line["fit"] for line in tuned]) for who in ("ours", "theirs")
+            np.median([line[f"{who}_seconds"] / line["fit"] for line in compared]) for who in ("ours", "theirs")
         )
         print(f"seconds beyond the fit, in fits of the stack (median): ours {ours:.2f}, theirs {theirs:.1f}")
+    ruled = [line["rules"] for line in lines if "rules" in line]
+    if ruled:
+        print(
+            f"\nWhen a threshold is taken, {len(ruled)} runs: mean F1, and costs over those of never (geometric mean):"
+        )
+        print(means([found["f1"] for found in ruled], [found["cost"] for found in ruled], "never"))
+        for name in ("f1", "cost"):
+            gains = pd.DataFrame([found[name] for found in ruled])
+            gains = (gains["any gain"] - gains["a standard error"])[lambda gain: gain != 0]
+            print(f"{name}, any gain less a standard error, where they differ: {gains.round(4).tolist()}")
+
+
+def means(f1, costs, beside):
+    costs = pd.DataFrame(costs)
+    ratios = np.exp(np.log(costs.div(costs[beside], axis=0)).mean())
+    return pd.DataFrame({"f1": pd.DataFrame(f1).mean(), "costs": ratios}).round(4)
 
 
 def by_level(sizes):
@@ -274,10 +342,11 @@ def main():
     parser.add_argument("--tables", nargs="+", help="names; default: all of the half")
     parser.add_argument("--half", choices=(*HALVES, "both"), default="first", help="default: %(default)s")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="of the splits; default: 0")
-    parser.add_argument("--preset", default="fast", help="of the stack; default: %(default)s")
+    parser.add_argument("--preset", default="fast", help="of the stack, or quick: few learners; default: %(default)s")
     parser.add_argument("--rows", type=int, help="at most so many rows of each table")
     parser.add_argument("--n-jobs", type=int, default=2, help="default: %(default)s")
     parser.add_argument("--thresholds", action="store_true", help="tune thresholds, too")
+    parser.add_argument("--only", nargs="+", choices=SYSTEMS, help="these systems alone")
     parser.add_argument("--report", action="store_true", help="run nothing")
     options = parser.parse_args()
     path = find("tabular/sets.csv")
