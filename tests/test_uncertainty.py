@@ -21,12 +21,14 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.svm import LinearSVC
 
 from stackkit import ConvexClassifier, StackingClassifier, StackingModel, StackingRegressor
-from stackkit._assessment import aps_scores, bounds, p_values, scores_of, tempered
+from stackkit._assessment import aps_scores, bounds, choose_threshold, p_values, scores_of, tempered
+from stackkit._data import Folds
 from stackkit.uncertainty import (
     ConformalClassifier,
     ConformalRegressor,
     TemperatureClassifier,
     ThresholdClassifier,
+    _threshold,
     conformal,
     scale_temperature,
     spread,
@@ -551,6 +553,36 @@ def test_a_threshold_on_noise_is_left_as_it_was():
         assert made.kept_ == (made.gain_ > 0)
         assert made.kept_ or made.threshold_ == 0.5
     assert kept < 6
+
+
+def test_what_costs_say_is_left_only_for_more_than_a_standard_error():
+    rng, rows, small = np.random.default_rng(1), np.arange(200), 0
+    folds = Folds(tuple((np.setdiff1d(rows, rows[k::4]), rows[k::4]) for k in range(4)), 200)
+    for _ in range(20):
+        shares = rng.random(200)
+        y = rng.random(200) < shares
+
+        def judge(some, chosen, y=y):
+            return -np.where(y[some], 3 * ~chosen, chosen).mean()
+
+        any_gain, more = (choose_threshold(judge, shares, folds, rows, 0.25, errors=errors)[0] for errors in (0, 1))
+        assert any_gain.kept == (any_gain.gain > 0)
+        assert more.kept == (more.gain > more.se)
+        small += any_gain.kept and not more.kept
+    assert small
+
+
+def test_costs_ask_for_more_than_a_score_does(rare, monkeypatch):
+    asked = []
+
+    def noted(*args, errors):
+        asked.append(errors)
+        return choose_threshold(*args, errors=errors)
+
+    monkeypatch.setattr(_threshold, "choose_threshold", noted)
+    tune_threshold(rare[0], costs=[[0, 1], [10, 0]])
+    tune_threshold(rare[0], "f1")
+    assert asked == [1, 0]
 
 
 def test_costs_of_several_classes_make_the_least_expected_cost(classification):

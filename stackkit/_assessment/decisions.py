@@ -115,11 +115,11 @@ def judged(judge: Judge, shares: np.ndarray, rows: np.ndarray) -> tuple[np.ndarr
 
 
 def choose_threshold(
-    judge: Judge, shares: np.ndarray, folds: Folds, rows: np.ndarray, usual: float
+    judge: Judge, shares: np.ndarray, folds: Folds, rows: np.ndarray, usual: float, *, errors: float
 ) -> tuple[Choice, np.ndarray, np.ndarray]:
-    """The threshold that is best on these rows, kept where it gains; and all candidates with their scores.
+    """The threshold that is best on these rows, and all candidates with their scores.
 
-    The usual one has no claim to be right for any score, so that no gain is asked for that chance could not give.
+    It is kept where it gains more than so many standard ``errors``: one, where the usual one has a claim to be right.
     """
     with catch_warnings():
         simplefilter("ignore")
@@ -128,7 +128,7 @@ def choose_threshold(
             for here, others in _parts(folds, rows)
         ]
     (gain, se), curve = _gain(gains, folds), judged(judge, shares, rows)
-    return Choice(_best(*curve), usual, gain, se, kept=gain > 0), *curve
+    return Choice(_best(*curve), usual, gain, se, kept=gain > (errors * se if errors else 0.0)), *curve
 
 
 def _best(candidates: np.ndarray, scores: np.ndarray) -> float:

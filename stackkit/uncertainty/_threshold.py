@@ -38,8 +38,8 @@ class ThresholdClassifier(TunedClassifier):
         From which probability on ``pos_label`` is predicted. None for more than two classes: then the class of the
         least expected cost is.
     kept_ : bool
-        Whether the tuned threshold helps: there is a gain. If not, ``threshold_`` is the usual one: 0.5, or what the
-        costs alone say.
+        Whether the tuned threshold helps: there is a gain, for costs one above its standard error. If not,
+        ``threshold_`` is the usual one: 0.5, or what the costs alone say.
     gain_, gain_se_ : float
         How much better than the usual threshold the one tuned on other folds' rows is on a fold's test rows (mean
         over the folds), and the standard error of that. NaN for more than two classes.
@@ -87,7 +87,11 @@ class ThresholdClassifier(TunedClassifier):
         cross = CrossFitted(model, X, "tune_threshold")
         usual = 0.5 if costs is None else threshold_of_costs(costs if positive else costs[::-1, ::-1])
         judge = self._scored_by(cross, positive) if costs is None else _cost_judge(cross, costs, positive)
-        found, thresholds, scores = choose_threshold(judge, cross.shares[:, positive], cross.folds, cross.rows, usual)
+        # 0.5 has no claim to be right for a score; what the costs say is right where probabilities are.
+        errors = 0.0 if costs is None else 1.0
+        found, thresholds, scores = choose_threshold(
+            judge, cross.shares[:, positive], cross.folds, cross.rows, usual, errors=errors
+        )
         self._set_model(model)
         self._positive_code, self._costs = positive, costs
         self._tell(found, pd.DataFrame({"threshold": thresholds, "score": scores}))
@@ -189,8 +193,8 @@ def tune_threshold(
     Thresholds are tried on what the final estimator says of the training rows, cross-fitted on the table. That is what
     scikit-learn's ``TunedThresholdClassifierCV`` does with fits of the whole stack, once more for each of its folds.
     The best one is taken only if, tuned on the other folds' rows, it is better on a fold's rows than the usual one, on
-    average over the folds. The usual one is 0.5, or, for costs, the threshold that is best where probabilities are
-    right.
+    average over the folds; for costs, by more than the standard error of that. The usual one is 0.5, or, for costs, the
+    threshold that is best where probabilities are right.
 
     Parameters
     ----------
