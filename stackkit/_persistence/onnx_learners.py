@@ -128,7 +128,7 @@ def _forest(graph: Graph, x: str, forest: Any) -> str:
     if forest.n_outputs_ > 1:
         raise NotConvertibleError("it has several outputs. Fit one for each.")
     parts = [sklearn_tree(tree.tree_, 1 / len(trees)) for tree in trees]
-    if len(base) == 2:  # trees of one target are faster, and half as large
+    if len(base) == 2:  # trees of one target are faster
         second = [replace(part, values=part.values[:, 1:]) for part in parts]
         return both_classes(graph, sum_of_trees(graph, x, second, base[1:], rounds=True))
     return sum_of_trees(graph, x, parts, base, rounds=True)
