@@ -56,7 +56,6 @@ class PeriodicEmbedding(nn.Module):
 
 
 TABLE_WIDTH = 8  # numbers that a level has
-TABLE_PACE = 1.0
 TABLE_SCALE = 0.3  # standard deviation of these at the start
 
 
@@ -107,8 +106,6 @@ def decays(name: str, n_axes: int) -> bool:
 
 def pace_of(name: str, lr: float) -> float:
     """Of a parameter of a network: what the learning rate ``lr`` is multiplied by."""
-    if is_table(name):
-        return TABLE_PACE
     if name.startswith("front_scale."):
         return FRONT_PACE if FRONT_PACE * lr <= FRONT_RATE else FRONT_RATE / lr
     return EMBEDDING_PACE if _makes_waves(name) else 1.0
