@@ -124,7 +124,8 @@ def _frozen(learners: Learners) -> Learners:
 
 def told_requests(model: Any) -> dict[str, Any]:
     """What ``set_fit_request`` was told for the learners of the stack's own choice, and all else that it chooses."""
-    return dict(model._get_metadata_request().fit.requests)  # noqa: SLF001 - scikit-learn's, of every estimator
+    told = getattr(model, "_metadata_request", None)  # where scikit-learn keeps it; there is no public name
+    return {} if told is None else dict(told.fit.requests)
 
 
 def taken_metadata(model: Any) -> set[str]:

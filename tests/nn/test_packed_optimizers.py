@@ -67,7 +67,7 @@ def test_muon_of_zeros_does_nothing():
     theta = draws(2, 3, 4)
     before = theta.clone()
     Group("muon", theta, torch.zeros_like(theta), [torch.zeros_like(theta)], 0.0, 1.0, [4, 4]).move(
-        0.1, 0.9, torch.ones(())
+        0.1, 1.0, 0.9, torch.ones(())
     )
     assert torch.equal(theta, before)
 
