@@ -206,7 +206,7 @@ def test_decision_regions(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["decision_regions.png"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_your_own_learner(tmp_path):
     done = _run(tmp_path, example="04_your_own_learner.py")
     assert done.returncode == 0, done.stderr

@@ -436,8 +436,8 @@ def temp_files():
 @pytest.mark.parametrize(
     ("n_jobs", "n_kills"),
     [
-        *(pytest.param(*kills, marks=slow) for kills in [(1, 3), (2, 2)]),
-        *at_night((1, 15), (2, 5)),
+        pytest.param(2, 2, marks=slow),
+        *at_night((1, 3), (1, 15), (2, 5)),
     ],
 )
 def test_a_fit_killed_again_and_again_goes_on_where_it_was(log, store, children, n_jobs, n_kills):

@@ -957,7 +957,7 @@ def test_ctrl_c_is_one_line_and_leaves_nothing(files):
     assert sorted(path.name for path in files.iterdir()) == ["test.csv", "train.csv"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_ctrl_c_during_the_verdict_leaves_the_fit(files):
     options = ("--learners", "extra_trees,naive_bayes", "--model", "kept.model", "--verdict", "--json", "--cv", "12")
     command = [sys.executable, "-m", "stackkit", *FIT[:-2], *options]

@@ -389,6 +389,7 @@ def test_a_worker_that_joins_gets_work(tmp_path, log):
     assert_same(model, _calm("one", "two"))
 
 
+@pytest.mark.nightly
 def test_a_worker_that_takes_no_tasks_is_left_alone(tmp_path, log):
     options = {"DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE": "False"}
     with cluster(tmp_path / "paused", **options) as (_, client), client.as_current():
@@ -476,6 +477,7 @@ def test_task_timeout_with_a_single_worker(tmp_path, log):
     assert_same(model, _calm("one", "two"))
 
 
+@pytest.mark.nightly
 def test_ctrl_c_leaves_the_cluster_as_it_was(client, log):
     learners = [("bad", Troubled("bad", log=str(log), trouble="hang"))]
 

@@ -69,8 +69,10 @@ def cheap(task, preset):
     return learners
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("task", ["classification", "regression"])
+@pytest.mark.parametrize(
+    "task",
+    [pytest.param("classification", marks=pytest.mark.slow), pytest.param("regression", marks=pytest.mark.nightly)],
+)
 def test_every_default_learner_is_drawn_fitted_or_not(task):
     learners = cheap(task, "best")  # which has those of all presets
     kinds = [type(pipeline[-1]).__name__ for _, pipeline in learners]
