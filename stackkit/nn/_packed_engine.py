@@ -21,7 +21,7 @@ from stackkit.nn._config import Recipe, loss_of
 from stackkit.nn._modules import BNMLP, decays, is_table, pace_of
 from stackkit.nn._network_state import NetworkState, TrainingTable, load_state
 from stackkit.nn._packed_buffers import Blocks, Views
-from stackkit.nn._packed_layers import Batch, Norm, View, add_embedded, backward, product
+from stackkit.nn._packed_layers import Batch, Norm, View, add_embedded, backward, normalise, normalise_backward, product
 from stackkit.nn._packed_optimizers import MOMENTS, Group, optimizers_of
 from stackkit.nn._torch_settings import LARGE_PRODUCT, held
 
@@ -56,8 +56,6 @@ CACHE_BYTES = 1_000_000
 MOST_NETWORKS = 25
 # Of inputs that are gathered, encoded and masked together, for several steps: one step alone is soon all overhead.
 GATHERED_BYTES = 4_000_000
-# Activations from which sums of our own are faster than torch.native_batch_norm, which makes less calls (measured).
-LARGE_NORM = 50_000
 # Multiplications of one network in one step from which bfloat16 gains more than rounding costs (measured).
 NARROW_PRODUCT = 1_000_000
 
@@ -230,7 +228,7 @@ class PackedMLP:
         """Write the gradients of one batch; give each network's mean loss."""
         x = batch.inputs
         if view.input_norm is not None:
-            x, of_input = self._normalise(x, view.input_norm, self._momentum)
+            x, of_input = normalise(x, view.input_norm, self._momentum, self._eps)
         activation, tape = x, []
         for i, layer in enumerate(view.hidden):
             before = activation.bfloat16() if layer.narrow else activation
@@ -239,7 +237,7 @@ class PackedMLP:
                 back = add_embedded(view, batch, z)
             saved: Any = None
             if layer.norm is not None:
-                z, saved = self._normalise(z, layer.norm, self._momentum)
+                z, saved = normalise(z, layer.norm, self._momentum, self._eps)
             activation = FORWARD[self._activation](z)
             mask = batch.masks[i] if batch.masks else None
             if mask is not None:
@@ -255,12 +253,12 @@ class PackedMLP:
                 gradient = gradient * mask
             dz = BACKWARD[self._activation](gradient, z)
             if layer.norm is not None:
-                dz = self._normalise_backward(dz, layer.norm, saved)
+                dz = normalise_backward(dz, layer.norm, saved, self._eps)
             gradient = backward(layer, before, dz, needs_input=i > 0 or view.input_norm is not None)
         for write_gradients in back:
             write_gradients(dz)
         if view.input_norm is not None:
-            self._normalise_backward(gradient, view.input_norm, of_input)
+            normalise_backward(gradient, view.input_norm, of_input, self._eps)
         return loss
 
     def _batch(self, view: View, rows: Tensor) -> Batch:
@@ -293,34 +291,6 @@ class PackedMLP:
         if weight is not None:
             losses, gradient = losses * weight, gradient * weight
         return losses.sum((1, 2)).div_(b), gradient
-
-    def _normalise(self, z: Tensor, norm: Norm, momentum: float) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
-        """Normalised z, and what the gradient needs: rows (k * h, b), their means and 1 / standard deviations."""
-        k, h, b = z.shape
-        flat = z.reshape(k * h, b)
-        if flat.numel() < LARGE_NORM:
-            y, mean, inverse_sd = torch.native_batch_norm(
-                flat.unsqueeze(0), norm.gamma, norm.beta, norm.mean, norm.var, True, momentum, self._eps
-            )
-            return y.view(k, h, b), (flat, mean, inverse_sd)
-        mean = flat.mean(1)
-        centred = flat - mean.unsqueeze(1)
-        var = torch.linalg.vector_norm(centred, dim=1).square_().div_(b)
-        inverse_sd = (var + self._eps).rsqrt_()
-        y = (centred * (norm.gamma * inverse_sd).unsqueeze(1)).add_(norm.beta.unsqueeze(1))
-        norm.mean.lerp_(mean, momentum)
-        norm.var.lerp_(var.mul_(b / (b - 1)), momentum)
-        return y.view(k, h, b), (centred, torch.zeros_like(mean), inverse_sd)
-
-    def _normalise_backward(self, dy: Tensor, norm: Norm, saved: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        flat, mean, inverse_sd = saved
-        dz, d_gamma, d_beta = aten.native_batch_norm_backward(
-            dy.reshape(1, *flat.shape), flat.unsqueeze(0), norm.gamma, norm.mean, norm.var, mean, inverse_sd, True,
-            self._eps, [True] * 3,
-        )  # fmt: skip
-        norm.d_gamma.copy_(d_gamma)
-        norm.d_beta.copy_(d_beta)
-        return dz.view(dy.shape)
 
     def _masks(self, view: View, steps: int, b: int) -> list[list[Tensor]]:
         """Inverted dropout, of each step a mask (k, h, b) per hidden layer; each network draws from its own generator.
@@ -424,13 +394,13 @@ class PackedMLP:
                 x = batch.inputs
                 share = 1 / (step + 1)  # a running average with this share is the plain mean
                 if view.input_norm is not None:
-                    x, _ = self._normalise(x, view.input_norm, share)
+                    x, _ = normalise(x, view.input_norm, share, self._eps)
                 for i, layer in enumerate(view.hidden):
                     x = product(layer, x)
                     if i == 0:
                         add_embedded(view, batch, x)
                     if layer.norm is not None:
-                        x, _ = self._normalise(x, layer.norm, share)
+                        x, _ = normalise(x, layer.norm, share, self._eps)
                     x = FORWARD[self._activation](x)
 
     def state(self, i: int) -> list[Tensor]:

@@ -27,6 +27,7 @@ from torch import nn
 
 from stackkit.nn import _network_state as _pupil
 from stackkit.nn import _packed_engine as _packed
+from stackkit.nn import _packed_layers
 from stackkit.nn._autograd_engine import Solo
 from stackkit.nn._config import Recipe
 from stackkit.nn._encoding import Encoder, learn_encoding
@@ -460,16 +461,13 @@ def with_waves(table, widths, periodic, hidden):
     return network_states
 
 
-@each_task
-@pytest.mark.parametrize("hidden", [(), (6, 5)], ids=["0 layers", "2 layers"])
-def test_gradients_of_waves_by_hand_are_autograds(hidden, classifier):
-    table = make_table(d=5, classifier=classifier)
-    network_states = with_waves(table, (5, 3, 4, 5), (2, 3, 0, 4), hidden)
-    pack = pack_of(network_states, recipe(classifier=classifier))
-    rows = torch.stack([state.train[:11] for state in network_states])
+def assert_gradients_are_autograds(pack, table, network_states, rows, *, classifier):
+    """Of one batch, with losses too; gives the networks with autograd's gradients."""
+    view = pack._view(0, len(network_states))
     with torch.inference_mode():
-        (batch,) = pack._several(pack._view(0, 4), rows.unsqueeze(0))
-        losses = pack._learn(pack._view(0, 4), batch)
+        (batch,) = pack._several(view, rows.unsqueeze(0))
+        losses = pack._learn(view, batch)
+    twins = []
     for i, state in enumerate(network_states):
         twin = copy.deepcopy(state.network).train()
         encoded = TrainingTable(state.scaled(table.inputs[:, : state.n_features]), table.targets)
@@ -479,6 +477,18 @@ def test_gradients_of_waves_by_hand_are_autograds(hidden, classifier):
         for name, parameter in twin.named_parameters():
             found = pack._gradient.part(name, i, parameter.shape)
             torch.testing.assert_close(found, parameter.grad, rtol=1e-9, atol=1e-10)
+        twins.append(twin)
+    return twins
+
+
+@each_task
+@pytest.mark.parametrize("hidden", [(), (6, 5)], ids=["0 layers", "2 layers"])
+def test_gradients_of_waves_by_hand_are_autograds(hidden, classifier):
+    table = make_table(d=5, classifier=classifier)
+    network_states = with_waves(table, (5, 3, 4, 5), (2, 3, 0, 4), hidden)
+    pack = pack_of(network_states, recipe(classifier=classifier))
+    rows = torch.stack([state.train[:11] for state in network_states])
+    assert_gradients_are_autograds(pack, table, network_states, rows, classifier=classifier)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd", "muon"])
@@ -542,18 +552,8 @@ def test_gradients_of_tables_by_hand_are_autograds(hidden, classifier):
     table, network_states = with_levels(hidden, classifier=classifier)
     pack = pack_of(network_states, recipe(classifier=classifier))
     rows = torch.stack([state.train[:31] for state in network_states])
-    with torch.inference_mode():
-        (batch,) = pack._several(pack._view(0, 4), rows.unsqueeze(0))
-        losses = pack._learn(pack._view(0, 4), batch)
-    for i, state in enumerate(network_states):
-        twin = copy.deepcopy(state.network).train()
-        encoded = TrainingTable(state.scaled(table.inputs[:, : state.n_features]), table.targets)
-        loss = plain_loss(twin, replace(state, table=encoded), rows[i], classifier=classifier)
-        loss.backward()
-        assert losses[i] == pytest.approx(loss.item(), rel=1e-10)
-        for name, parameter in twin.named_parameters():
-            found = pack._gradient.part(name, i, parameter.shape)
-            torch.testing.assert_close(found, parameter.grad, rtol=1e-9, atol=1e-10)
+    twins = assert_gradients_are_autograds(pack, table, network_states, rows, classifier=classifier)
+    for i, twin in enumerate(twins):
         if twin.tables is not None:
             assert (twin.tables.weight.grad[1:].abs().sum(1) > 0).sum() > 3
             beyond = pack._gradient.of["tables.weight"][i, len(twin.tables.weight) :]
@@ -854,12 +854,12 @@ def test_few_and_many_activations_are_normalised_alike(monkeypatch):
     dy = torch.randn(2, 9, 11, generator=draws, dtype=torch.float64)
     found = []
     for least in (0, z.numel() + 1):
-        monkeypatch.setattr(_packed, "LARGE_NORM", least)
+        monkeypatch.setattr(_packed_layers, "LARGE_NORM", least)
         pack = pack_of(make_network_states(make_table(), hidden=(9,)), recipe())
         norm = pack._view(1, 3).hidden[0].norm
         with torch.inference_mode():
-            y, saved = pack._normalise(z.clone(), norm, 0.3)
-            dz = pack._normalise_backward(dy, norm, saved)
+            y, saved = _packed_layers.normalise(z.clone(), norm, 0.3, pack._eps)
+            dz = _packed_layers.normalise_backward(dy, norm, saved, pack._eps)
         found.append([y, dz, norm.mean, norm.var, norm.d_gamma, norm.d_beta])
     for own, torchs in zip(*found, strict=True):
         torch.testing.assert_close(own, torchs, rtol=1e-9, atol=1e-9)
