@@ -14,6 +14,8 @@ from torch import Tensor
 from stackkit.nn._encoding import PackedEncoding
 from stackkit.nn._packed_embeddings import Tables, Waves
 
+aten = torch.ops.aten
+
 # Activations from which sums of our own are faster than torch.native_batch_norm, which makes less calls (measured).
 LARGE_NORM = 50_000
 
@@ -149,7 +151,7 @@ def normalise(z: Tensor, norm: Norm, momentum: float, eps: float) -> tuple[Tenso
 
 def normalise_backward(dy: Tensor, norm: Norm, saved: tuple[Tensor, Tensor, Tensor], eps: float) -> Tensor:
     flat, mean, inverse_sd = saved
-    dz, d_gamma, d_beta = torch.ops.aten.native_batch_norm_backward(
+    dz, d_gamma, d_beta = aten.native_batch_norm_backward(
         dy.reshape(1, *flat.shape), flat.unsqueeze(0), norm.gamma, norm.mean, norm.var, mean, inverse_sd, True,
         eps, [True] * 3,
     )  # fmt: skip

@@ -780,10 +780,6 @@ OTHER_TORCHES = {
 }
 
 
-def other_torch(functions):
-    return SimpleNamespace(threshold_backward=torch.ops.aten.threshold_backward, **functions)
-
-
 @pytest.mark.usefixtures("forget")
 def test_this_torch_is_exact():
     assert is_exact_here() is True
@@ -792,7 +788,7 @@ def test_this_torch_is_exact():
 @pytest.mark.usefixtures("forget")
 @pytest.mark.parametrize("functions", OTHER_TORCHES.values(), ids=list(OTHER_TORCHES))
 def test_a_torch_that_differs_is_noticed(monkeypatch, functions):
-    monkeypatch.setattr(_packed, "aten", other_torch(functions))
+    monkeypatch.setattr(_packed_layers, "aten", SimpleNamespace(**functions))
     assert is_exact_here() is False
 
 
@@ -811,7 +807,7 @@ def test_with_a_torch_that_differs_networks_are_trained_one_by_one_to_the_same_r
         return [member for course in courses for member in course.net.module_.members]
 
     packed = members()
-    monkeypatch.setattr(_packed, "aten", other_torch(OTHER_TORCHES["another result"]))
+    monkeypatch.setattr(_packed_layers, "aten", SimpleNamespace(**OTHER_TORCHES["another result"]))
     is_exact_here.cache_clear()
     for found, expected in zip(members(), packed, strict=True):
         assert_learned_the_same(found, expected, table)
