@@ -44,8 +44,10 @@ class Categories:
         """One more than the highest code."""
         return max((max(codes, default=MISSING) for codes in self.codes), default=MISSING) + 1
 
-    def coded(self, X: Any) -> pd.DataFrame:
+    def coded(self, X: Any) -> pd.DataFrame | np.ndarray:
         """The table with codes in the place of categories."""
+        if isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind == "f":
+            return self._coded_floats(X)
         table = as_table(X).copy(deep=False)
         for place, levels, codes in zip(self.columns, self.levels, self.codes, strict=True):
             if place < table.shape[1]:  # else there are too few columns, which is for others to tell
@@ -53,6 +55,19 @@ class Categories:
                 found, values = pd.factorize(table.iloc[:, place])  # -1 where a value is missing
                 of_value = [*(known.get(as_level(value), UNKNOWN) for value in values), MISSING]
                 table.isetitem(place, np.array(of_value, dtype=np.float32)[found])
+        return table
+
+    def _coded_floats(self, X: np.ndarray) -> np.ndarray:
+        """The same without Python's work for each value: one row is then coded in microseconds."""
+        table = X.copy()
+        for place, levels, codes in zip(self.columns, self.levels, self.codes, strict=True):
+            if place < table.shape[1]:
+                # Texts, which come last, are in no table of floats; NaN equals nothing, and is found at the end.
+                known = np.array([level for level in levels if isinstance(level, float)] + [np.nan])
+                code, column = np.array([*codes[: len(known) - 1], UNKNOWN]), X[:, place]
+                at = known.searchsorted(column)
+                found = np.where(known[at] == column, code[at], UNKNOWN)
+                table[:, place] = np.where(np.isnan(column), MISSING, found)
         return table
 
     def with_entries(self, column: int, entry: np.ndarray) -> tuple[bool, list[float | str], bool]:

@@ -114,6 +114,18 @@ def test_numbers_are_the_same_levels_whatever_their_type_and_new_values_are_unkn
     assert known.coded(mixed)["c"].tolist() == [1, 1, 1, 0, 0, 5, 4, 2]
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_arrays_of_floats_have_the_codes_of_frames(dtype):
+    rng = np.random.default_rng(0)
+    known = Categories([0, 2, 3, 9], [[0.5, 1.0, 7.0, "1"], ["a"], [], [1.0]], [[4, 2, 9, 3], [2], [], [2]])
+    X = rng.choice([-np.inf, -1, 0.5, 1, 2, 7, 9, np.inf, np.nan], size=(200, 4)).astype(dtype)
+    given = X.copy()
+    found = known.coded(X)
+    np.testing.assert_array_equal(found, known.coded(pd.DataFrame(X)).to_numpy(dtype))
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(X, given)
+
+
 def test_few_levels_have_indicators_many_a_table_and_rare_ones_share_an_entry():
     many = np.repeat(np.arange(2, 12), LEAST_ROWS)  # codes of ten levels
     few = np.r_[[2, 3], np.full(8, 4), np.ones(20, int)]  # two are rare, and some are missing
