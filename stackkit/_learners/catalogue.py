@@ -31,6 +31,7 @@ from stackkit._learners.covariance import ShrunkCovariance
 from stackkit._learners.kernel_map import KernelMap
 from stackkit._learners.preparation import (
     coded_preprocessing,
+    network_preprocessing,
     scaled_preprocessing,
     spline_preprocessing,
     tree_preprocessing,
@@ -177,7 +178,8 @@ def _hurried(settings: dict[str, Any], n_rows: int) -> dict[str, Any]:
 
 # Its own early stopping refuses classes of one row.
 BINNED = {"max_iter": 150, "learning_rate": 0.08, "max_leaf_nodes": 15, "early_stopping": False}
-WIDE_NET = {"hidden_layer_sizes": (256, 128), "dropout": 0.3, "n_members": 3}
+CATEGORIES = {"categorical_features": "from_dtype"}
+WIDE_NET = CATEGORIES | {"hidden_layer_sizes": (256, 128), "dropout": 0.3, "n_members": 3}
 RIDGES = np.logspace(-5, 3, 9)
 KERNEL_RIDGES = np.logspace(-6, 1, 8)
 
@@ -202,7 +204,9 @@ CLASSIFIERS: dict[str, Seat] = {
         Cost(0.016, 0.0077, 0.75, 0.5),
         most_columns=300,
     ),
-    "bn_mlp": Seat(lambda _: _networks().BNMLPClassifier(), scaled_preprocessing, Cost(0.07, 0.165, 0.5, 0.5)),
+    "bn_mlp": Seat(
+        lambda _: _networks().BNMLPClassifier(**CATEGORIES), network_preprocessing, Cost(0.07, 0.165, 0.5, 0.5)
+    ),
     "kernel": Seat(
         lambda _: LogisticRegression(C=30.0, max_iter=200),
         scaled_preprocessing,
@@ -264,7 +268,7 @@ CLASSIFIERS: dict[str, Seat] = {
         lambda _: HistGradientBoostingClassifier(**BINNED), tree_preprocessing, Cost(0.09, 0.0169, 1.0, 1.0)
     ),
     "bn_mlp_wide": Seat(
-        lambda _: _networks().BNMLPClassifier(**WIDE_NET), scaled_preprocessing, Cost(0.05, 0.39, 0.25, 0.5)
+        lambda _: _networks().BNMLPClassifier(**WIDE_NET), network_preprocessing, Cost(0.05, 0.39, 0.25, 0.5)
     ),
     "logistic": Seat(
         lambda _: LogisticRegression(max_iter=1000), scaled_preprocessing, Cost(0.011, 0.0052, 0.5, 0.5), sparse=True
@@ -305,7 +309,7 @@ REGRESSORS: dict[str, Seat] = {
         Cost(0.036, 0.0796, 0.75),
         sparse=True,
     ),
-    "bn_mlp": Seat(lambda _: _networks().BNMLPRegressor(), scaled_preprocessing, Cost(0.28, 0.24, 0.25)),
+    "bn_mlp": Seat(lambda _: _networks().BNMLPRegressor(**CATEGORIES), network_preprocessing, Cost(0.28, 0.24, 0.25)),
     "xgboost": Seat(
         lambda _: _xgboost().StoppedXGBRegressor(**XGBOOST),
         tree_preprocessing,
@@ -352,7 +356,7 @@ REGRESSORS: dict[str, Seat] = {
         package="lightgbm",
         tree=LIGHT_SMALL_TREE,
     ),
-    "bn_mlp_wide": Seat(lambda _: _networks().BNMLPRegressor(**WIDE_NET), scaled_preprocessing, Cost(0.53, 0.66)),
+    "bn_mlp_wide": Seat(lambda _: _networks().BNMLPRegressor(**WIDE_NET), network_preprocessing, Cost(0.53, 0.66)),
     "knn": Seat(
         lambda n_rows: KNeighborsRegressor(**_neighbors(n_rows)),
         scaled_preprocessing,

@@ -253,6 +253,15 @@ def coded_preprocessing() -> CodedPreparation:
     return _columns(CodedPreparation, codes, [], waves=False)
 
 
+def network_preprocessing() -> CodedPreparation:
+    """For networks that learn what their categories mean: codes of all levels, and numbers as for slopes."""
+    codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+    columns = _columns(CodedPreparation, codes, _imputed_and_scaled(), waves=True)
+    # Before the numbers: how many columns these become may differ between folds, which are trained as one table.
+    columns.transformers.sort(key=lambda named: named[0] != "categories")
+    return columns
+
+
 def sparse_preprocessing() -> Pipeline:
     """For sparse matrices: scaled without centring, so that zeros stay zeros."""
     return make_pipeline(_function(_as_csr), MaxAbsScaler()).set_output(transform="default")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from inspect import signature
 from typing import Any
 
@@ -87,8 +88,8 @@ def _fit_pipelines_at_once(
 ) -> list[Pipeline]:
     """Fit the preprocessing on each fold's training part alone, then the last step on all these parts together.
 
-    They are laid one under the other, and the last step's folds are the places where they lie. Encoders may give
-    each fold other columns: the narrower parts are filled up with zeros, and the learner is told their widths.
+    Encoders may give each fold other columns. Where other ones of these are categories, a learner that asks for their
+    types cannot be told which: such folds are trained after each other.
     """
     name, last = pipeline.steps[-1]
     of_front, of_last = _params_of_steps(pipeline, params)
@@ -97,12 +98,40 @@ def _fit_pipelines_at_once(
         front.fit_transform(take_rows(X, rows), y[rows], **rows_of_params(of_front, rows, X.shape[0]))
         for front, rows in zip(fronts, folds, strict=True)
     ]
-    all_rows = np.concatenate(folds)
-    ends = np.cumsum([len(rows) for rows in folds])
-    places = [np.arange(end - len(rows), end) for end, rows in zip(ends, folds, strict=True)]
-    params_of_last = rows_of_params(of_last, all_rows, X.shape[0]) | _widths_of(parts, last)
-    fitted = last.fit_folds(_one_below_the_other(parts), y[all_rows], places, **params_of_last)
+    fitted: list[Any] = [None] * len(folds)
+    for alike in _with_the_same_categories(parts):
+        rows = [folds[k] for k in alike]
+        params_of_rows = rows_of_params(of_last, np.concatenate(rows), X.shape[0])
+        models = _fit_parts_at_once(last, [parts[k] for k in alike], [y[own] for own in rows], params_of_rows)
+        for k, model in zip(alike, models, strict=True):
+            fitted[k] = model
     return [Pipeline([*front.steps, (name, model)]) for front, model in zip(fronts, fitted, strict=True)]
+
+
+def _with_the_same_categories(parts: Sequence[Any]) -> list[list[int]]:
+    """Places of parts, those together of which the same columns are categories by their types."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for place, part in enumerate(parts):
+        dtypes = part.dtypes if is_pandas(part) else ()
+        categories = np.flatnonzero([isinstance(dtype, pd.CategoricalDtype) for dtype in dtypes])
+        groups.setdefault(tuple(categories.tolist()), []).append(place)
+    return list(groups.values())
+
+
+def _fit_parts_at_once(
+    learner: Any, parts: Sequence[Any], targets: Sequence[np.ndarray], params: dict[str, Any]
+) -> list[Any]:
+    """Lay the parts one under the other; the learner's folds are the places where they lie.
+
+    The narrower parts are filled up with zeros, and the learner is told their widths.
+    """
+    ends = np.cumsum([len(target) for target in targets])
+    places = [np.arange(end - len(target), end) for end, target in zip(ends, targets, strict=True)]
+    together = _one_below_the_other(parts)
+    fitted: list[Any] = learner.fit_folds(
+        together, np.concatenate(targets), places, **params | _widths_of(parts, learner)
+    )
+    return fitted
 
 
 def _params_of_steps(pipeline: Pipeline, params: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -122,9 +151,20 @@ def _one_below_the_other(parts: Sequence[Any]) -> Any:
         for part in wide:
             part.resize(part.shape[0], widest)
         return sparse.vstack(wide, format="csr")
-    if all(is_pandas(part) and list(part.columns) == list(parts[0].columns) for part in parts):
-        return pd.concat(parts, ignore_index=True)
+    if all(is_pandas(part) for part in parts):
+        names = list(max(parts, key=lambda part: part.shape[1]).columns)
+        if len(set(names)) == len(names) and all(list(part.columns) == names[: part.shape[1]] for part in parts):
+            return _frames_one_below_the_other([part.reindex(columns=names, fill_value=0) for part in parts])
     return np.vstack([np.pad(np.asarray(part), ((0, 0), (0, widest - part.shape[1]))) for part in parts])
+
+
+def _frames_one_below_the_other(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    dtypes = {}
+    for name in frames[0].columns:
+        own = [frame[name] for frame in frames]
+        if all(isinstance(column.dtype, pd.CategoricalDtype) for column in own):  # different ones pandas takes apart
+            dtypes[name] = pd.CategoricalDtype(reduce(pd.Index.union, [column.cat.categories for column in own]))
+    return pd.concat([frame.astype(dtypes) for frame in frames], ignore_index=True)
 
 
 def _widths_of(parts: Sequence[Any], learner: Any) -> dict[str, list[int]]:

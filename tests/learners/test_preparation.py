@@ -16,6 +16,7 @@ from sklearn.exceptions import NotFittedError
 from stackkit._learners.preparation import (
     MAX_CATEGORIES,
     MAX_WORDS,
+    network_preprocessing,
     scaled_preprocessing,
     sparse_preprocessing,
     tree_preprocessing,
@@ -127,6 +128,23 @@ def test_every_sort_of_date_becomes_an_ordered_number(preprocessing, dates):
     fitted = preprocessing().fit(column.to_frame("d"))
     out = fitted.transform(column.to_frame("d"))
     assert np.all(np.diff(np.delete(out[:, 0], 5)) > 0)
+
+
+def test_for_networks_a_code_per_level_comes_first_and_numbers_are_scaled(frame_and_y):
+    frame, _ = frame_and_y
+    fitted = network_preprocessing()
+    table = fitted.fit_transform(frame)
+    _, _, categories = fitted.transformers_[0]
+    assert [place for place, dtype in enumerate(table.dtypes) if dtype == "category"] == list(range(len(categories)))
+    for place, column in enumerate(categories):
+        values = frame.iloc[:, column].astype(object).fillna("nothing")
+        pairs = pd.DataFrame({"code": table[place].to_numpy(), "value": values.to_numpy()}).drop_duplicates()
+        assert len(pairs) == pairs["code"].nunique() == pairs["value"].nunique()
+    scaled = scaled_preprocessing().fit(frame)
+    for kind in ("numbers", "dates", "text"):
+        found, expected = (one.transform(frame)[:, one.output_indices_[kind]] for one in (fitted, scaled))
+        assert_array_equal(found, expected)
+    assert_array_equal(fitted.transform(frame.assign(Sex="never seen"))[:, categories.index(2)], -1)
 
 
 @pytest.mark.parametrize("preprocessing", PREPROCESSINGS)

@@ -6,10 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.metrics import log_loss
 from sklearn.model_selection import KFold
+from sklearn.pipeline import make_pipeline
 
 from stackkit import StackingModel, load, save
+from stackkit._data import Target
+from stackkit._learners.preparation import network_preprocessing
+from stackkit._members import fit_members_at_once
 from stackkit.nn import BNMLPClassifier, BNMLPRegressor
 from stackkit.nn._categories import Categories, learn_categories
 from stackkit.nn._levels import LEAST_ROWS, MOST_INDICATORS, learn_levels
@@ -295,6 +300,25 @@ def test_folds_may_lack_the_last_columns():
         alone.fit(rows[own][:, :width], VALUES[own])
         np.testing.assert_allclose(found.predict(rows[:, :width]), alone.predict(rows[:, :width]), atol=1e-9)
         assert found.categories_in_.levels == alone.categories_in_.levels
+
+
+def test_folds_behind_a_preparation_learn_as_they_do_alone():
+    gap, lonely = (np.arange(N) == np.setdiff1d(np.arange(N), FOLDS[k])[0] for k in (3, 0))
+    # Seventeen rows of the text in "month" are numbers, all of them are not.
+    month = FRAME["month"].astype(str).where(np.arange(N) < 100, "none")
+    table = FRAME.assign(size=FRAME["size"].mask(gap), month=month, town=FRAME["town"].mask(lonely, "a"))
+    learner = make_pipeline(network_preprocessing(), regressor(categorical_features="from_dtype"))
+    members = fit_members_at_once(learner, table, Target(VALUES, None, "regression"), FOLDS, {})
+    widths = {member.estimator[-1].n_features_in_ for member in members}
+    assert len(widths) == 2  # a fold without a gap has no column that tells of gaps
+    for member, rows in zip(members, FOLDS, strict=True):
+        net = member.estimator[-1]
+        alone = clone(learner).set_params(bnmlpregressor__random_state=net.random_state)
+        alone.fit(table.iloc[rows], VALUES[rows])
+        np.testing.assert_allclose(member.estimator.predict(table), alone.predict(table), atol=1e-9)
+        assert net.categories_in_ == alone[-1].categories_in_
+        levels = [table[name].iloc[rows].nunique(dropna=False) for name in NAMES]
+        assert [len(own) for own in net.categories_in_.levels] == levels[: 2 if rows is FOLDS[3] else 3]
 
 
 # --- kept ---------------------------------------------------------------------------------------------
