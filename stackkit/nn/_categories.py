@@ -52,7 +52,7 @@ class Categories:
         for place, levels, codes in zip(self.columns, self.levels, self.codes, strict=True):
             if place < table.shape[1]:  # else there are too few columns, which is for others to tell
                 known = dict(zip(levels, codes, strict=True))
-                found, values = pd.factorize(table.iloc[:, place])  # -1 where a value is missing
+                found, values = _factorized(table.iloc[:, place])
                 of_value = [*(known.get(as_level(value), UNKNOWN) for value in values), MISSING]
                 table.isetitem(place, np.array(of_value, dtype=np.float32)[found])
         return table
@@ -101,7 +101,7 @@ def learn_categories(owner: str, wanted: Any, X: Any) -> Categories | None:
     columns = _columns(owner, wanted, X, table)
     if not columns:
         return None
-    values = (pd.unique(table.iloc[:, place].dropna()) for place in columns)
+    values = [_factorized(table.iloc[:, place])[1] for place in columns]
     # Numbers first: they cannot be compared with text.
     levels = [sorted(set(map(as_level, own)), key=lambda level: (isinstance(level, str), level)) for own in values]
     return Categories(columns, levels, [list(range(FIRST, FIRST + len(own))) for own in levels])
@@ -115,6 +115,16 @@ def as_table(X: Any) -> pd.DataFrame:
         return pd.DataFrame({name: X[name].to_list() for name in X.columns})
     dtype = None if hasattr(X, "dtype") else object  # lists may hold numbers and text
     return pd.DataFrame(check_array(X, dtype=dtype, ensure_all_finite=False)).infer_objects()
+
+
+def _factorized(column: pd.Series) -> tuple[np.ndarray, Any]:
+    """Of each row the place of its value, -1 where it is missing; and the different values."""
+    try:
+        return pd.factorize(column)
+    except TypeError as error:  # of a list, or a dict
+        raise TypeError(
+            f"In the columns that 'categorical_features' names, each argument must be a string or a number; {error}."
+        ) from error
 
 
 def as_level(value: Any) -> float | str:

@@ -111,6 +111,14 @@ def test_columns_that_are_not_there_are_refused(wanted, match):
         regressor(categorical_features=wanted).fit(FRAME, VALUES)
 
 
+def test_values_that_are_no_levels_are_refused():
+    model = regressor().fit(FRAME, VALUES)
+    lists = FRAME.assign(town=[["a", "list"]] * N)
+    for ask in (lambda: regressor().fit(lists, VALUES), lambda: model.predict(lists)):
+        with pytest.raises(TypeError, match=r"'categorical_features' names, each .* a string or a number; unhashable"):
+            ask()
+
+
 def test_numbers_are_the_same_levels_whatever_their_type_and_new_values_are_unknown():
     known = Categories([0], [[1.0, 2.0, "1", "a"]], [[2, 3, 4, 5]])
     for values in ([1, 2], [1.0, 2.0], [True, 2], pd.array([1, 2], "Int64"), np.array([1, 2], np.float32)):
