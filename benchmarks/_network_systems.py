@@ -11,8 +11,9 @@ from sklearn.pipeline import make_pipeline
 
 N_FOLDS = 5
 
-# The networks of the presets before they encoded columns and stopped by rows of their own.
+# The networks of the presets before they encoded columns, stopped by rows of their own, and learned what levels mean.
 BEFORE = {
+    "categorical_features": None,
     "scaling": None,
     "num_embedding": None,
     "front_scale": False,
@@ -126,11 +127,11 @@ def fit_tabm(X, y, job):
 # --- stackkit's networks ------------------------------------------------------------------------------
 
 
-def fit_bn_mlp(X, y, job, **parameters):
+def fit_bn_mlp(X, y, job, change=lambda learner: learner):
     """The default network behind its preparation. Of the stack only the mean of the network's fold models is asked."""
     from stackkit import StackingModel, default_learners  # noqa: PLC0415
 
-    network = with_parameters(dict(default_learners(job.task))["bn_mlp"], parameters)
+    network = change(dict(default_learners(job.task))["bn_mlp"])
     # All folds are one task on one thread: a second worker would only be started.
     common = {"task": job.task, "cv": folds_of(job), "n_jobs": 1, "random_state": job.seed}
     stack = StackingModel([("bn_mlp", network)], **common)
@@ -138,7 +139,7 @@ def fit_bn_mlp(X, y, job, **parameters):
 
 
 def fit_bn_mlp_before(X, y, job):
-    return fit_bn_mlp(X, y, job, **BEFORE)
+    return fit_bn_mlp(X, y, job, lambda learner: as_before(learner, BEFORE))
 
 
 def fit_stackkit_without_nets(X, y, job, preset="balanced"):
@@ -149,13 +150,18 @@ def fit_stackkit_without_nets(X, y, job, preset="balanced"):
 def fit_stackkit_with_old_nets(X, y, job, preset="balanced"):
     """Each network that the presets had before, where this one has its seat."""
     learners = preset_learners(X, y, job, preset)
-    old = [(name, with_parameters(learner, SEATS_BEFORE.get(name, {}))) for name, learner in learners]
-    kept = [pair for pair in old if pair[0] in SEATS_BEFORE or not pair[0].startswith("bn_")]
-    return fit_on_preset_folds(X, y, job, preset, kept)
+    kept = [(name, learner) for name, learner in learners if name in SEATS_BEFORE or not name.startswith("bn_")]
+    old = [
+        (name, as_before(learner, SEATS_BEFORE[name]) if name in SEATS_BEFORE else learner) for name, learner in kept
+    ]
+    return fit_on_preset_folds(X, y, job, preset, old)
 
 
-def with_parameters(pipeline, parameters):
-    return pipeline.set_params(**{f"learner__{name}": value for name, value in parameters.items()})
+def as_before(pipeline, parameters):
+    from stackkit._learners import scaled_preprocessing  # noqa: PLC0415
+
+    of_learner = {f"learner__{name}": value for name, value in parameters.items()}
+    return pipeline.set_params(prepare=scaled_preprocessing(), **of_learner)
 
 
 def preset_learners(X, y, job, preset):
