@@ -320,6 +320,7 @@ def _names(folder):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("empty_pictures")
 @pytest.mark.parametrize(("error", "code", "cause"), ENDS[::2])  # all of them below, where nothing is written
 def test_without_a_verdict_the_finished_fit_stays(run, files, monkeypatch, error, code, cause):  # noqa: PLR0917
     def fails(*_args, **_params):
@@ -386,6 +387,7 @@ def test_what_is_printed_before_the_verdict_and_after(run, monkeypatch):
     assert "its scores are printed, only the verdict is missing; what was not finished is lost: " in done.stderr
 
 
+@pytest.mark.usefixtures("empty_pictures")
 @pytest.mark.parametrize("as_json", [False, True])
 def test_a_report_that_cannot_be_written_again_costs_nothing(run, files, monkeypatch, as_json):
     from stackkit.report.report import write_report
