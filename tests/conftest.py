@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from functools import partial
 
 import platformdirs
 import pytest
@@ -49,6 +50,23 @@ def handler():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield signal.default_int_handler
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def small_learners(monkeypatch):
+    """Default learners of few trees and epochs: for what does not depend on how much they have learned."""
+    from stackkit import nn
+    from stackkit._learners import catalogue
+
+    boosting = (catalogue.XGBOOST, catalogue.LIGHT, catalogue.LIGHT_SLOW, catalogue.LIGHT_EXTRA)
+    boosting += (catalogue.LIGHT_SMALL, catalogue.LIGHT_LINEAR, catalogue.CAT)
+    for settings in (catalogue.FOREST, *boosting):
+        monkeypatch.setitem(settings, "n_estimators", 5)
+    monkeypatch.setitem(catalogue.BINNED, "max_iter", 5)
+    # scikit-learn's checks ask for a good fit of a hundred rows; the default has 40 epochs.
+    for task in ("Classifier", "Regressor"):
+        made = getattr(nn, f"BNMLP{task}")
+        monkeypatch.setattr(nn, f"BNMLP{task}", partial(made, max_epochs=8))
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """scikit-learn's own contract checks, over StackingModel as it is used."""
 
-from functools import partial
 from itertools import chain
 
 import pytest
@@ -17,9 +16,7 @@ from stackkit import (
     StackingClassifier,
     StackingModel,
     StackingRegressor,
-    nn,
 )
-from stackkit._learners import catalogue
 
 OUT_OF_FOLD = "fit_transform returns out-of-fold predictions; transform asks models that saw the rows"
 UNEQUAL = ("check_transformer_data_not_an_array", "check_transformer_general")
@@ -90,7 +87,7 @@ SENSITIVE = {
     "check_transformer_general",
 }
 DEFAULTS = [
-    StackingModel(),
+    StackingModel(cv=2),
     StackingModel(task="classification", cv=2),
     StackingModel(task="regression", cv=2, refit=True),
 ]
@@ -140,19 +137,8 @@ def _failures_of_defaults(_):
     return dict.fromkeys(UNEQUAL, OUT_OF_FOLD) | dict.fromkeys(weights, WEIGHTS)
 
 
-@pytest.fixture
-def small(monkeypatch):
-    """The checks fit some 100 times; what they check does not depend on the number of trees and epochs."""
-    for settings in (catalogue.FOREST, catalogue.XGBOOST, catalogue.LIGHT):
-        monkeypatch.setitem(settings, "n_estimators", 5)
-    # Some checks ask for a good fit of a hundred rows; the default has 40 epochs.
-    for task in ("Classifier", "Regressor"):
-        made = getattr(nn, f"BNMLP{task}")
-        monkeypatch.setattr(nn, f"BNMLP{task}", partial(made, max_epochs=8))
-
-
 @pytest.mark.slow
-@pytest.mark.usefixtures("small")
+@pytest.mark.usefixtures("small_learners")
 @_checks(DEFAULTS, _failures_of_defaults, only=SENSITIVE)
 def test_what_depends_on_the_defaults(estimator, check):
     check(estimator)

@@ -14,7 +14,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from stackkit import StackingClassifier, StackingModel, StackingRegressor, default_learners
-from stackkit._learners import catalogue
 from stackkit._model import parameters
 
 RNG = np.random.default_rng(0)
@@ -65,14 +64,8 @@ def test_the_default_final_estimator_gets_weights(final):
     np.testing.assert_array_equal(passed.predict_proba(pd.DataFrame(X)), plain.predict_proba(pd.DataFrame(X)))
 
 
-@pytest.fixture
-def few_trees(monkeypatch):
-    for settings in (catalogue.FOREST, catalogue.XGBOOST, catalogue.LIGHT):
-        monkeypatch.setitem(settings, "n_estimators", 5)
-
-
 @pytest.mark.slow
-@pytest.mark.usefixtures("few_trees")
+@pytest.mark.usefixtures("small_learners")
 @pytest.mark.parametrize("stack", [StackingClassifier, StackingRegressor])
 def test_default_learners_get_weights_and_groups(stack):
     target = y if stack is StackingClassifier else X[:, 0] + y
@@ -139,7 +132,7 @@ def test_who_cannot_say_what_a_stack_asks_for():
     assert "Call it of the learners, and of the final estimator" in str(raised.value.__cause__)
 
 
-@pytest.mark.usefixtures("routing", "few_trees")
+@pytest.mark.usefixtures("routing", "small_learners")
 def test_default_learners_of_the_users_hand_say_nothing_of_their_own():
     """What ``default_learners`` gives is the user's, who can say what each asks for."""
     learners = default_learners("classification")[:1]

@@ -485,6 +485,7 @@ def test_default_everything_takes_a_raw_frame():
     assert np.isfinite(model.predict_proba(new)).all()
 
 
+@pytest.mark.usefixtures("small_learners")
 def test_default_everything_on_numbers():
     X, y = load_diabetes(return_X_y=True)
     model = StackingModel(random_state=0, cv=3).fit(X, y)
@@ -507,6 +508,7 @@ def test_a_preset_says_what_is_not_said(binary):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("small_learners")
 @pytest.mark.parametrize("preset", ["balanced", "best"])
 def test_every_preset_takes_a_raw_frame_and_rare_classes(preset):
     titanic = load_titanic()
