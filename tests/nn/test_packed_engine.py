@@ -99,14 +99,30 @@ def assert_learned_the_same(found, expected, table, tolerance=1e-9):
     )
 
 
+def by_day(values, chosen):
+    """Cases with each pair of values in one of them at least; the rest of the product runs at night."""
+    return [
+        pytest.param(*case, marks=[] if chosen(*map(list.index, values, case)) else [pytest.mark.nightly])
+        for case in product(*values)
+    ]
+
+
 # --- gradients ----------------------------------------------------------------------------------------------
 
 
-@each_task
-@pytest.mark.parametrize("weighted", [False, True], ids=["", "weights"])
-@pytest.mark.parametrize("dropout", [0.0, 0.4], ids=["", "dropout"])
-@pytest.mark.parametrize("hidden", [(), (6,), (6, 5)], ids=["0 layers", "1 layer", "2 layers"])
-@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid", "selu", "silu", "mish"])
+@pytest.mark.parametrize(
+    ("activation", "hidden", "dropout", "weighted", "classifier"),
+    by_day(
+        [
+            ["relu", "tanh", "sigmoid", "selu", "silu", "mish"],
+            [(), (6,), (6, 5)],
+            [0.0, 0.4],
+            [False, True],
+            [True, False],
+        ],
+        lambda act, layers, drop, weight, task: (act + layers + drop) % 2 == weight and (act + layers // 2) % 2 == task,
+    ),
+)
 def test_gradients_by_hand_are_autograds(activation, hidden, dropout, weighted, classifier):
     for batch_norm, input_batch_norm in product([True, False], repeat=2):
         table = make_table(classifier=classifier)
@@ -177,22 +193,25 @@ def test_how_many_steps_are_made_at_once_is_without_effect(monkeypatch):
 # --- whole trainings ----------------------------------------------------------------------------------------
 
 
-@each_optimizer
-@each_task
+OPTIONS = {
+    "bn": {},
+    "input bn": {"activation": "sigmoid", "input_batch_norm": True},
+    "no bn": {"batch_norm": False, "activation": "tanh"},
+    "mish": {"activation": "mish"},
+}
+
+
 @pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"activation": "sigmoid", "input_batch_norm": True},
-        {"batch_norm": False, "activation": "tanh"},
-        {"activation": "mish"},
-    ],
-    ids=["bn", "input bn", "no bn", "mish"],
+    ("options", "method", "classifier", "population"),
+    by_day(
+        [list(OPTIONS), OPTIMIZERS, [True, False], [False, True]],
+        lambda option, method, task, population: (
+            (option + method) % 2 == task and (option // 2 + method // 2) % 2 == population
+        ),
+    ),
 )
-@pytest.mark.parametrize("population", [False, True], ids=["running", "population"])
-def test_a_training_of_ragged_networks_is_that_of_plain_torch_loops(
-    population, options, classifier, optimizer, weight_decay
-):
+def test_a_training_of_ragged_networks_is_that_of_plain_torch_loops(options, method, classifier, population):
+    (optimizer, weight_decay), options = method, OPTIONS[options]
     table = make_table(d=9, classifier=classifier)
     network_states = make_network_states(table, scaled=not classifier, weighted=True, **WIDE | options)
     how = recipe(
