@@ -487,22 +487,31 @@ Half(pathlib.Path(sys.argv[1]), b"k" * 16).write("ab12-0.model", b"new")
 @posix
 def test_killed_at_any_time(store_files, folder):
     code = """
-store_files = store_files()
-store_files.write("ab12-0.model", b"x" * 3_000_000)
-ready()
-while True:
-    for letter in b"xyz":
-        store_files.write("ab12-0.model", bytes([letter]) * 3_000_000)
+parent = os.getpid()
+while os.read(0, 1):
+    child = os.fork()  # what is killed need not load everything anew
+    if child == 0:
+        store_files = store_files()
+        store_files.write("ab12-0.model", b"x" * 3_000_000)
+        print(os.getpid(), flush=True)
+        while os.getppid() == parent:
+            for letter in b"xyz":
+                store_files.write("ab12-0.model", bytes([letter]) * 3_000_000)
+        os._exit(1)
+    os.waitpid(child, 0)
+    ready()
 """
-    for seed in range(5):
-        with other_process(code, folder) as process:
-            assert is_ready(process)
+    with other_process(code, folder) as process:
+        for seed in range(5):
+            process.stdin.write("\n")
+            process.stdin.flush()
+            writer = int(process.stdout.readline())
             time.sleep(random.Random(seed).uniform(0, 0.05))
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
-        content = bytes(store_files.read(MODEL))
-        assert content == content[:1] * 3_000_000
-        assert content[:1] in b"xyz"
+            os.kill(writer, signal.SIGKILL)
+            assert is_ready(process)  # for the next, since that one has ended
+            content = bytes(store_files.read(MODEL))
+            assert content == content[:1] * 3_000_000
+            assert content[:1] in b"xyz"
 
 
 def test_readers_see_whole_files_while_others_write(store_files):
