@@ -49,6 +49,7 @@ def diabetes():
 
 def test_it_agrees_with_scikit_learns_on_the_test_rows_of_each_fold(diabetes):
     X, y = diabetes
+    X = X[["bmi", "bp", "sex", "s3"]]  # two that tell much, two that do not: theirs takes long
     folds = list(KFold(3, shuffle=True, random_state=0).split(X))
     model = StackingModel(REGRESSORS, LinearRegression(), cv=folds).fit(X, y)
     ours = permutation_importance(model, X, n_repeats=60, random_state=0)
