@@ -242,7 +242,7 @@ def test_resume_and_add_learners(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_sklearn_pipeline(tmp_path):
     done = _run(tmp_path, example="02_sklearn_pipeline.py")
     assert done.returncode == 0, done.stderr

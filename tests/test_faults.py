@@ -471,10 +471,8 @@ def test_a_fit_killed_again_and_again_goes_on_where_it_was(log, store, children,
     ("ends_by", "n_processes"),
     [
         (signal.SIGKILL, 3),
-        (signal.SIGKILL, 4),
-        (signal.SIGINT, 2),
         (signal.SIGINT, 4),
-        *at_night((signal.SIGKILL, 2), (signal.SIGINT, 3)),
+        *at_night((signal.SIGKILL, 2), (signal.SIGKILL, 4), (signal.SIGINT, 2), (signal.SIGINT, 3)),
     ],
 )
 def test_a_fit_that_ends_before_its_workers_begin_leaves_nothing(log, store, children, ends_by, n_processes):
@@ -523,7 +521,7 @@ def test_an_interrupted_fit_ends_and_keeps_what_is_done(log, store, children, n_
 
 
 @slow
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("n_jobs", [2, *at_night((1,))])
 def test_starting_a_worker_takes_nothing_of_a_tasks_time(log, children, n_jobs):
     """To load the libraries takes longer."""
     learners = team(log, "one", "two")
@@ -607,7 +605,7 @@ def test_a_full_disk_costs_only_what_was_not_kept(log, disk, n_jobs):
 
 
 @slow
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("n_jobs", [2, *at_night((1,))])
 def test_files_that_may_not_be_so_large_cost_only_what_was_not_kept(log, store, children, n_jobs):
     learners = team(log, "one") + team(log, "two", payload=200_000)
     children(stack(learners[:1], memory=store)).fitted()

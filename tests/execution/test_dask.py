@@ -380,6 +380,7 @@ def test_a_machine_is_lost_and_another_comes(tmp_path, log):
     assert_same(model, _calm("one", "two"))
 
 
+@pytest.mark.nightly  # so it does after another is lost, which is tested above
 def test_a_worker_that_joins_gets_work(tmp_path, log):
     with cluster(tmp_path / "joins", machines=(1,)) as (run, client), client.as_current():
         learners = [(name, Troubled(name, log=str(log), trouble="lonely")) for name in ("one", "two")]
