@@ -84,12 +84,12 @@ def test_refitted_it_predicts_what_scikit_learns_does(ours, theirs, learners, fi
 
 
 def test_meta_estimators_that_need_a_classifier_take_it():
-    model = StackingClassifier(CLASSIFIERS, cv=3)
+    model = StackingClassifier(CLASSIFIERS, cv=2)
     two = Y > 0
-    assert TunedThresholdClassifierCV(model, cv=3).fit(X, two).score(X, two) > 0.9
-    assert CalibratedClassifierCV(model, cv=3).fit(X, Y).score(X, Y) > 0.9
+    assert TunedThresholdClassifierCV(model, cv=2).fit(X, two).score(X, two) > 0.9
+    assert CalibratedClassifierCV(model, cv=2).fit(X, Y).score(X, Y) > 0.9
     assert VotingClassifier([("stack", model), ("bayes", GaussianNB())], voting="soft").fit(X, Y).score(X, Y) > 0.9
-    search = GridSearchCV(model, {"logistic__C": [0.1, 10], "refit": [False, True]}, cv=3).fit(X, Y)
+    search = GridSearchCV(model, {"logistic__C": [0.1, 10], "refit": [False, True]}, cv=2).fit(X, Y)
     assert search.best_score_ > 0.9
 
 
@@ -241,7 +241,7 @@ def test_of_labels_and_of_several_numbers():
 
 def test_an_average_is_shown_in_a_few_words():
     """To spell out all fold models took eight seconds of ten that a notebook needed to show a stack."""
-    model = StackingClassifier([*CLASSIFIERS, ("forest", make_pipeline(RandomForestClassifier(200)))]).fit(X, Y)
+    model = StackingClassifier([*CLASSIFIERS, ("forest", make_pipeline(RandomForestClassifier(20)))]).fit(X, Y)
     assert [repr(learner) for learner in model.estimators_] == [
         f"FoldAverage(5 x {kind})" for kind in ("LogisticRegression", "GaussianNB", "RandomForestClassifier")
     ]
