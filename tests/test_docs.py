@@ -37,7 +37,6 @@ def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("small_learners")
 def test_the_code_of_the_readme_runs(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (block,) = blocks_of(ROOT / "README.md")

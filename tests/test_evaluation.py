@@ -898,15 +898,15 @@ def test_where_no_learner_can_know_all_the_verdict_is_that_stacking_helps():
 @pytest.mark.slow
 def test_on_noise_the_intervals_cover_and_the_verdict_does_not_claim_help():
     covered = helps = 0
-    for seed in range(20):
+    for seed in range(30):
         rng = np.random.default_rng(seed)
         X, y = rng.normal(size=(600, 5)), rng.integers(0, 2, 600)
         learners = [BINARY[0], ("bayes", GaussianNB()), ("tree", DecisionTreeClassifier(max_depth=3))]
         nested = nested_scores(_stack(learners, LogisticRegression(), random_state=seed), X, y, scoring="roc_auc")
         covered += nested.table.loc["stack", "low"] <= 0.5 <= nested.table.loc["stack", "high"]
         helps += nested.verdict().startswith("Stacking helps")
-    assert covered >= 18
-    assert helps <= 2
+    assert covered >= 27
+    assert helps <= 3
 
 
 @pytest.mark.parametrize("final", [None, KNeighborsClassifier(1)], ids=["blend", "memoriser"])

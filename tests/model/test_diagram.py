@@ -90,7 +90,6 @@ def test_every_default_learner_is_drawn_fitted_or_not(task):
         assert "<i>c" not in html
 
 
-@pytest.mark.usefixtures("small_learners")
 def test_an_all_default_model_is_drawn_as_what_it_became():
     model = StackingModel(cv=2, random_state=0).fit(X, Y["regression"])
     shown = boxes(model)

@@ -298,7 +298,6 @@ def _messy(rows):
     )
 
 
-@pytest.mark.usefixtures("small_learners")
 @pytest.mark.parametrize("model", [StackingClassifier(random_state=0), StackingRegressor(random_state=0)])
 def test_the_default_model_takes_them_all_at_once(model):
     messy = _messy(np.arange(N))
