@@ -197,11 +197,11 @@ def test_the_file_is_what_the_documentation_says(kept):
 
 @pytest.mark.slow
 def test_flips_and_truncations_are_found(fitted, kept, path):
-    """Hundreds: each is an error of one kind, or the model is the same."""
+    """A thousand: each is an error of one kind, or the model is the same."""
     content = kept.read_bytes()
     expected = [values.tobytes() for values in _predictions(fitted, _frame())]
     rng, outcomes = np.random.default_rng(0), {"refused": 0, "same": 0}
-    for trial in range(400):
+    for trial in range(1000):
         damaged = bytearray(content)
         if trial % 2:
             del damaged[rng.integers(len(content)) :]
@@ -215,7 +215,7 @@ def test_flips_and_truncations_are_found(fitted, kept, path):
         else:
             assert [values.tobytes() for values in _predictions(again, _frame())] == expected
             outcomes["same"] += 1
-    assert outcomes == {"refused": 400, "same": 0}
+    assert outcomes == {"refused": 1000, "same": 0}
 
 
 @pytest.mark.slow
