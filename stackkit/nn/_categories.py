@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from numbers import Real
 from typing import Any
 
@@ -60,15 +61,23 @@ class Categories:
     def _coded_floats(self, X: np.ndarray) -> np.ndarray:
         """The same without Python's work for each value: one row is then coded in microseconds."""
         table = X.copy()
-        for place, levels, codes in zip(self.columns, self.levels, self.codes, strict=True):
+        for place, (known, code) in zip(self.columns, self._float_levels, strict=True):
             if place < table.shape[1]:
-                # Texts, which come last, are in no table of floats; NaN equals nothing, and is found at the end.
-                known = np.array([level for level in levels if isinstance(level, float)] + [np.nan])
-                code, column = np.array([*codes[: len(known) - 1], UNKNOWN]), X[:, place]
+                column = X[:, place]
                 at = known.searchsorted(column)
                 found = np.where(known[at] == column, code[at], UNKNOWN)
                 table[:, place] = np.where(np.isnan(column), MISSING, found)
         return table
+
+    @cached_property
+    def _float_levels(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Of each column the levels that are floats, in order, and their codes."""
+        found = []
+        for levels, codes in zip(self.levels, self.codes, strict=True):
+            # Texts, which come last, are in no table of floats. NaN equals nothing, and is where higher ones are found.
+            known = np.array([level for level in levels if isinstance(level, float)] + [np.nan])
+            found.append((known, np.array([*codes[: len(known) - 1], UNKNOWN])))
+        return found
 
     def with_entries(self, column: int, entry: np.ndarray) -> tuple[bool, list[float | str], bool]:
         """In the order of the entries of a column's codes: what stands for itself, and whether all else has an entry.
