@@ -5,6 +5,7 @@ In: rows and a target. Out: a fitted model, and its predictions for new rows.
 
 from stackkit._model.compact import CompactModel
 from stackkit._model.fit import checks_levels
+from stackkit._model.kernel_values import KernelValues
 from stackkit._model.learner_predictor import LearnerPredictor
 from stackkit._model.levels import LevelCheck, check_levels, fit_final
 from stackkit._model.nested import OuterFold, nested_tables
@@ -18,6 +19,7 @@ from stackkit._model.stacking import StackingModel
 __all__ = [
     "ColumnSteps",
     "CompactModel",
+    "KernelValues",
     "LearnerPredictor",
     "LevelCheck",
     "Levels",

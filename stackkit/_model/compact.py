@@ -15,6 +15,7 @@ from sklearn.utils.metaestimators import available_if
 
 from stackkit._members import in_steps, joint_forests, make_blocks, speaks_for
 from stackkit._model.diagram import CAN_DRAW, diagram_of
+from stackkit._model.kernel_values import without_second_product
 from stackkit._model.learner_predictor import LearnerPredictor
 from stackkit._model.plan import Plan
 from stackkit._model.predictor import Predictor, Predicts
@@ -191,6 +192,8 @@ def _reduced_panel(panel: LearnerPredictor, fronts: _Fronts, *, pack: bool) -> L
     if panel.pack is not None:  # of a stack that is compact already
         return panel
     parts = [in_steps(member.estimator) for member in panel.members]
+    if pack:
+        parts = [without_second_product(*part) for part in parts]
     lasts = [_without_ballast(last, pack=pack) for _, last in parts]
     nets = _packed(lasts) if pack else None
     return replace(

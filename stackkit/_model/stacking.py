@@ -431,7 +431,7 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
     ) -> CompactModel:
         """Return a stack for predictions alone, with only the learners that the final estimator looks at.
 
-        The model stays as it is. Predictions are the same, bit for bit, except for networks packed as one (``pack``).
+        The model stays as it is. Predictions are the same, bit for bit, except where ``pack`` says otherwise.
 
         Parameters
         ----------
@@ -446,9 +446,10 @@ class StackingModel(CallbackSupportMixin, Predicts, MetaEstimatorMixin, Transfor
         groups, sample_weight : array-like of shape (n_rows,), optional
             With ``refit=True``: as in ``fit``.
         pack : bool
-            Whether BN-MLPs, and forests for a few rows, predict for all members of a learner in one pass. Of forests
-            the results are the same; probabilities of networks differ by less than 1e-12 for rows of float64, by 1e-5
-            for rows of float32, numbers by as much of their scale.
+            Whether BN-MLPs, and forests for a few rows, predict for all members of a learner in one pass, and the
+            default learners' kernel machines leave out one of two matrix products. Of forests the results are the
+            same; probabilities of networks differ by less than 1e-12 for rows of float64, by 1e-5 for rows of
+            float32, those of kernel machines by 1e-8, numbers by as much of their scale.
         **params : dict
             With ``refit=True``: as in ``fit``.
 

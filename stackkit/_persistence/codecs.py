@@ -48,6 +48,7 @@ from stackkit._members import Block, JointForests, Member, joint_forests
 from stackkit._model import (
     ColumnSteps,
     CompactModel,
+    KernelValues,
     LearnerPredictor,
     LevelCheck,
     Levels,
@@ -328,7 +329,7 @@ _PLAIN = (
     TablePreparation,
     TimeOrderSplit,
 )
-_OF_FIELDS = (Block, ColumnSteps, Folds, LevelCheck, Predictor, SplitPreparation, Words)
+_OF_FIELDS = (Block, ColumnSteps, Folds, KernelValues, LevelCheck, Predictor, SplitPreparation, Words)
 
 
 def _decode_text_type(state: Any, _: Reader) -> Any:

@@ -171,16 +171,21 @@ def _spline(graph: Graph, x: str, curve: Any) -> str:
 
 
 def _kernel(graph: Graph, x: str, step: Any) -> str:
-    """Nystroem's map of a Gaussian kernel, with distances as scikit-learn computes them."""
+    """Nystroem's map of a Gaussian kernel."""
     found = getattr(step, "map_", step)
     if found.kernel != "rbf" or found.gamma is None:
         raise NotConvertibleError("only kernel='rbf' with a gamma can be converted. Set these.")
-    kept = floats(found.components_)
+    similar = _kernel_values(graph, x, found.components_, found.gamma)
+    return graph.add("MatMul", similar, floats(found.normalization_.T))
+
+
+def _kernel_values(graph: Graph, x: str, compared: np.ndarray, gamma: float) -> str:
+    """Of a Gaussian kernel, with distances as scikit-learn computes them."""
+    kept = floats(compared)
     squares = graph.add("ReduceSum", graph.add("Mul", x, x), np.array([1]))
     products = graph.scaled(graph.add("MatMul", x, kept.T), -2.0)
     distances = graph.add("Add", graph.add("Add", squares, products), (kept**2).sum(axis=1))
-    similar = graph.add("Exp", graph.scaled(graph.add("Max", distances, floats(0)), -found.gamma))
-    return graph.add("MatMul", similar, floats(found.normalization_.T))
+    return graph.add("Exp", graph.scaled(graph.add("Max", distances, floats(0)), -gamma))
 
 
 # By class; a FunctionTransformer by its function.
@@ -191,5 +196,8 @@ CONVERTERS: dict[str, Callable[[Graph, str, Any], str]] = {
     "sklearn.preprocessing._data.StandardScaler": _scaled,
     "sklearn.preprocessing._polynomial.SplineTransformer": _splines,
     "stackkit._learners.kernel_map.KernelMap": _kernel,
+    "stackkit._model.kernel_values.KernelValues": lambda graph, x, step: _kernel_values(
+        graph, x, step.compared, step.gamma
+    ),
     "sklearn.kernel_approximation.Nystroem": _kernel,
 }

@@ -88,6 +88,12 @@ def test_default_regressors(name, tmp_path):
     np.testing.assert_allclose(found, model.predict(table), rtol=1e-5)
 
 
+def test_kernel_machines_of_a_compact_model(tmp_path):
+    model = StackingRegressor(_few("regression", "kernel"), Ridge(), cv=2, random_state=0).fit(TABLE, PRICE)
+    found = _run(model.compact(), tmp_path / "prices.onnx", _new_rows())["value"][:, 0]
+    np.testing.assert_allclose(found, model.predict(_new_rows()), rtol=1e-5)
+
+
 @pytest.mark.parametrize("final", [None, LogisticRegression()], ids=["pool", "logistic"])
 def test_classes_by_splines_and_categories(final, tmp_path):
     model = StackingClassifier(_few("classification", "splines", "lightgbm"), final, cv=2, random_state=0)
