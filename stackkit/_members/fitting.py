@@ -159,11 +159,11 @@ def _one_below_the_other(parts: Sequence[Any]) -> Any:
 
 
 def _frames_one_below_the_other(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    dtypes = {}
-    for name in frames[0].columns:
-        own = [frame[name] for frame in frames]
-        if all(isinstance(column.dtype, pd.CategoricalDtype) for column in own):  # different ones pandas takes apart
-            dtypes[name] = pd.CategoricalDtype(reduce(pd.Index.union, [column.cat.categories for column in own]))
+    """Of frames in which the same columns are categories: pandas would take different ones apart."""
+    dtypes = {
+        name: pd.CategoricalDtype(reduce(pd.Index.union, [frame[name].cat.categories for frame in frames]))
+        for name in frames[0].select_dtypes("category").columns
+    }
     return pd.concat([frame.astype(dtypes) for frame in frames], ignore_index=True)
 
 

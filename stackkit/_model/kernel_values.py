@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.utils.extmath import row_norms
 
 from stackkit._learners import KernelMap, TablePreparation
 
@@ -32,12 +33,12 @@ class KernelValues:
     def transform(self, X: np.ndarray) -> np.ndarray:
         """Return the values (n, m) for rows (n, d)."""
         factors = 2 * self.gamma * self.compared.T
-        squares = self.gamma * np.einsum("ij,ij->i", self.compared, self.compared)
+        squares = self.gamma * row_norms(self.compared, squared=True)
         values = np.empty((len(X), len(self.compared)))
         for start in range(0, len(X), BLOCK_ROWS):
             rows = X[start : start + BLOCK_ROWS]
             part = np.matmul(rows, factors, out=values[start : start + BLOCK_ROWS])
-            part -= self.gamma * np.einsum("ij,ij->i", rows, rows)[:, np.newaxis]
+            part -= self.gamma * row_norms(rows, squared=True)[:, np.newaxis]
             part -= squares
             np.minimum(part, 0.0, out=part)  # rounding may make squared distances negative
             np.exp(part, out=part)
