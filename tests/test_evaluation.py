@@ -238,8 +238,8 @@ def test_groups_reach_outer_and_inner_splitters():
 @pytest.mark.usefixtures("small_learners")
 def test_default_learners_on_the_titanic_frame():
     X, y = load_titanic(return_X_y=True)
-    X, y = X.iloc[:200].set_index(X.index[:200] * 7), y.iloc[:200]
-    _equals_cross_val_score(StackingModel(task="classification", cv=3, random_state=0), X, y, 2, "neg_log_loss")
+    X, y = X.iloc[:400].set_index(X.index[:400] * 7), y.iloc[:400]
+    _equals_cross_val_score(StackingModel(task="classification", cv=3, random_state=0), X, y, 3, "neg_log_loss")
 
 
 @pytest.mark.slow

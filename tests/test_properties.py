@@ -91,7 +91,7 @@ def reference():
 
 
 @pytest.mark.slow
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     names=st.permutations([*dict(LEARNERS), "troubled"]),
     n_jobs=st.sampled_from([1, 2]),
@@ -133,7 +133,7 @@ KINDS_OF_LABELS = [(kind, labels) for kind, (_, sets) in LABELS.items() for labe
 
 
 @pytest.mark.slow
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.sampled_from(KINDS_OF_LABELS), st.integers(0, 2**32 - 1), st.sampled_from([1, 2]))
 def test_what_classes_are_called_makes_no_difference(case, seed, n_jobs):
     kind, labels = case
